@@ -1,0 +1,129 @@
+//! The one place that reads the clock.
+//!
+//! Every role works by the store's time: the time of the last measurement plus the monotonic time since,
+//! so a machine whose clock is wrong or jumps neither steals leases nor blocks anyone's results.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+/// A moment in UTC, cut to microseconds where it came in.
+pub type Time = DateTime<Utc>;
+
+/// Tells the time; a clone tells the same time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// The machine's monotonic clock, set by the store's time.
+    System(Arc<SystemClock>),
+    /// A clock that moves only when a test moves it.
+    Manual(Arc<Mutex<ManualClock>>),
+}
+
+/// The state of [`Clock::System`]: where the monotonic clock began, and the store's time measured on it.
+#[derive(Debug)]
+pub struct SystemClock {
+    began: Instant,
+    measured: Mutex<(Time, Duration)>,
+}
+
+/// The state of [`Clock::Manual`].
+#[derive(Debug)]
+pub struct ManualClock {
+    now: Time,
+    monotonic: Duration,
+}
+
+impl Clock {
+    /// The machine's clock; [`Clock::set`] moves it to the store's time.
+    pub fn system() -> Self {
+        let system = SystemClock {
+            began: Instant::now(),
+            measured: Mutex::new((machine_now(), Duration::ZERO)),
+        };
+        Self::System(Arc::new(system))
+    }
+
+    /// A clock for tests that stands at `now`.
+    pub fn manual(now: Time) -> Self {
+        let manual = ManualClock {
+            now: cut(now),
+            monotonic: Duration::from_secs(1_000_000),
+        };
+        Self::Manual(Arc::new(Mutex::new(manual)))
+    }
+
+    /// The store's time now, in whole microseconds.
+    pub fn now(&self) -> Time {
+        match self {
+            Self::System(system) => {
+                let (time, at) = *system
+                    .measured
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                cut(time + system.began.elapsed().saturating_sub(at))
+            }
+            Self::Manual(manual) => manual.lock().unwrap_or_else(PoisonError::into_inner).now,
+        }
+    }
+
+    /// Time since some fixed start; never goes back and never jumps with the store's time.
+    pub fn monotonic(&self) -> Duration {
+        match self {
+            Self::System(system) => system.began.elapsed(),
+            Self::Manual(manual) => {
+                manual
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .monotonic
+            }
+        }
+    }
+
+    /// Takes over the store's time, measured at the monotonic time `at`; answers by how much the clock moved.
+    ///
+    /// A manual clock stays where the test put it.
+    pub fn set(&self, store_time: Time, at: Duration) -> TimeDelta {
+        match self {
+            Self::System(system) => {
+                let mut measured = system
+                    .measured
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                let expected = measured.0 + at.saturating_sub(measured.1);
+                *measured = (store_time, at);
+                store_time - expected
+            }
+            Self::Manual(_) => TimeDelta::zero(),
+        }
+    }
+
+    /// Moves a manual clock on; a system clock moves by itself.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(manual) = self {
+            let mut manual = manual.lock().unwrap_or_else(PoisonError::into_inner);
+            manual.now += by;
+            manual.monotonic += by;
+        }
+    }
+}
+
+/// The machine's own time, which only SQLite's store and the clock's start go by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+pub fn machine_now() -> Time {
+    cut(Utc::now())
+}
+
+/// `time` without what is finer than a microsecond, the finest both databases keep.
+pub fn cut(time: Time) -> Time {
+    time.duration_trunc(TimeDelta::microseconds(1))
+        .unwrap_or(time)
+}
+
+/// `duration` as a signed one, at most about 292,000 years.
+pub fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

@@ -1,0 +1,90 @@
+//! Small trackings and updates for tests.
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::model::status::{Direction, Status};
+use crate::model::{CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Update};
+
+/// A fixed moment: 2026-11-20T12:00:00Z, and `secs` after it.
+pub fn at(secs: i64) -> Time {
+    Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
+}
+
+/// A tracking as it is made, in some version.
+pub fn tracking(id: i64, version: i64) -> Tracking {
+    Tracking {
+        id,
+        carrier_code: CarrierCode::parse("CDEK").expect("a valid code"),
+        track_number: TrackNumber::parse(format!("N{id}")).expect("a valid number"),
+        status: Status::Unknown,
+        sub_status: None,
+        direction: Direction::Forward,
+        status_raw: "UNKNOWN".to_owned(),
+        status_at: None,
+        heard: Heard::Nothing,
+        status_checked_at: None,
+        status_check_id: None,
+        last_event_code: None,
+        last_event_at: None,
+        last_ok_at: None,
+        last_checked_at: None,
+        last_check_id: None,
+        next_check_at: at(0),
+        check_fail_count: 0,
+        last_error: String::new(),
+        urgent: false,
+        refreshed_at: None,
+        active: true,
+        lease_until: None,
+        lease_id: None,
+        journey: 1,
+        version,
+        created_at: at(0),
+        updated_at: at(0),
+    }
+}
+
+/// An event `secs` after the fixed moment.
+pub fn event(status: Status, raw: &str, secs: i64) -> Event {
+    Event {
+        status,
+        sub_status: None,
+        status_raw: raw.to_owned(),
+        event_time: at(secs),
+        location: "Moscow".to_owned(),
+        message: String::new(),
+        payload_json: String::new(),
+        mapping_version: 1,
+    }
+}
+
+/// A check `secs` after the fixed moment that saw `events`, of which the last gives the status.
+pub fn seen(tracking_id: i64, secs: i64, check: u128, events: Vec<Event>) -> Update {
+    let last = events.last();
+    let status = last.map_or(Status::Unknown, |event| event.status);
+    let report = Report {
+        status,
+        sub_status: None,
+        direction: Direction::Forward,
+        status_raw: last.map_or_else(|| "UNKNOWN".to_owned(), |event| event.status_raw.clone()),
+        status_at: last.map(|event| event.event_time),
+        last_event_code: last.map(|event| event.status.as_str().to_owned()),
+        last_event_at: last.map(|event| event.event_time),
+    };
+    update(tracking_id, secs, check, Outcome::Seen { report, events })
+}
+
+/// A check `secs` after the fixed moment with any outcome; the next one a minute later.
+pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Update {
+    let failed = matches!(outcome, Outcome::Failed { .. });
+    Update {
+        tracking_id,
+        checked_at: at(secs),
+        check_id: Uuid::from_u128(check),
+        outcome,
+        next_check_at: at(secs + 60),
+        check_fail_count: Some(u32::from(failed)),
+    }
+}

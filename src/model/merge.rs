@@ -1,0 +1,97 @@
+//! The one rule by which a tracking and an update become the next tracking.
+//!
+//! Pure, and the same for both databases. Any order, repetition and delay of the same updates ends in the same
+//! tracking, because each group of fields has a clock of its own and only a later time on that clock moves it:
+//! the status fields go by (what was heard, checked_at, check_id), the check fields by (checked_at, check_id).
+
+use crate::clock::Time;
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{Heard, Outcome, Report, Tracking, Update};
+
+/// The tracking that `update` makes of `row`; equal to `row` where the update is not news.
+///
+/// `now` becomes `updated_at` where something visible changed. The lease ends only where the update is the check
+/// that holds it.
+pub fn merge(row: &Tracking, update: &Update, now: Time) -> Tracking {
+    let mut next = row.clone();
+    merge_status(&mut next, update);
+    merge_check(&mut next, update);
+    next.active = next.urgent || !next.status.is_terminal();
+    if next != *row {
+        next.version = row.version.saturating_add(1);
+        next.updated_at = row.updated_at.max(now);
+    }
+    if row.lease_id == Some(update.check_id) {
+        next.lease_id = None;
+        next.lease_until = None;
+    }
+    next
+}
+
+/// A report replaces an older one; "not found yet" never replaces a report, whichever is newer.
+fn merge_status(next: &mut Tracking, update: &Update) {
+    let (heard, report) = match &update.outcome {
+        Outcome::Seen { report, .. } => (Heard::Seen, report.clone()),
+        Outcome::NotFoundYet => (Heard::NotFoundYet, not_found()),
+        Outcome::Failed { .. } => return,
+    };
+    next.last_ok_at = next.last_ok_at.max(Some(update.checked_at));
+    let known = (next.heard, next.status_checked_at, next.status_check_id);
+    if known >= (heard, Some(update.checked_at), Some(update.check_id)) {
+        return;
+    }
+    next.heard = heard;
+    next.status_checked_at = Some(update.checked_at);
+    next.status_check_id = Some(update.check_id);
+    next.status = report.status;
+    next.sub_status = report.sub_status;
+    next.direction = report.direction;
+    next.status_raw = report.status_raw;
+    next.status_at = report.status_at;
+    next.last_event_code = report.last_event_code;
+    next.last_event_at = report.last_event_at;
+}
+
+fn not_found() -> Report {
+    Report {
+        status: Status::Pending,
+        sub_status: Some(SubStatus::PendingNotFound),
+        direction: Direction::Forward,
+        status_raw: Status::Pending.as_str().to_owned(),
+        status_at: None,
+        last_event_code: None,
+        last_event_at: None,
+    }
+}
+
+fn merge_check(next: &mut Tracking, update: &Update) {
+    let known = (next.last_checked_at, next.last_check_id);
+    if known >= (Some(update.checked_at), Some(update.check_id)) {
+        return;
+    }
+    next.last_checked_at = Some(update.checked_at);
+    next.last_check_id = Some(update.check_id);
+    let failed = match &update.outcome {
+        Outcome::Failed { error } => {
+            next.last_error.clone_from(error);
+            true
+        }
+        Outcome::Seen { .. } | Outcome::NotFoundYet => {
+            next.last_error.clear();
+            false
+        }
+    };
+    next.check_fail_count = match update.check_fail_count {
+        Some(count) => count,
+        None if failed => next.check_fail_count.saturating_add(1),
+        None => 0,
+    };
+    // A refresh after the check was sent wants a check of its own.
+    if next.refreshed_at.is_none_or(|at| at <= update.checked_at) {
+        next.next_check_at = update.next_check_at;
+        next.urgent = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! The promise that any order, repetition and delay of messages gives the same final state.
+
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::{prop_assert_eq, proptest};
+use uuid::Uuid;
+
+use super::merge;
+use crate::model::fixture::{at, event, seen, tracking, update};
+use crate::model::status::Status;
+use crate::model::{Heard, Outcome, Tracking, Update};
+
+fn status() -> impl Strategy<Value = Status> {
+    (0..Status::ALL.len())
+        .prop_map(|place| Status::ALL[place])
+        .prop_filter("our messages say pending as not found", |status| {
+            *status != Status::Pending
+        })
+}
+
+/// A check at one of few seconds, so that times tie; `check` tells it from every other.
+fn check(check: u128) -> impl Strategy<Value = Update> {
+    let outcome = prop_oneof![
+        4 => status().prop_map(Some),
+        1 => Just(None),
+    ];
+    (0..6_i64, outcome, any::<bool>(), 1..5_u32).prop_map(move |(secs, status, failed, fails)| {
+        let mut one = match status {
+            Some(status) => seen(1, secs, check, vec![event(status, status.as_str(), secs)]),
+            None if failed => {
+                let error = format!("the carrier answered 50{fails}");
+                update(1, secs, check, Outcome::Failed { error })
+            }
+            None => update(1, secs, check, Outcome::NotFoundYet),
+        };
+        if let Outcome::Failed { .. } = one.outcome {
+            one.check_fail_count = Some(fails);
+        }
+        one
+    })
+}
+
+/// Up to eight checks, and an order in which they arrive, some of them repeatedly.
+fn messages() -> impl Strategy<Value = (Vec<Update>, Vec<usize>)> {
+    (1..8_usize).prop_flat_map(|count| {
+        let checks: Vec<_> = (0..count).map(|n| check(n as u128 + 1)).collect();
+        let order = proptest::collection::vec(0..count, 0..16).prop_flat_map(move |repeated| {
+            let all: Vec<usize> = (0..count).chain(repeated).collect();
+            Just(all).prop_shuffle()
+        });
+        (checks, order)
+    })
+}
+
+/// A tracking that was perhaps refreshed, and perhaps is being checked.
+fn start() -> impl Strategy<Value = Tracking> {
+    (
+        proptest::option::of(0..6_i64),
+        proptest::option::of(1..8_u128),
+    )
+        .prop_map(|(refreshed, lease)| {
+            let mut row = tracking(1, 1);
+            if let Some(secs) = refreshed {
+                row.urgent = true;
+                row.refreshed_at = Some(at(secs));
+                row.next_check_at = at(secs);
+            }
+            row.lease_id = lease.map(Uuid::from_u128);
+            row.lease_until = lease.map(|_| at(120));
+            row
+        })
+}
+
+fn fold<'a>(row: &Tracking, updates: impl IntoIterator<Item = &'a Update>) -> Tracking {
+    updates
+        .into_iter()
+        .fold(row.clone(), |row, update| merge(&row, update, at(1_000)))
+}
+
+/// The row without what counts the way it came about.
+fn settled(mut row: Tracking) -> Tracking {
+    row.version = 0;
+    row.updated_at = at(0);
+    row
+}
+
+proptest! {
+    #[test]
+    fn any_order_and_repetition_gives_the_same_final_row(
+        row in start(), (checks, order) in messages()
+    ) {
+        let in_turn = fold(&row, &checks);
+        let shuffled = fold(&row, order.iter().map(|place| &checks[*place]));
+        prop_assert_eq!(settled(in_turn), settled(shuffled));
+    }
+
+    #[test]
+    fn nothing_ever_goes_back(row in start(), (checks, order) in messages()) {
+        let mut now = row;
+        for place in order {
+            let next = merge(&now, &checks[place], at(1_000));
+            assert!(next.version >= now.version);
+            assert!(next.updated_at >= now.updated_at);
+            assert!(next.last_checked_at >= now.last_checked_at);
+            assert!(next.last_ok_at >= now.last_ok_at);
+            assert!(next.heard >= now.heard);
+            if next.heard == now.heard {
+                assert!(next.status_checked_at >= now.status_checked_at);
+            }
+            assert_eq!(next.active, next.urgent || !next.status.is_terminal());
+            now = next;
+        }
+    }
+
+    #[test]
+    fn a_repeated_message_changes_nothing(row in start(), one in check(1)) {
+        let once = merge(&row, &one, at(1_000));
+        prop_assert_eq!(merge(&once, &one, at(2_000)), once);
+    }
+}
+
+#[test]
+fn not_found_yet_never_replaces_a_status_that_came_from_an_event() {
+    let transit = seen(1, 0, 1, vec![event(Status::InTransit, "3", 0)]);
+    let row = fold(
+        &tracking(1, 1),
+        [&transit, &update(1, 5, 2, Outcome::NotFoundYet)],
+    );
+    assert_eq!((row.status, row.heard), (Status::InTransit, Heard::Seen));
+    assert_eq!(row.last_checked_at, Some(at(5)));
+}
+
+#[test]
+fn a_number_that_nobody_knows_yet_is_pending_and_no_failure() {
+    let row = fold(&tracking(1, 1), [&update(1, 5, 2, Outcome::NotFoundYet)]);
+    assert_eq!(row.status, Status::Pending);
+    assert_eq!((row.check_fail_count, row.last_error.as_str()), (0, ""));
+}
+
+#[test]
+fn a_failure_leaves_the_status_and_says_why() {
+    let transit = seen(1, 0, 1, vec![event(Status::InTransit, "3", 0)]);
+    let error = "the carrier answered 502".to_owned();
+    let row = fold(
+        &tracking(1, 1),
+        [&transit, &update(1, 5, 2, Outcome::Failed { error })],
+    );
+    assert_eq!(row.status, Status::InTransit);
+    assert_eq!(
+        (row.check_fail_count, row.last_error.as_str()),
+        (1, "the carrier answered 502")
+    );
+    assert_eq!(
+        (row.last_ok_at, row.last_checked_at),
+        (Some(at(0)), Some(at(5)))
+    );
+}
+
+#[test]
+fn failures_of_a_worker_that_does_not_count_add_up_and_a_success_clears_them() {
+    let failure = |secs, check| Update {
+        check_fail_count: None,
+        ..update(
+            1,
+            secs,
+            check,
+            Outcome::Failed {
+                error: "x".to_owned(),
+            },
+        )
+    };
+    let row = fold(&tracking(1, 1), [&failure(1, 1), &failure(2, 2)]);
+    assert_eq!(row.check_fail_count, 2);
+    let good = Update {
+        check_fail_count: None,
+        ..seen(1, 3, 3, vec![event(Status::InTransit, "3", 3)])
+    };
+    assert_eq!(fold(&row, [&good]).check_fail_count, 0);
+}
+
+#[test]
+fn a_refresh_waits_for_a_check_of_its_own() {
+    let mut row = fold(
+        &tracking(1, 1),
+        [&seen(1, 0, 1, vec![event(Status::Delivered, "4", 0)])],
+    );
+    assert!(!row.active);
+    row.urgent = true;
+    row.active = true;
+    row.refreshed_at = Some(at(10));
+    row.next_check_at = at(10);
+    let sent_before = fold(
+        &row,
+        [&seen(1, 9, 2, vec![event(Status::Delivered, "4", 0)])],
+    );
+    assert!(sent_before.urgent && sent_before.active);
+    assert_eq!(sent_before.next_check_at, at(10));
+    let sent_after = fold(
+        &sent_before,
+        [&seen(1, 11, 3, vec![event(Status::Delivered, "4", 0)])],
+    );
+    assert!(!sent_after.urgent && !sent_after.active);
+    assert_eq!(
+        sent_after.next_check_shown() - at(11),
+        chrono::TimeDelta::days(365)
+    );
+}
+
+#[test]
+fn a_lease_ends_only_with_the_check_that_holds_it() {
+    let mut row = tracking(1, 1);
+    row.lease_id = Some(Uuid::from_u128(7));
+    row.lease_until = Some(at(120));
+    let others = fold(&row, [&seen(1, 1, 6, Vec::new())]);
+    assert_eq!(others.lease_id, Some(Uuid::from_u128(7)));
+    let own = fold(&others, [&seen(1, 0, 7, Vec::new())]);
+    assert_eq!(
+        (own.lease_id, own.lease_until),
+        (None, None),
+        "also where it was overtaken"
+    );
+    assert_eq!(own.version, others.version, "which nobody sees");
+}
