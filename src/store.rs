@@ -1,0 +1,267 @@
+//! The store: all SQL of the house, for SQLite and PostgreSQL.
+//!
+//! One struct, a file for each thing it keeps. Statements are raw, since they work on whole sets and on locks, which the
+//! query builder does not; they are written once for both databases, with the few differences in [`sql`]. SQLite has
+//! one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
+
+pub mod carrier_state;
+pub mod claims;
+pub mod dead_letters;
+pub mod events;
+pub mod migrate;
+pub mod partitions;
+pub mod sql;
+pub mod trackings;
+pub mod updates;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
+    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait,
+};
+
+use crate::clock::{Time, machine_now};
+use crate::store::sql::{Dialect, Row, Sql};
+
+/// How long a query waits for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long SQLite waits for another process's write before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away or too busy: worth another try later.
+    #[error("the database is not available")]
+    Unavailable(#[source] DbErr),
+    /// The database refuses this statement with these values: another try gives the same.
+    #[error("the database refused a statement")]
+    Refused(#[source] DbErr),
+    /// A row holds what no row can hold.
+    #[error("table {table} holds an unreadable {column}: {reason}")]
+    Corrupt {
+        table: &'static str,
+        column: String,
+        reason: String,
+    },
+    /// The partition's offset or owner is not what the caller thinks: somebody else has gone on.
+    #[error("partition {partition} of {topic} has moved on without us")]
+    OffsetMoved { topic: String, partition: i32 },
+    #[error("{0}")]
+    Url(String),
+    #[error("cannot migrate the database")]
+    Migrate(#[source] sea_orm::sqlx::migrate::MigrateError),
+}
+
+impl StoreError {
+    /// Whether another try may succeed when the database is back.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        let refused = match &error {
+            DbErr::Exec(RuntimeErr::SqlxError(inner))
+            | DbErr::Query(RuntimeErr::SqlxError(inner)) => is_refusal(inner),
+            DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => true,
+            _ => false,
+        };
+        if refused {
+            Self::Refused(error)
+        } else {
+            Self::Unavailable(error)
+        }
+    }
+}
+
+/// Whether the database looked at the statement and refused its values, rather than being away, busy or shut down.
+fn is_refusal(error: &sea_orm::sqlx::Error) -> bool {
+    use sea_orm::sqlx::Error;
+    match error {
+        Error::Database(inner) => match inner.code().as_deref() {
+            // PostgreSQL: 22 data exception, 23 integrity, 42 syntax or access, 54 limit exceeded.
+            Some(code) if code.len() == 5 => ["22", "23", "42", "54"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            // SQLite's primary result codes (the low byte): 1 error, 18 too big, 19 constraint, 20 mismatch, 25 range.
+            Some(code) => code
+                .parse::<u32>()
+                .is_ok_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)),
+            None => false,
+        },
+        Error::Encode(_)
+        | Error::Decode(_)
+        | Error::ColumnDecode { .. }
+        | Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
+/// How many connections a store may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    /// SQLite's reading connections.
+    pub readers: u32,
+    /// PostgreSQL's connections.
+    pub postgres: u32,
+    /// The longest that PostgreSQL works on one statement.
+    pub statement_timeout: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            readers: 4,
+            postgres: 16,
+            statement_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The database, behind one type for both kinds. A clone is the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    dialect: Dialect,
+}
+
+impl Store {
+    /// Opens the database at `url` (`sqlite://FILE` or `postgres://…`); a missing SQLite file is created.
+    ///
+    /// Does not migrate: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] where the URL is not one of ours, [`StoreError::Unavailable`] where nothing answers there.
+    pub async fn open(url: &str, connections: Connections) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Self::open_postgres(url, connections).await
+        } else if url.starts_with("sqlite:") {
+            Self::open_sqlite(url, connections).await
+        } else {
+            Err(StoreError::Url(
+                "store.url must begin with sqlite:// or postgres://".to_owned(),
+            ))
+        }
+    }
+
+    async fn open_sqlite(url: &str, connections: Connections) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| StoreError::Url(format!("store.url is not readable: {error}")))?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        if let Some(folder) = options
+            .get_filename()
+            .parent()
+            .filter(|f| *f != Path::new(""))
+        {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                StoreError::Url(format!("cannot create the folder of {url}: {error}"))
+            })?;
+        }
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT * 2)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await
+            .map_err(connect_error)?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(connections.readers.max(1))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self {
+            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+            dialect: Dialect::Sqlite,
+        })
+    }
+
+    async fn open_postgres(url: &str, connections: Connections) -> Result<Self, StoreError> {
+        let timeout_ms = connections.statement_timeout.as_millis().to_string();
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
+            .application_name("trackbox")
+            .options([("statement_timeout", timeout_ms)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.postgres.max(2))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(connect_error)?;
+        let both = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+        Ok(Self {
+            writer: both.clone(),
+            reader: both,
+            dialect: Dialect::Postgres,
+        })
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.reader.execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// The time that every role goes by: PostgreSQL's own, or this machine's where the database is a file on it.
+    pub async fn time(&self) -> Result<Time, StoreError> {
+        match self.dialect {
+            Dialect::Sqlite => Ok(machine_now()),
+            Dialect::Postgres => {
+                let sql = Sql::new(self.dialect, "SELECT clock_timestamp() AS now");
+                let row = self.reader.query_one_raw(sql.statement()).await?;
+                let row = row.ok_or_else(|| StoreError::Corrupt {
+                    table: "(none)",
+                    column: "now".to_owned(),
+                    reason: "no row".to_owned(),
+                })?;
+                Row::new(&row, self.dialect, "(none)").time("now")
+            }
+        }
+    }
+
+    /// Closes all connections; what is under way ends first.
+    pub async fn close(self) {
+        for connection in [self.reader, self.writer] {
+            if let Err(error) = connection.close().await {
+                tracing::warn!("could not close the database: {error}");
+            }
+        }
+    }
+
+    /// Begins a transaction that writes. On SQLite it waits for the one writing connection.
+    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: match self.dialect {
+                Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
+                Dialect::Postgres => None,
+            },
+            ..TransactionOptions::default()
+        };
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    fn sql(&self, text: impl Into<String>) -> Sql {
+        Sql::new(self.dialect, text)
+    }
+}
+
+fn connect_error(error: sea_orm::sqlx::Error) -> StoreError {
+    StoreError::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+}

@@ -1,0 +1,159 @@
+//! Claims: which carriers have something due, taking it under a lease, and giving it back.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::model::{CarrierCode, Tracking};
+use crate::store::sql::{Kind, Row, Sql};
+use crate::store::trackings::{COLUMNS, read};
+use crate::store::{Store, StoreError};
+
+/// A carrier with active trackings that nobody holds, and the earliest time at which one of them is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueCarrier {
+    pub carrier_code: CarrierCode,
+    pub earliest: Time,
+}
+
+/// What was claimed.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Each holds a lease whose `lease_id` is the id of its check.
+    pub trackings: Vec<Tracking>,
+    /// Rows that could not be read. They keep the lease, so they come up once a lease at most.
+    pub unreadable: Vec<StoreError>,
+}
+
+impl Store {
+    /// Up to `limit` carriers after the code `after` (all from the first where it is empty), by code.
+    ///
+    /// Walks the claim index from carrier to carrier instead of over all that is due.
+    pub async fn due_carriers(
+        &self,
+        after: &str,
+        limit: u32,
+        now: Time,
+    ) -> Result<Vec<DueCarrier>, StoreError> {
+        let earliest = |priority: i32| {
+            format!(
+                "(SELECT t.next_check_at FROM trackings AS t WHERE t.carrier_code = codes.code AND t.active \
+                 AND t.priority = {priority} AND (t.lease_until IS NULL OR t.lease_until <= $3) \
+                 ORDER BY t.next_check_at LIMIT 1)"
+            )
+        };
+        let sql = format!(
+            "WITH RECURSIVE codes(code, n) AS (\
+               SELECT (SELECT MIN(carrier_code) FROM trackings WHERE active AND carrier_code > $1), 1 \
+               UNION ALL \
+               SELECT (SELECT MIN(t.carrier_code) FROM trackings AS t WHERE t.active AND t.carrier_code > codes.code), \
+                      codes.n + 1 \
+               FROM codes WHERE codes.code IS NOT NULL AND codes.n < $2) \
+             SELECT code, {} AS urgent_at, {} AS due_at FROM codes WHERE code IS NOT NULL ORDER BY code",
+            earliest(1),
+            earliest(0)
+        );
+        let sql = self
+            .sql(sql)
+            .bind(after)
+            .bind(i64::from(limit))
+            .bind_time(now);
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        let mut carriers = Vec::with_capacity(found.len());
+        for row in &found {
+            let row = Row::new(row, self.dialect, "trackings");
+            let times = [row.opt_time("urgent_at")?, row.opt_time("due_at")?];
+            let Some(earliest) = times.into_iter().flatten().min() else {
+                continue;
+            };
+            // A code that cannot be one is left to the claim, which never asks for it.
+            if let Ok(carrier_code) = CarrierCode::parse(row.get::<String>("code")?) {
+                carriers.push(DueCarrier {
+                    carrier_code,
+                    earliest,
+                });
+            }
+        }
+        Ok(carriers)
+    }
+
+    /// Takes up to `limit` trackings of one carrier whose check is due, urgent ones first, then by due time, and hides
+    /// them from other workers for `lease`.
+    ///
+    /// A worker that dies mid-check needs no clean-up: its trackings are due again when the lease ends.
+    pub async fn claim_due(
+        &self,
+        carrier: &CarrierCode,
+        now: Time,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Claimed, StoreError> {
+        let candidates = |name: &str, priority: i32, locked: &str| {
+            format!(
+                "{name} AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings \
+                 WHERE carrier_code = $1 AND active AND priority = {priority} AND next_check_at <= $2 \
+                 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY next_check_at LIMIT $3 {locked})"
+            )
+        };
+        let locked = self.dialect.skip_locked();
+        let from = Sql::rows(self.dialect, 4, "u", &[("check_id", Kind::Uuid)]);
+        // Two ranges of the claim index: one range over both priorities would read all that is not yet due.
+        let sql = format!(
+            "WITH {}, {}, chosen AS (\
+               SELECT both_kinds.id AS row_id, \
+                      row_number() OVER (ORDER BY both_kinds.priority DESC, both_kinds.next_check_at, both_kinds.id) AS place \
+               FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due) AS both_kinds), \
+             leases AS (SELECT u.nth AS nth, u.check_id AS check_id FROM {from}) \
+             UPDATE trackings SET lease_until = $5, lease_id = leases.check_id \
+             FROM chosen JOIN leases ON leases.nth = chosen.place \
+             WHERE trackings.id = chosen.row_id RETURNING {COLUMNS}",
+            candidates("urgent", 1, locked),
+            candidates("due", 0, locked)
+        );
+        let check_ids = (0..limit)
+            .map(|_| json!({"check_id": Uuid::now_v7()}))
+            .collect();
+        let sql = self
+            .sql(sql)
+            .bind(carrier.as_str())
+            .bind_time(now)
+            .bind(i64::from(limit))
+            .bind_rows(check_ids)
+            .bind_time(now + lease);
+        let found = self.writer.query_all_raw(sql.statement()).await?;
+        let mut claimed = Claimed::default();
+        for row in &found {
+            match read(row, self.dialect) {
+                Ok(tracking) => claimed.trackings.push(tracking),
+                Err(error) => claimed.unreadable.push(error),
+            }
+        }
+        // RETURNING has no order.
+        claimed
+            .trackings
+            .sort_by_key(|t| (std::cmp::Reverse(t.urgent), t.next_check_at, t.id));
+        Ok(claimed)
+    }
+
+    /// Ends leases that were not used, each only where it is still held by the same check.
+    pub async fn give_back(&self, leases: &[(i64, Uuid)]) -> Result<(), StoreError> {
+        let columns = [("row_id", Kind::BigInt), ("check_id", Kind::Uuid)];
+        let from = Sql::rows(self.dialect, 1, "u", &columns);
+        let sql = format!(
+            "UPDATE trackings SET lease_until = NULL, lease_id = NULL FROM {from} \
+             WHERE trackings.id = u.row_id AND trackings.lease_id = u.check_id"
+        );
+        let mut leases = leases.to_vec();
+        leases.sort_unstable();
+        let rows = leases
+            .iter()
+            .map(|(id, check_id)| json!({"row_id": id, "check_id": check_id}))
+            .collect();
+        let sql = self.sql(sql).bind_rows(rows);
+        self.writer.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+}
