@@ -1,0 +1,488 @@
+//! The parcels, and what has happened to them by now.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::faults::{Fault, Invented, Rule, Rules};
+use crate::journeys;
+use crate::ledger::{Counter, End, Ledger};
+use crate::options::{Options, Progress};
+use crate::scenario::{Parcel, Step};
+use crate::time::Time;
+
+/// The most parcels kept.
+const PARCELS_MAX: usize = 2_000_000;
+
+/// Carrier and track number.
+type Key = (String, String);
+
+/// An emulator. A clone is the same one.
+#[derive(Clone)]
+pub struct Emulator(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    time: Time,
+    state: Mutex<State>,
+    /// Requests that wait in an artificial delay.
+    sleeping: AtomicUsize,
+}
+
+struct State {
+    parcels: BTreeMap<Key, Moving>,
+    counter: Counter,
+    rules: Rules,
+    chance: StdRng,
+}
+
+/// A parcel and how far it has come.
+struct Moving {
+    parcel: Parcel,
+    /// When each step happens (by the clock: all of them; asked: those that have happened).
+    times: Vec<DateTime<Utc>>,
+    /// What faults have told of it that never happened.
+    invented: Vec<Invented>,
+}
+
+/// Why parcels could not be seeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeedError {
+    /// Its place in the list.
+    pub place: usize,
+    pub reason: String,
+}
+
+impl std::fmt::Display for SeedError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "items[{}]: {}", self.place, self.reason)
+    }
+}
+
+impl std::error::Error for SeedError {}
+
+/// An event that happened, or that a fault invented.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrueEvent {
+    pub status: String,
+    pub status_raw: String,
+    pub event_time: DateTime<Utc>,
+    pub location: String,
+    pub message: String,
+}
+
+/// What is true of a parcel now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Truth {
+    pub carrier: String,
+    pub track_number: String,
+    pub status: String,
+    pub status_raw: String,
+    /// Whether nothing more is to happen.
+    pub done: bool,
+    /// All that has happened and been told, oldest first.
+    pub events: Vec<TrueEvent>,
+    /// What switched-on faults told besides.
+    pub fault_events: Vec<TrueEvent>,
+}
+
+/// Some truths of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TruthPage {
+    pub total: usize,
+    pub items: Vec<Truth>,
+}
+
+/// A call that was let in: the faults that befall it.
+#[derive(Clone, Debug, Default)]
+pub struct Admitted {
+    pub faults: Vec<Fault>,
+}
+
+impl Emulator {
+    pub fn new(options: Options, time: Time) -> Self {
+        let chance = StdRng::seed_from_u64(options.seed);
+        let state = State {
+            parcels: BTreeMap::new(),
+            counter: Counter::default(),
+            rules: Rules::default(),
+            chance,
+        };
+        Self(Arc::new(Inner {
+            options,
+            time,
+            state: Mutex::new(state),
+            sleeping: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Makes parcels known; one that was known starts anew. All or none.
+    ///
+    /// # Errors
+    /// [`SeedError`] names the first parcel that cannot be.
+    pub fn seed(&self, parcels: Vec<Parcel>) -> Result<usize, SeedError> {
+        for (place, parcel) in parcels.iter().enumerate() {
+            parcel
+                .check()
+                .map_err(|reason| SeedError { place, reason })?;
+        }
+        let count = parcels.len();
+        let mut state = self.lock();
+        if state.parcels.len() + count > PARCELS_MAX {
+            let reason = format!("at most {PARCELS_MAX} parcels are kept");
+            return Err(SeedError { place: 0, reason });
+        }
+        for parcel in parcels {
+            self.put(&mut state, parcel);
+        }
+        Ok(count)
+    }
+
+    fn put(&self, state: &mut State, parcel: Parcel) {
+        let key = (parcel.carrier.clone(), parcel.track_number.clone());
+        let times = match self.0.options.progress {
+            Progress::Ask => Vec::new(),
+            Progress::Clock => clock_times(&parcel, self.0.options.seed, self.0.time.now()),
+        };
+        let moving = Moving {
+            parcel,
+            times,
+            invented: Vec::new(),
+        };
+        state.parcels.insert(key, moving);
+    }
+
+    /// Forgets parcels, calls and faults.
+    pub fn reset(&self) {
+        let mut state = self.lock();
+        state.parcels.clear();
+        state.counter = Counter::default();
+        state.rules = Rules::default();
+        state.chance = StdRng::seed_from_u64(self.0.options.seed);
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        self.lock().counter.ledger()
+    }
+
+    /// Counts a call on arrival; `None` where the limit refuses it.
+    pub fn arrive(&self, carrier: &str, number: &str) -> Option<Admitted> {
+        let limit = self.0.options.limit_per_minute(carrier);
+        let now = self.0.time.now();
+        let mut state = self.lock();
+        if !state.counter.arrive(carrier, limit, now) {
+            state.counter.end(carrier, End::Limited);
+            return None;
+        }
+        let faults = state.rules.befall(carrier, number, now);
+        Some(Admitted { faults })
+    }
+
+    pub fn end(&self, carrier: &str, end: End) {
+        self.lock().counter.end(carrier, end);
+    }
+
+    /// Whether a call fails that fails with this chance.
+    pub fn fails(&self, rate: f64) -> bool {
+        rate > 0.0 && self.lock().chance.random_bool(rate.clamp(0.0, 1.0))
+    }
+
+    /// Whether a parcel of this number was seeded.
+    pub fn knows(&self, carrier: &str, number: &str) -> bool {
+        self.lock()
+            .parcels
+            .contains_key(&(carrier.to_owned(), number.to_owned()))
+    }
+
+    /// A call for a parcel: it may move, and what is told of it is answered. An unseeded number is seeded now.
+    pub fn ask(&self, carrier: &str, number: &str, faults: &[Fault]) -> Told {
+        let now = self.0.time.now();
+        let mut state = self.lock();
+        let key = (carrier.to_owned(), number.to_owned());
+        if !state.parcels.contains_key(&key) && state.parcels.len() < PARCELS_MAX {
+            self.put(&mut state, journeys::unseeded(carrier, number));
+        }
+        let State {
+            parcels, chance, ..
+        } = &mut *state;
+        let Some(moving) = parcels.get_mut(&key) else {
+            return Told::default();
+        };
+        if self.0.options.progress == Progress::Ask {
+            moving.take_step(now, chance);
+        }
+        for fault in faults {
+            for invented in fault.invents(carrier, number) {
+                if !moving.invented.contains(&invented) {
+                    moving.invented.push(invented);
+                }
+            }
+        }
+        moving.told(now, faults)
+    }
+
+    pub fn truth(&self, carrier: &str, number: &str) -> Option<Truth> {
+        let now = self.0.time.now();
+        let state = self.lock();
+        state
+            .parcels
+            .get(&(carrier.to_owned(), number.to_owned()))
+            .map(|moving| moving.truth(now))
+    }
+
+    /// The truths of all parcels by carrier and number, from `offset` on.
+    pub fn truths(&self, offset: usize, limit: usize) -> TruthPage {
+        let now = self.0.time.now();
+        let state = self.lock();
+        TruthPage {
+            total: state.parcels.len(),
+            items: state
+                .parcels
+                .values()
+                .skip(offset)
+                .take(limit)
+                .map(|moving| moving.truth(now))
+                .collect(),
+        }
+    }
+
+    /// Switches a fault on; `None` switches all of the rule's carrier off.
+    pub fn set_fault(&self, carrier: &str, rule: Option<Rule>) {
+        let now = self.0.time.now();
+        self.lock().rules.set(carrier, rule, now);
+    }
+
+    pub fn faults(&self) -> Vec<Rule> {
+        self.lock().rules.list()
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.time.now()
+    }
+
+    /// Waits in the emulator's time; [`Emulator::sleeping`] counts who does.
+    pub async fn sleep(&self, wait: Duration) {
+        if wait.is_zero() {
+            return;
+        }
+        let _awake = Asleep::new(&self.0.sleeping);
+        self.0.time.sleep(wait).await;
+    }
+
+    /// How many requests wait in an artificial delay; a test that moves time waits for it.
+    pub fn sleeping(&self) -> usize {
+        self.0.sleeping.load(Ordering::SeqCst)
+    }
+
+    pub fn router(&self) -> axum::Router {
+        crate::http::router(self.clone())
+    }
+
+    /// Never held across an await.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts a sleeper for as long as it lives, also where its request is dropped.
+struct Asleep<'a>(&'a AtomicUsize);
+
+impl<'a> Asleep<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What a carrier tells of a parcel.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    pub status: String,
+    pub status_raw: String,
+    pub status_at: Option<DateTime<Utc>>,
+    /// As the carrier lists them: perhaps out of order, perhaps repeated.
+    pub events: Vec<ToldEvent>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ToldEvent {
+    pub event: TrueEvent,
+    pub step: Step,
+    /// Its place in the journey, from 1.
+    pub number: usize,
+}
+
+impl ToldEvent {
+    /// The carrier's own record of it.
+    pub fn payload(&self) -> Value {
+        json!({"step": self.number, "code": self.event.status_raw})
+    }
+}
+
+impl Moving {
+    /// Progress `ask`: the first step at the first call, a further one when its time has passed, or by chance.
+    fn take_step(&mut self, now: DateTime<Utc>, chance: &mut StdRng) {
+        let seconds = i64::try_from(self.parcel.step_seconds).unwrap_or(i64::MAX);
+        let due = match self.times.last() {
+            None => true,
+            Some(last) => {
+                now - *last >= TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX)
+                    || chance.random_bool(self.parcel.progress_prob)
+            }
+        };
+        if due && self.times.len() < self.parcel.steps.len() {
+            self.times.push(now);
+        }
+    }
+
+    /// The steps that have happened and been told, with their times, in the order of the journey.
+    fn happened(&self, now: DateTime<Utc>) -> Vec<(usize, &Step, DateTime<Utc>)> {
+        self.parcel
+            .steps
+            .iter()
+            .zip(&self.times)
+            .enumerate()
+            .filter(|(_, (step, at))| **at + late(step) <= now)
+            .map(|(place, (step, at))| (place, step, *at))
+            .collect()
+    }
+
+    fn truth(&self, now: DateTime<Utc>) -> Truth {
+        let happened = self.happened(now);
+        let newest = happened.iter().max_by_key(|(place, _, at)| (*at, *place));
+        let mut events: Vec<TrueEvent> = happened
+            .iter()
+            .map(|(_, step, at)| true_event(step, *at))
+            .collect();
+        events.sort_by_key(|event| event.event_time);
+        Truth {
+            carrier: self.parcel.carrier.clone(),
+            track_number: self.parcel.track_number.clone(),
+            status: newest.map_or_else(|| "UNKNOWN".to_owned(), |(_, step, _)| step.status.clone()),
+            status_raw: newest.map_or_else(
+                || "UNKNOWN".to_owned(),
+                |(_, step, _)| step.status_raw.clone(),
+            ),
+            done: happened.len() == self.parcel.steps.len(),
+            events,
+            fault_events: self
+                .invented
+                .iter()
+                .map(|invented| invented.event.clone())
+                .collect(),
+        }
+    }
+
+    fn told(&self, now: DateTime<Utc>, faults: &[Fault]) -> Told {
+        let happened = self.happened(now);
+        let newest = happened
+            .iter()
+            .max_by_key(|(place, _, at)| (*at, *place))
+            .copied();
+        let mut events = Vec::new();
+        for (place, step, at) in &happened {
+            let event = ToldEvent {
+                event: true_event(step, *at),
+                step: (*step).clone(),
+                number: place + 1,
+            };
+            for _ in 0..step.repeat.clamp(1, 100) {
+                events.push(event.clone());
+            }
+        }
+        for (place, invented) in self.invented.iter().enumerate() {
+            if faults.iter().any(|fault| fault.name() == invented.fault) {
+                events.push(ToldEvent {
+                    event: invented.event.clone(),
+                    step: Step::default(),
+                    number: self.parcel.steps.len() + place + 1,
+                });
+            }
+        }
+        if self
+            .parcel
+            .steps
+            .iter()
+            .any(|step| step.late_seconds > 0 || step.repeat > 1)
+        {
+            shuffle(&mut events, &self.parcel.track_number);
+        }
+        Told {
+            status: newest.map_or_else(|| "UNKNOWN".to_owned(), |(_, step, _)| step.status.clone()),
+            status_raw: newest.map_or_else(
+                || "UNKNOWN".to_owned(),
+                |(_, step, _)| step.status_raw.clone(),
+            ),
+            status_at: newest.map(|(_, _, at)| at),
+            events,
+        }
+    }
+}
+
+fn late(step: &Step) -> TimeDelta {
+    let seconds = i64::try_from(step.late_seconds).unwrap_or(i64::MAX);
+    TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX)
+}
+
+fn true_event(step: &Step, at: DateTime<Utc>) -> TrueEvent {
+    TrueEvent {
+        status: step.status.clone(),
+        status_raw: step.status_raw.clone(),
+        event_time: at,
+        location: step.location.clone().unwrap_or_default(),
+        message: step.message.clone().unwrap_or_default(),
+    }
+}
+
+/// The first step at `now`, each further one after half to one and a half times the mean.
+fn clock_times(parcel: &Parcel, seed: u64, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let mut at = now;
+    let mut times = vec![at];
+    for place in 1..parcel.steps.len() {
+        let share = unit(&(seed, &parcel.carrier, &parcel.track_number, place));
+        let millis = (parcel.step_seconds as f64 * 1_000.0 * (0.5 + share)).max(1.0);
+        at += TimeDelta::milliseconds(millis as i64);
+        times.push(at);
+    }
+    times
+}
+
+/// A number from 0 to 1 for anything: the same for the same.
+pub fn unit(what: &impl std::hash::Hash) -> f64 {
+    let mut hash = DefaultHasher::new();
+    what.hash(&mut hash);
+    (hash.finish() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Puts the events in an order that says nothing, the same one for the same parcel.
+fn shuffle(events: &mut [ToldEvent], number: &str) {
+    let key = |event: &ToldEvent, place: usize| {
+        let mut hash = DefaultHasher::new();
+        (number, event.number, place).hash(&mut hash);
+        hash.finish()
+    };
+    let keys: Vec<u64> = events
+        .iter()
+        .enumerate()
+        .map(|(place, event)| key(event, place))
+        .collect();
+    let mut order: Vec<usize> = (0..events.len()).collect();
+    order.sort_by_key(|place| keys[*place]);
+    let shuffled: Vec<ToldEvent> = order.iter().map(|place| events[*place].clone()).collect();
+    events.clone_from_slice(&shuffled);
+}

@@ -1,0 +1,40 @@
+//! What the emulator speaks: the carriers' v1 API, two aggregators, and the administration.
+
+pub mod admin;
+pub mod aggregators;
+pub mod deliver;
+pub mod problem;
+pub mod v1;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+use crate::emulator::Emulator;
+
+/// The largest body, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// All paths of the emulator.
+pub fn router(emulator: Emulator) -> Router {
+    Router::new()
+        .route("/healthz", get(admin::health))
+        .route("/v1/tracking/{carrier}/{number}", get(v1::one))
+        .route("/v1/tracking/batch", post(v1::batch))
+        .route("/tracking.json.php", get(aggregators::track24))
+        .route("/gdeposylka/api/v4/track", get(aggregators::gdeposylka))
+        .route("/v1/admin/seed-v1", post(admin::seed_v1))
+        .route("/v1/admin/seed", post(admin::seed))
+        .route("/v1/admin/reset", post(admin::reset))
+        .route("/v1/admin/ledger", get(admin::ledger))
+        .route("/v1/admin/truth", get(admin::truths))
+        .route("/v1/admin/truth/{carrier}/{number}", get(admin::truth))
+        .route(
+            "/v1/admin/faults",
+            get(admin::faults).post(admin::set_fault),
+        )
+        .fallback(problem::no_path)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(emulator)
+}

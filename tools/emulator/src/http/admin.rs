@@ -1,0 +1,180 @@
+//! Administration: seeding, the truth, the ledger, and faults.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::emulator::{Emulator, SeedError, Truth, TruthPage};
+use crate::faults::Rule;
+use crate::http::aggregators;
+use crate::http::problem::{Params, Problem, read_json};
+use crate::ledger::Ledger;
+use crate::scenario::{Parcel, Step};
+
+/// The most truths in one answer.
+const TRUTHS_MAX: usize = 10_000;
+
+type Body = Result<Bytes, BytesRejection>;
+
+pub async fn health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+#[derive(Deserialize)]
+struct Seeds<T> {
+    items: Vec<T>,
+}
+
+/// `POST /v1/admin/seed-v1`
+pub async fn seed_v1(State(emulator): State<Emulator>, body: Body) -> Result<Json<Value>, Problem> {
+    let seeds: Seeds<Parcel> = read_json(body)?;
+    seeded(emulator.seed(seeds.items))
+}
+
+fn seeded(result: Result<usize, SeedError>) -> Result<Json<Value>, Problem> {
+    match result {
+        Ok(count) => Ok(Json(json!({"status": "ok", "count": count}))),
+        Err(error) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            error.to_string(),
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AutoParcel {
+    code: String,
+    #[serde(alias = "step_seconds", default = "step_seconds")]
+    step_seconds: u64,
+    steps: Vec<AutoStep>,
+}
+
+fn step_seconds() -> u64 {
+    30
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AutoStep {
+    #[serde(alias = "operation_attribute", default)]
+    operation_attribute: String,
+    #[serde(alias = "operation_type", default)]
+    operation_type: String,
+    #[serde(alias = "operation_place_postal_code", default)]
+    operation_place_postal_code: Option<String>,
+    #[serde(alias = "operation_place_name", default)]
+    operation_place_name: Option<String>,
+    #[serde(default)]
+    source: Option<String>,
+}
+
+/// `POST /v1/admin/seed`
+pub async fn seed(State(emulator): State<Emulator>, body: Body) -> Result<Json<Value>, Problem> {
+    let seeds: Seeds<AutoParcel> = read_json(body)?;
+    let parcels = seeds.items.into_iter().map(auto_parcel).collect();
+    seeded(emulator.seed(parcels))
+}
+
+fn auto_parcel(auto: AutoParcel) -> Parcel {
+    let steps = auto
+        .steps
+        .into_iter()
+        .map(|step| Step {
+            status: "UNKNOWN".to_owned(),
+            status_raw: step.operation_attribute,
+            location: step.operation_place_name,
+            message: Some(step.operation_type),
+            repeat: 1,
+            late_seconds: 0,
+            postal_code: step.operation_place_postal_code,
+            source: step.source,
+        })
+        .collect();
+    Parcel {
+        carrier: aggregators::CARRIER.to_owned(),
+        track_number: auto.code,
+        step_seconds: auto.step_seconds,
+        progress_prob: 0.25,
+        steps,
+    }
+}
+
+/// `POST /v1/admin/reset`
+pub async fn reset(State(emulator): State<Emulator>) -> Json<Value> {
+    emulator.reset();
+    Json(json!({"status": "ok"}))
+}
+
+/// `GET /v1/admin/ledger`
+pub async fn ledger(State(emulator): State<Emulator>) -> Json<Ledger> {
+    Json(emulator.ledger())
+}
+
+/// `GET /v1/admin/truth/{carrier}/{number}`
+pub async fn truth(
+    State(emulator): State<Emulator>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Json<Truth>, Problem> {
+    let Path((carrier, number)) = path.map_err(|_| Problem::bad("the path is unreadable"))?;
+    let truth = emulator.truth(&carrier, &number);
+    truth.map(Json).ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("{carrier} {number} was never seeded or asked for"),
+        )
+    })
+}
+
+/// `GET /v1/admin/truth`
+pub async fn truths(
+    State(emulator): State<Emulator>,
+    uri: Uri,
+) -> Result<Json<TruthPage>, Problem> {
+    let params = Params::read(&uri)?;
+    let number = |name: &str, default: usize| match params.0.get(name) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|_| Problem::bad(format!("{name} must be a whole number, 0 or more"))),
+    };
+    let (offset, limit) = (number("offset", 0)?, number("limit", 100)?);
+    Ok(Json(emulator.truths(offset, limit.min(TRUTHS_MAX))))
+}
+
+/// `GET /v1/admin/faults`
+pub async fn faults(State(emulator): State<Emulator>) -> Json<Value> {
+    Json(json!({"faults": emulator.faults()}))
+}
+
+/// `POST /v1/admin/faults`: switches one on, or with `"fault":"none"` all of a carrier off.
+pub async fn set_fault(
+    State(emulator): State<Emulator>,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let wanted: Value = read_json(body)?;
+    let carrier = wanted["carrier"].as_str().unwrap_or_default().to_owned();
+    if carrier.is_empty() {
+        return Err(Problem::bad(
+            "carrier must name the carrier whose calls go wrong",
+        ));
+    }
+    if wanted["fault"] == "none" {
+        emulator.set_fault(&carrier, None);
+    } else {
+        let rule: Rule = serde_json::from_value(wanted).map_err(|error| {
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("no such fault: {error}"),
+            )
+        })?;
+        rule.check()
+            .map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
+        emulator.set_fault(&carrier, Some(rule));
+    }
+    Ok(Json(json!({"status": "ok", "faults": emulator.faults()})))
+}

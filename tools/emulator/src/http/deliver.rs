@@ -1,0 +1,223 @@
+//! From a call to its answer: the ledger, the limit, the delays, and the faults on the way.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::Value;
+
+use crate::emulator::{Emulator, unit};
+use crate::faults::Fault;
+use crate::http::problem::{Params, Problem};
+use crate::ledger::End;
+
+/// The size of one piece of a huge body.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Put into a response to have the server close the connection instead of sending it.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseConnection;
+
+/// Answers one call of `carrier` about `number`: counts it, then lets `answer` speak, then lets the faults have it.
+pub async fn deliver(
+    emulator: &Emulator,
+    carrier: &str,
+    number: &str,
+    uri: &Uri,
+    answer: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
+) -> Response {
+    let Some(admitted) = emulator.arrive(carrier, number) else {
+        return Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("{carrier} allows no more calls this minute"),
+        )
+        .into_response();
+    };
+    let response = answered(emulator, number, uri, &admitted.faults, answer).await;
+    let end = if response.status().is_success() {
+        End::Ok
+    } else {
+        End::Failed
+    };
+    emulator.end(carrier, end);
+    response
+}
+
+async fn answered(
+    emulator: &Emulator,
+    number: &str,
+    uri: &Uri,
+    faults: &[Fault],
+    answer: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
+) -> Response {
+    let params = match read(uri) {
+        Ok(params) => params,
+        Err(problem) => return problem.into_response(),
+    };
+    let (delay_ms, fail_rate) = params;
+    emulator
+        .sleep(Duration::from_millis(delay_ms) + latency(faults, number))
+        .await;
+    if faults.contains(&Fault::Hang) {
+        // Ends when the client goes away, or the server stops.
+        std::future::pending::<()>().await;
+    }
+    if emulator.fails(fail_rate) {
+        return Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "failed by chance, as failRate says",
+        )
+        .into_response();
+    }
+    if let Some(instead) = faults
+        .iter()
+        .find_map(|fault| instead_of_answer(emulator, fault))
+    {
+        return instead;
+    }
+    let mut body = match answer(faults) {
+        Ok(value) => value.to_string().into_bytes(),
+        Err(problem) => return problem.into_response(),
+    };
+    if faults.contains(&Fault::InvalidUtf8) {
+        spoil(&mut body);
+    }
+    for fault in faults {
+        match fault {
+            Fault::Malformed => body = b"<html>502 Bad Gateway</html> {\"status\":".to_vec(),
+            Fault::Truncated => return truncated(&body),
+            Fault::WrongContentType => return with(StatusCode::OK, "text/html", Body::from(body)),
+            Fault::WrongStatus { code } => {
+                let status =
+                    StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return with(status, "application/json", Body::from(body));
+            }
+            Fault::SlowDrip { every_ms } => {
+                let body = drip(emulator.clone(), body, Duration::from_millis(*every_ms));
+                return with(StatusCode::OK, "application/json", body);
+            }
+            _ => {}
+        }
+    }
+    with(StatusCode::OK, "application/json", Body::from(body))
+}
+
+fn read(uri: &Uri) -> Result<(u64, f64), Problem> {
+    let params = Params::read(uri)?;
+    Ok((params.delay_ms()?, params.fail_rate()?))
+}
+
+fn latency(faults: &[Fault], number: &str) -> Duration {
+    let millis = faults.iter().map(|fault| match fault {
+        Fault::Latency {
+            fixed_ms,
+            spread_ms,
+        } => {
+            let share = unit(&(number, std::time::Instant::now()));
+            fixed_ms + (*spread_ms as f64 * share) as u64
+        }
+        _ => 0,
+    });
+    Duration::from_millis(millis.sum())
+}
+
+/// What is sent in place of the answer.
+fn instead_of_answer(emulator: &Emulator, fault: &Fault) -> Option<Response> {
+    match fault {
+        Fault::Status { code } => {
+            let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Some((status, "this carrier has a bad day").into_response())
+        }
+        Fault::TooManyRequests {
+            retry_after_secs,
+            as_date,
+        } => Some(too_many(emulator, *retry_after_secs, *as_date)),
+        Fault::NotFound => Some(Problem::new(StatusCode::NOT_FOUND, "not found").into_response()),
+        Fault::HugeBody { bytes } => Some(huge(*bytes)),
+        Fault::Closed => {
+            let mut response = StatusCode::OK.into_response();
+            response.extensions_mut().insert(CloseConnection);
+            Some(response)
+        }
+        _ => None,
+    }
+}
+
+fn too_many(emulator: &Emulator, retry_after_secs: Option<u64>, as_date: bool) -> Response {
+    let mut response =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many calls").into_response();
+    if let Some(secs) = retry_after_secs {
+        let text = if as_date {
+            let at = emulator.now() + Duration::from_secs(secs);
+            at.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        } else {
+            secs.to_string()
+        };
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+    }
+    response
+}
+
+fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+/// Half of what its Content-Length announces, then the connection breaks.
+fn truncated(body: &[u8]) -> Response {
+    let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
+    let pieces = stream::iter([Ok(half), Err(std::io::Error::other("truncated on purpose"))]);
+    let mut response = with(
+        StatusCode::OK,
+        "application/json",
+        Body::from_stream(pieces),
+    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    response
+}
+
+/// A body of so many bytes, of which only one piece is in memory at a time.
+fn huge(bytes: u64) -> Response {
+    let piece = Bytes::from(vec![b'x'; PIECE_BYTES]);
+    let pieces = stream::unfold(bytes, move |left| {
+        let size = left.min(PIECE_BYTES as u64);
+        let piece = piece.slice(..usize::try_from(size).unwrap_or(PIECE_BYTES));
+        async move { (left > 0).then(|| (std::io::Result::Ok(piece), left - size)) }
+    });
+    let head = stream::iter([Ok(Bytes::from_static(b"{\"status\":\""))]);
+    with(
+        StatusCode::OK,
+        "application/json",
+        Body::from_stream(futures_util::StreamExt::chain(head, pieces)),
+    )
+}
+
+fn drip(emulator: Emulator, body: Vec<u8>, every: Duration) -> Body {
+    let drops = stream::unfold(
+        (emulator, body.into_iter()),
+        move |(emulator, mut rest)| async move {
+            let byte = rest.next()?;
+            emulator.sleep(every).await;
+            Some((
+                std::io::Result::Ok(Bytes::from(vec![byte])),
+                (emulator, rest),
+            ))
+        },
+    );
+    Body::from_stream(drops)
+}
+
+/// Bytes that are no UTF-8, inside the first text.
+fn spoil(body: &mut Vec<u8>) {
+    let place = body
+        .iter()
+        .position(|byte| *byte == b':')
+        .map_or(0, |place| place + 2);
+    let place = place.min(body.len());
+    body.splice(place..place, [0xff, 0xfe, 0xc3]);
+}

@@ -1,0 +1,123 @@
+//! The carriers' own API: one number, or a batch of one carrier's.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::emulator::{Emulator, Told};
+use crate::faults::Fault;
+use crate::http::deliver::deliver;
+use crate::http::problem::{Problem, read_json};
+
+/// The most numbers of one batch.
+const BATCH_MAX: usize = 30;
+
+/// `GET /v1/tracking/{carrier}/{number}`
+pub async fn one(
+    State(emulator): State<Emulator>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
+) -> Response {
+    let Ok(Path((carrier, number))) = path else {
+        return Problem::bad("the path is unreadable").into_response();
+    };
+    let asked = emulator.clone();
+    deliver(&emulator, &carrier, &number, &uri, |faults| {
+        Ok(answer(&asked, &carrier, &number, faults))
+    })
+    .await
+}
+
+fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
+    let told = emulator.ask(carrier, number, faults);
+    json!({
+        "carrier": carrier,
+        "track_number": number,
+        "status": told.status,
+        "status_raw": told.status_raw,
+        "status_at": told.status_at,
+        "events": events(&told),
+    })
+}
+
+fn events(told: &Told) -> Vec<Value> {
+    told.events
+        .iter()
+        .map(|told| {
+            json!({
+                "status": told.event.status,
+                "status_raw": told.event.status_raw,
+                "event_time": told.event.event_time,
+                "location": told.event.location,
+                "message": told.event.message,
+                "payload": told.payload(),
+            })
+        })
+        .collect()
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    carrier: String,
+    #[serde(alias = "track_number")]
+    track_number: String,
+}
+
+/// `POST /v1/tracking/batch`: one call in the ledger.
+pub async fn batch(
+    State(emulator): State<Emulator>,
+    uri: Uri,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let batch: Batch = match read_json(body) {
+        Ok(batch) => batch,
+        Err(problem) => return problem.into_response(),
+    };
+    let Some(first) = batch.items.first() else {
+        return Problem::bad("items must not be empty").into_response();
+    };
+    if batch.items.len() > BATCH_MAX {
+        let detail = format!(
+            "items must be at most {BATCH_MAX}, these are {}",
+            batch.items.len()
+        );
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
+    }
+    if let Some(place) = batch
+        .items
+        .iter()
+        .position(|item| item.carrier != first.carrier)
+    {
+        let detail = format!(
+            "items[{place}]: all items must be of one carrier, {}",
+            first.carrier
+        );
+        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
+    }
+    let asked = emulator.clone();
+    deliver(
+        &emulator,
+        &first.carrier,
+        &first.track_number,
+        &uri,
+        |faults| {
+            let results: Vec<Value> = batch
+                .items
+                .iter()
+                .map(|item| answer(&asked, &item.carrier, &item.track_number, faults))
+                .collect();
+            Ok(json!({"results": results}))
+        },
+    )
+    .await
+}

@@ -1,0 +1,100 @@
+//! The program: an emulator on a port.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use trackbox_emulator::emulator::Emulator;
+use trackbox_emulator::options::{Options, Progress};
+use trackbox_emulator::serve::serve;
+use trackbox_emulator::time::Time;
+
+/// Emulates the carriers' tracking APIs: CDEK, Russian Post, any other code, and two aggregators.
+///
+/// Ask it for a number: curl localhost:9000/v1/tracking/CDEK/1234567890. What it counted: /v1/admin/ledger; what is
+/// true: /v1/admin/truth; how to make it fail: POST /v1/admin/faults {"carrier":"CDEK","fault":"hang"}.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// IP address and port.
+    #[arg(long, default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// What makes parcels move: a call that asks, or the clock.
+    #[arg(long, value_enum, default_value_t = Progress::Ask)]
+    progress: Progress,
+    /// Calls a minute that a carrier allows, as CDEK=600; 0 is no limit. Built in: CDEK=60, POST_RU=20.
+    #[arg(long, value_name = "CARRIER=N", value_parser = limit)]
+    limit: Vec<(String, u32)>,
+    /// Fixes all that is left to chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn limit(text: &str) -> Result<(String, u32), String> {
+    let (carrier, limit) = text
+        .split_once('=')
+        .ok_or("write it as CARRIER=N, for example CDEK=600")?;
+    let limit = limit
+        .parse()
+        .map_err(|_| format!("{limit} is no whole number"))?;
+    Ok((carrier.to_owned(), limit))
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(cli.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", cli.listen))?;
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let limits: BTreeMap<String, u32> = cli.limit.into_iter().collect();
+    let options = Options {
+        progress: cli.progress,
+        seed: cli.seed,
+        limits,
+    };
+    let address = listener.local_addr().context("the port has no address")?;
+    tracing::info!(
+        "emulating carriers on http://{address} (ledger: /v1/admin/ledger, truth: /v1/admin/truth)"
+    );
+    serve(Emulator::new(options, Time::system()), listener, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

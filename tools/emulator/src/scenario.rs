@@ -1,0 +1,105 @@
+//! What is to happen to a parcel: its steps, and how fast it takes them.
+
+use serde::Deserialize;
+
+/// The most steps of one parcel.
+pub const STEPS_MAX: usize = 10_000;
+
+/// A parcel as it is seeded.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parcel {
+    pub carrier: String,
+    #[serde(alias = "track_number")]
+    pub track_number: String,
+    /// Seconds from step to step; by the clock the mean of them.
+    #[serde(alias = "step_seconds", default = "step_seconds_default")]
+    pub step_seconds: u64,
+    /// The chance, 0 to 1, that a call moves the parcel before its time (progress `ask` only).
+    #[serde(alias = "progress_prob", default = "progress_prob_default")]
+    pub progress_prob: f64,
+    pub steps: Vec<Step>,
+}
+
+fn step_seconds_default() -> u64 {
+    30
+}
+
+fn progress_prob_default() -> f64 {
+    0.25
+}
+
+/// One thing that happens to a parcel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub status: String,
+    #[serde(alias = "status_raw")]
+    pub status_raw: String,
+    #[serde(default)]
+    pub location: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+    /// How long after it happened the carrier tells of it, in seconds: it may then be older than what was told before.
+    #[serde(default, alias = "late_seconds")]
+    pub late_seconds: u64,
+    /// How often the carrier lists it in one answer.
+    #[serde(default = "once")]
+    pub repeat: u32,
+    /// The place's postal code, for the aggregators.
+    #[serde(default)]
+    pub postal_code: Option<String>,
+    /// Who reported it, for the aggregators.
+    #[serde(default)]
+    pub source: Option<String>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Step {
+    /// A step without a message.
+    pub fn new(status: &str, status_raw: &str, location: &str) -> Self {
+        Self {
+            status: status.to_owned(),
+            status_raw: status_raw.to_owned(),
+            location: Some(location.to_owned()),
+            repeat: 1,
+            ..Self::default()
+        }
+    }
+
+    /// The same, with a message.
+    pub fn says(mut self, message: &str) -> Self {
+        self.message = Some(message.to_owned());
+        self
+    }
+}
+
+impl Parcel {
+    /// What is wrong with it, named by its fields.
+    pub fn check(&self) -> Result<(), String> {
+        let text = |name: &str, text: &str| {
+            let chars = text.chars().count();
+            if (1..=64).contains(&chars) {
+                Ok(())
+            } else {
+                Err(format!("{name} must have 1 to 64 characters"))
+            }
+        };
+        text("carrier", &self.carrier)?;
+        text("trackNumber", &self.track_number)?;
+        if !(0.0..=1.0).contains(&self.progress_prob) {
+            return Err("progressProb must be 0 to 1".to_owned());
+        }
+        if self.step_seconds > 10_000_000 {
+            return Err("stepSeconds must be at most 10000000".to_owned());
+        }
+        match self.steps.len() {
+            0 => Err("steps must not be empty".to_owned()),
+            1..=STEPS_MAX => Ok(()),
+            _ => Err(format!("steps must be at most {STEPS_MAX}")),
+        }
+    }
+}

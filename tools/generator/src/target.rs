@@ -1,0 +1,211 @@
+//! One server that takes our requests: the API or the emulator.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+use serde::Serialize;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest answer that is read: ten thousand trackings take about 5 MiB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// A server and what is known of it.
+#[derive(Debug)]
+pub struct Target {
+    /// What it is called in messages: "the API at http://localhost:8080".
+    pub name: String,
+    base: String,
+    client: Client,
+    deadline: Duration,
+    run_started: Instant,
+    /// When the run started by the server's own clock, at the latest.
+    run_started_at: OnceLock<DateTime<Utc>>,
+}
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+impl Target {
+    /// Describes the server at `base`; nothing is sent yet. Each request has `deadline`, answer included.
+    ///
+    /// # Errors
+    /// Where no client can be made.
+    pub fn new(role: &str, base: &str, deadline: Duration) -> anyhow::Result<Self> {
+        let mut client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(deadline)
+            .redirect(redirect::Policy::none());
+        if is_this_machine(base) {
+            // A proxy of the environment would look for "localhost" at its own place.
+            client = client.no_proxy();
+        }
+        Ok(Self {
+            name: format!("{role} at {base}"),
+            base: base.to_owned(),
+            client: client.build().context("making the HTTP client")?,
+            deadline,
+            run_started: Instant::now(),
+            run_started_at: OnceLock::new(),
+        })
+    }
+
+    /// Posts a JSON body and reads the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// In a few words, why there is no answer.
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, String> {
+        let request = self.client.post(format!("{}{path}", self.base)).json(body);
+        let mut response = request.send().await.map_err(|error| self.reason(&error))?;
+        let date = http_date(response.headers(), DATE.as_str());
+        if let Some(date) = date {
+            self.note_date(date, self.run_started.elapsed());
+        }
+        Ok(Answer {
+            status: response.status(),
+            retry_after: retry_after(response.headers(), date),
+            body: self.read_body(&mut response).await?,
+        })
+    }
+
+    /// Whether something created at this time was there before the run started, by the server's own clock.
+    ///
+    /// The start of the run is the `Date` of the server's first answer less the time since the start. `Date` is cut to
+    /// the second, so what was made in the last second or two before the start passes for new. Where the server's
+    /// database has a clock of its own, its difference to the server's adds to that. Before an answer with a `Date`,
+    /// everything is new.
+    pub fn was_there_before(&self, created_at: DateTime<Utc>) -> bool {
+        self.run_started_at
+            .get()
+            .is_some_and(|&started_at| created_at < started_at)
+    }
+
+    fn note_date(&self, date: DateTime<Utc>, since_start: Duration) {
+        self.run_started_at
+            .get_or_init(|| date - TimeDelta::from_std(since_start).unwrap_or(TimeDelta::MAX));
+    }
+
+    async fn read_body(&self, response: &mut Response) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.reason(&error))?
+        {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn reason(&self, error: &reqwest::Error) -> String {
+        if error.is_timeout() && !error.is_connect() {
+            return format!("no answer within {} s", self.deadline.as_secs_f64());
+        }
+        let mut innermost: &dyn std::error::Error = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        innermost.to_string()
+    }
+}
+
+fn is_this_machine(base: &str) -> bool {
+    let host = Url::parse(base)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
+fn http_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
+    let text = headers.get(name)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text)
+        .ok()
+        .map(|date| date.to_utc())
+}
+
+/// Reads `Retry-After` in either form: seconds, or a date, which counts from the answer's own `Date`.
+fn retry_after(headers: &HeaderMap, date: Option<DateTime<Utc>>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(secs) = text.parse() {
+        return Some(Duration::from_secs(secs));
+    }
+    let until = http_date(headers, RETRY_AFTER.as_str())?;
+    (until - date?).to_std().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+    use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+
+    use super::{Target, http_date, is_this_machine, retry_after};
+
+    const NOON: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an RFC 3339 time")
+    }
+
+    fn headers(retry_after: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([
+            (DATE, HeaderValue::from_static(NOON)),
+            (RETRY_AFTER, HeaderValue::from_static(retry_after)),
+        ])
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_as_a_date() {
+        let now = http_date(&headers("1"), DATE.as_str());
+        assert_eq!(now, Some(time("2026-11-23T12:00:00Z")));
+        let wait = |text| retry_after(&headers(text), now);
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(
+            wait("Mon, 23 Nov 2026 12:01:30 GMT"),
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(wait("Mon, 23 Nov 2026 11:59:00 GMT"), None);
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn the_first_date_says_what_was_there_before_the_run() {
+        crate::run::tests::install_tls();
+        let target =
+            Target::new("the API", "http://localhost:1", Duration::from_secs(1)).expect("a client");
+        assert!(!target.was_there_before(time("2000-01-01T00:00:00Z")));
+        target.note_date(time("2026-11-23T12:00:00Z"), Duration::from_secs(10));
+        target.note_date(time("2030-01-01T00:00:00Z"), Duration::from_secs(20));
+        assert!(target.was_there_before(time("2026-11-23T11:59:49Z")));
+        assert!(!target.was_there_before(time("2026-11-23T11:59:50Z")));
+    }
+
+    #[test]
+    fn only_this_machine_is_asked_past_a_proxy() {
+        for base in [
+            "http://localhost:8080",
+            "http://127.0.0.1",
+            "http://[::1]:9",
+        ] {
+            assert!(is_this_machine(base), "{base}");
+        }
+        assert!(!is_this_machine("https://box.example"));
+    }
+}
