@@ -1,0 +1,74 @@
+//! The cache of current states, and the limiter of calls: what processes share besides the database.
+
+pub mod limiter;
+pub mod memory;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::cache::memory::{MemoryCache, MemoryTicket};
+use crate::model::Tracking;
+
+/// Current states by tracking id. Never fails: what it cannot give is a miss. A clone is the same cache.
+///
+/// Who reads takes a [`Ticket`] first, then reads the store, then puts what it read, then answers. Who writes raises the
+/// fence before its commit. So nobody who has seen a state is ever given an older one.
+#[derive(Clone)]
+pub enum Cache {
+    /// No cache: every look-up is a miss.
+    None,
+    Memory(Arc<MemoryCache>),
+}
+
+/// What a look-up found, and the ticket to put the rest with.
+#[derive(Debug)]
+pub struct Lookup {
+    pub found: HashMap<i64, Arc<Tracking>>,
+    pub ticket: Ticket,
+}
+
+/// The moment before a read of the store; what was read is kept only if no fence was raised for it since.
+#[derive(Clone, Debug)]
+pub enum Ticket {
+    None,
+    Memory(MemoryTicket),
+}
+
+impl Cache {
+    /// Looks up `ids`; what is not found is a miss.
+    pub async fn get(&self, ids: &[i64]) -> Lookup {
+        match self {
+            Self::None => Lookup {
+                found: HashMap::new(),
+                ticket: Ticket::None,
+            },
+            Self::Memory(cache) => {
+                let ticket = Ticket::Memory(cache.ticket());
+                let found = cache.get(ids);
+                Lookup { found, ticket }
+            }
+        }
+    }
+
+    /// A ticket for a read of the store that looks nothing up.
+    pub async fn ticket(&self) -> Ticket {
+        match self {
+            Self::None => Ticket::None,
+            Self::Memory(cache) => Ticket::Memory(cache.ticket()),
+        }
+    }
+
+    /// Keeps `rows`, read or written after `ticket` was taken, where they are the newest known.
+    pub async fn put(&self, rows: &[Tracking], ticket: &Ticket) {
+        if let (Self::Memory(cache), Ticket::Memory(ticket)) = (self, ticket) {
+            cache.put(rows, ticket);
+        }
+    }
+
+    /// Makes every value of these trackings a miss whose version is below the one given: (id, least valid version).
+    pub async fn fence(&self, versions: &[(i64, i64)]) {
+        if let Self::Memory(cache) = self {
+            cache.fence(versions);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The limiter: at most L calls in any window W, for everyone who shares it.
+//!
+//! A generic cell rate algorithm. A permit is a slot in time with an age: it counts at its slot, and must be used within
+//! [`age`] of it. The spacing allows for that age and for as much again in transit, so that the carrier, who counts
+//! arrivals, never counts more than L in any W, calendar minutes included:
+//! spacing = (W + age + transit) / (L − burst + 1).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+
+/// How far ahead slots are handed out.
+pub const AHEAD: Duration = Duration::from_secs(1);
+
+/// The limits of an account; 0 means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub per_second: u32,
+    pub per_minute: u32,
+    /// Counted in the store, by calendar day.
+    pub per_day: u32,
+    /// How many calls may follow each other at once; at least 1.
+    pub burst: u32,
+}
+
+/// A slot for one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// From when it may be used, on the clock's monotonic time.
+    pub from: Duration,
+    /// Until when; later it is void.
+    pub until: Duration,
+}
+
+impl Permit {
+    pub fn is_valid(&self, monotonic: Duration) -> bool {
+        self.from <= monotonic && monotonic <= self.until
+    }
+}
+
+/// What a reservation got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// In the order of their slots.
+    pub permits: Vec<Permit>,
+    /// When the next slot after these comes; when to ask again.
+    pub next: Duration,
+}
+
+/// One window of an account's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    spacing: Duration,
+    burst: u32,
+    age: Duration,
+}
+
+/// How old a permit may be when it is used, and how long its call may travel: a second, or a tenth of the window.
+pub fn age(window: Duration) -> Duration {
+    (window / 10).min(Duration::from_secs(1))
+}
+
+impl Limits {
+    fn windows(&self) -> Vec<Window> {
+        [
+            (Duration::from_secs(1), self.per_second),
+            (Duration::from_secs(60), self.per_minute),
+        ]
+        .into_iter()
+        .filter(|(_, limit)| *limit > 0)
+        .map(|(window, limit)| {
+            let burst = self.burst.clamp(1, limit);
+            let age = age(window);
+            Window {
+                // Rounded up: a division that loses a nanosecond would let one call more into the window.
+                spacing: (window + age * 2) / (limit - burst + 1) + Duration::from_nanos(1),
+                burst,
+                age,
+            }
+        })
+        .collect()
+    }
+
+    /// How long a call may take to connect: what the spacing allows for transit. `None` without a limit.
+    pub fn transit(&self) -> Option<Duration> {
+        self.windows().iter().map(|window| window.age).min()
+    }
+}
+
+/// Hands out permits by account. A clone is the same limiter.
+#[derive(Clone)]
+pub enum RateLimiter {
+    Memory(Arc<MemoryLimiter>),
+}
+
+impl RateLimiter {
+    /// Reserves up to `calls` slots of `account` within [`AHEAD`]; without limits all are there at once.
+    pub async fn reserve(&self, account: &str, limits: &Limits, calls: u32) -> Reservation {
+        match self {
+            Self::Memory(limiter) => limiter.reserve(account, limits, calls),
+        }
+    }
+
+    /// Gives back the last `calls` slots of `reservation` that nothing was claimed for, where nobody reserved since.
+    pub async fn give_back(
+        &self,
+        account: &str,
+        limits: &Limits,
+        reservation: &Reservation,
+        calls: u32,
+    ) {
+        match self {
+            Self::Memory(limiter) => limiter.give_back(account, limits, reservation, calls),
+        }
+    }
+}
+
+/// The limiter inside one process.
+pub struct MemoryLimiter {
+    clock: Clock,
+    /// For each account and window: when the bucket is full again (the theoretical arrival time).
+    buckets: Mutex<HashMap<String, Vec<Duration>>>,
+}
+
+impl MemoryLimiter {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            buckets: Mutex::default(),
+        }
+    }
+
+    fn reserve(&self, account: &str, limits: &Limits, calls: u32) -> Reservation {
+        let now = self.clock.monotonic();
+        let windows = limits.windows();
+        let Some(age) = limits.transit() else {
+            return unlimited(now, calls);
+        };
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who ran before may have spent everything until just now, and reserved ahead.
+        let bucket = buckets.entry(account.to_owned()).or_insert_with(|| {
+            let empty = |window: &Window| now + AHEAD + window.spacing * (2 * window.burst - 1);
+            windows.iter().map(empty).collect()
+        });
+        let mut permits = Vec::new();
+        loop {
+            let slot = slot(bucket, &windows, now);
+            if permits.len() >= calls as usize || slot > now + AHEAD {
+                return Reservation {
+                    permits,
+                    next: slot,
+                };
+            }
+            for (full_at, window) in bucket.iter_mut().zip(&windows) {
+                *full_at = (*full_at).max(slot) + window.spacing;
+            }
+            permits.push(Permit {
+                from: slot,
+                until: slot + age,
+            });
+        }
+    }
+
+    fn give_back(&self, account: &str, limits: &Limits, reservation: &Reservation, calls: u32) {
+        let windows = limits.windows();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bucket) = buckets.get_mut(account) else {
+            return;
+        };
+        let untouched = slot(bucket, &windows, Duration::ZERO) == slot_of(reservation);
+        if untouched && calls as usize <= reservation.permits.len() {
+            for (full_at, window) in bucket.iter_mut().zip(&windows) {
+                *full_at = full_at.saturating_sub(window.spacing * calls);
+            }
+        }
+    }
+}
+
+fn slot_of(reservation: &Reservation) -> Duration {
+    reservation.next
+}
+
+/// The first moment from `now` on at which every window admits a call.
+fn slot(bucket: &[Duration], windows: &[Window], now: Duration) -> Duration {
+    bucket
+        .iter()
+        .zip(windows)
+        .map(|(full_at, window)| full_at.saturating_sub(window.spacing * (window.burst - 1)))
+        .fold(now, Duration::max)
+}
+
+fn unlimited(now: Duration, calls: u32) -> Reservation {
+    let permit = Permit {
+        from: now,
+        until: Duration::MAX,
+    };
+    Reservation {
+        permits: vec![permit; calls as usize],
+        next: now,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The cache inside one process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::model::Tracking;
+
+/// The most fences remembered one by one; a reader slower than so many changes puts nothing.
+const FENCES_MAX: usize = 65_536;
+
+/// Values in a bounded map with a time to live; fences in a bounded queue.
+pub struct MemoryCache {
+    values: moka::sync::Cache<i64, Arc<Tracking>>,
+    fences: Mutex<Fences>,
+}
+
+/// How many fences had been raised when the reader began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryTicket(u64);
+
+#[derive(Default)]
+struct Fences {
+    raised: u64,
+    /// By tracking: the least valid version, and which fence set it.
+    by_id: HashMap<i64, Fence>,
+    order: VecDeque<(u64, i64)>,
+    /// Fences up to this one are forgotten: a reader that began before it puts nothing.
+    forgotten: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Fence {
+    version: i64,
+    number: u64,
+}
+
+impl MemoryCache {
+    pub fn new(entries_max: u64, time_to_live: Duration) -> Self {
+        let values = moka::sync::Cache::builder()
+            .max_capacity(entries_max)
+            .time_to_live(time_to_live)
+            .build();
+        Self {
+            values,
+            fences: Mutex::default(),
+        }
+    }
+
+    pub fn ticket(&self) -> MemoryTicket {
+        MemoryTicket(self.lock().raised)
+    }
+
+    pub fn get(&self, ids: &[i64]) -> HashMap<i64, Arc<Tracking>> {
+        ids.iter()
+            .filter_map(|id| self.values.get(id).map(|row| (*id, row)))
+            .collect()
+    }
+
+    /// See [`crate::cache::Cache::put`].
+    pub fn put(&self, rows: &[Tracking], ticket: &MemoryTicket) {
+        // Held over the whole, so that no fence is raised between looking and keeping.
+        let fences = self.lock();
+        for row in rows {
+            if fences.admits(row, *ticket)
+                && self
+                    .values
+                    .get(&row.id)
+                    .is_none_or(|kept| kept.version < row.version)
+            {
+                self.values.insert(row.id, Arc::new(row.clone()));
+            }
+        }
+    }
+
+    /// See [`crate::cache::Cache::fence`].
+    pub fn fence(&self, versions: &[(i64, i64)]) {
+        let mut fences = self.lock();
+        for (id, version) in versions {
+            fences.raise(*id, *version);
+            if self
+                .values
+                .get(id)
+                .is_some_and(|kept| kept.version < *version)
+            {
+                self.values.invalidate(id);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fences> {
+        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fences {
+    fn admits(&self, row: &Tracking, ticket: MemoryTicket) -> bool {
+        match self.by_id.get(&row.id) {
+            Some(fence) => row.version >= fence.version,
+            None => ticket.0 >= self.forgotten,
+        }
+    }
+
+    fn raise(&mut self, id: i64, version: i64) {
+        self.raised += 1;
+        let fence = self.by_id.entry(id).or_insert(Fence {
+            version,
+            number: self.raised,
+        });
+        fence.version = fence.version.max(version);
+        fence.number = self.raised;
+        self.order.push_back((self.raised, id));
+        while self.order.len() > FENCES_MAX {
+            if let Some((number, id)) = self.order.pop_front() {
+                self.forgotten = self.forgotten.max(number);
+                if self
+                    .by_id
+                    .get(&id)
+                    .is_some_and(|fence| fence.number == number)
+                {
+                    self.by_id.remove(&id);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{FENCES_MAX, MemoryCache};
+    use crate::model::fixture::tracking;
+
+    fn cache() -> MemoryCache {
+        MemoryCache::new(1_000_000, Duration::from_secs(600))
+    }
+
+    fn version_of(cache: &MemoryCache, id: i64) -> Option<i64> {
+        cache.get(&[id]).get(&id).map(|row| row.version)
+    }
+
+    #[test]
+    fn a_slow_reader_cannot_put_what_was_overtaken() {
+        let cache = cache();
+        let ticket = cache.ticket();
+        cache.fence(&[(1, 5)]);
+        cache.put(&[tracking(1, 4)], &ticket);
+        assert_eq!(version_of(&cache, 1), None);
+        cache.put(&[tracking(1, 5)], &ticket);
+        assert_eq!(version_of(&cache, 1), Some(5));
+        cache.put(&[tracking(1, 4)], &cache.ticket());
+        assert_eq!(version_of(&cache, 1), Some(5));
+    }
+
+    #[test]
+    fn a_fence_makes_an_older_value_a_miss_at_once() {
+        let cache = cache();
+        cache.put(&[tracking(1, 4)], &cache.ticket());
+        assert_eq!(version_of(&cache, 1), Some(4));
+        cache.fence(&[(1, 5)]);
+        assert_eq!(version_of(&cache, 1), None);
+    }
+
+    #[test]
+    fn a_reader_from_before_forgotten_fences_puts_nothing() {
+        let cache = cache();
+        let ticket = cache.ticket();
+        cache.fence(&[(1, 5)]);
+        let many: Vec<(i64, i64)> = (0..=FENCES_MAX as i64).map(|id| (id + 10, 2)).collect();
+        cache.fence(&many);
+        cache.put(&[tracking(1, 4)], &ticket);
+        assert_eq!(
+            version_of(&cache, 1),
+            None,
+            "its fence is forgotten, and so is its right to put"
+        );
+        cache.put(&[tracking(1, 5)], &cache.ticket());
+        assert_eq!(version_of(&cache, 1), Some(5));
+    }
+}

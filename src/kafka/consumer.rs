@@ -1,0 +1,336 @@
+//! Role `consume`: reads the topic, makes every record take effect exactly once, and keeps the cache fresh.
+//!
+//! One [`Consumer::step`] fetches a batch, reads it, and applies it together with the partition's offset in one
+//! transaction. What cannot be read goes to the dead letters in the same transaction; a batch that the database refuses
+//! is halved until the culprit stands alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::kafka::{Bus, Record, message};
+use crate::metrics::Metrics;
+use crate::model::{Tracking, Update};
+use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
+use crate::store::partitions::Ownership;
+use crate::store::updates::{Applied, Batch};
+use crate::store::{Store, StoreError};
+
+/// How long a partition rests after a failure of the store or the bus.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often old dead letters are ended.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// What a consumer works with.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub bus: Bus,
+    pub cache: Cache,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The consumer of all partitions that this process owns.
+pub struct Consumer {
+    parts: Parts,
+    member: Uuid,
+    /// The most records applied in one transaction.
+    batch: usize,
+    /// How long a fetch waits for the first record.
+    wait: Duration,
+    owned: Mutex<HashMap<i32, (Ownership, i64)>>,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing was there.
+    Idle,
+    /// So many records took effect, dead letters included.
+    Applied(usize),
+    /// Somebody else has gone on; the next step asks the store where to.
+    Lost,
+}
+
+/// A record as far as it could be read.
+enum Read {
+    Update(Update),
+    Unreadable(String),
+}
+
+impl Consumer {
+    pub fn new(parts: Parts, batch: usize, wait: Duration) -> Self {
+        Self {
+            parts,
+            member: Uuid::now_v7(),
+            batch: batch.max(1),
+            wait,
+            owned: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Applies what comes until `stop`; the batch under way is finished first.
+    ///
+    /// The store or the bus being away is waited out; nothing is lost meanwhile.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let consumer = Arc::new(self);
+        let mut tasks = JoinSet::new();
+        for partition in consumer.parts.bus.partitions() {
+            tasks.spawn(Arc::clone(&consumer).run_partition(partition, stop.clone()));
+        }
+        tasks.spawn(Arc::clone(&consumer).run_pruning(stop));
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a partition's consumer died")?;
+        }
+        Ok(())
+    }
+
+    async fn run_partition(self: Arc<Self>, partition: i32, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let failed = match self.step_until(partition, &stop).await {
+                Ok(_) => false,
+                Err(error) => {
+                    tracing::warn!(partition, "consuming pauses: {error:#}");
+                    true
+                }
+            };
+            if failed {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(RETRY_AFTER) => {}
+                }
+            }
+        }
+    }
+
+    async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(PRUNE_EVERY) => {}
+            }
+            if let Err(error) = self
+                .parts
+                .store
+                .prune_dead_letters(self.parts.clock.now())
+                .await
+            {
+                tracing::warn!("old dead letters stay for now: {error:#}");
+            }
+        }
+    }
+
+    /// One batch of `partition`: fetch, read, apply.
+    ///
+    /// # Errors
+    /// Where the store or the bus is away; the next step goes on at the same record.
+    pub async fn step(&self, partition: i32) -> anyhow::Result<Step> {
+        self.step_until(partition, &CancellationToken::new()).await
+    }
+
+    async fn step_until(&self, partition: i32, stop: &CancellationToken) -> anyhow::Result<Step> {
+        let (ownership, offset) = self.position(partition).await?;
+        let fetch = self
+            .parts
+            .bus
+            .fetch(partition, offset, self.batch, self.wait);
+        let records = tokio::select! {
+            records = fetch => records.context("cannot fetch")?,
+            () = stop.cancelled() => return Ok(Step::Idle),
+        };
+        // Kafka's batches may begin below what was asked for.
+        let records: Vec<Record> = records.into_iter().filter(|r| r.offset >= offset).collect();
+        if records.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let read: Vec<Read> = records.iter().map(|record| self.read(record)).collect();
+        match self.apply_all(&ownership, offset, &records, &read).await {
+            Ok(next_offset) => {
+                self.owned
+                    .lock()
+                    .await
+                    .insert(partition, (ownership, next_offset));
+                self.parts.bus.applied(partition, next_offset);
+                let lag = self.parts.bus.lag(partition, next_offset);
+                self.parts.metrics.lag(partition, lag);
+                Ok(Step::Applied(records.len()))
+            }
+            Err(error) => {
+                // Whether the last transaction was committed may be unknown: the store knows.
+                self.owned.lock().await.remove(&partition);
+                match error {
+                    StoreError::OffsetMoved { .. } => Ok(Step::Lost),
+                    error => Err(error).context("cannot apply a batch"),
+                }
+            }
+        }
+    }
+
+    /// The right to a partition and the offset to go on at, from the store where this process does not know.
+    async fn position(&self, partition: i32) -> anyhow::Result<(Ownership, i64)> {
+        let mut owned = self.owned.lock().await;
+        if let Some(position) = owned.get(&partition) {
+            return Ok(position.clone());
+        }
+        let topic = self.parts.bus.topic();
+        let now = self.parts.clock.now();
+        let position = self
+            .parts
+            .store
+            .take_partition(topic, partition, self.member, now)
+            .await
+            .context("cannot take a partition")?;
+        owned.insert(partition, position.clone());
+        Ok(position)
+    }
+
+    fn read(&self, record: &Record) -> Read {
+        let now = self.parts.clock.now();
+        match message::decode(record.value.as_deref(), record.timestamp, now) {
+            Ok(update) => Read::Update(update),
+            Err(error) => Read::Unreadable(error.to_string()),
+        }
+    }
+
+    /// Applies all records in ranges, halving a range that the database refuses; answers the next offset.
+    async fn apply_all(
+        &self,
+        ownership: &Ownership,
+        first_offset: i64,
+        records: &[Record],
+        read: &[Read],
+    ) -> Result<i64, StoreError> {
+        let mut position = first_offset;
+        let mut ranges = vec![0..records.len()];
+        while let Some(range) = ranges.pop() {
+            let (some, outcomes) = (&records[range.clone()], &read[range.clone()]);
+            match self
+                .apply_range(ownership, position, some, outcomes, None)
+                .await
+            {
+                Ok(next_offset) => position = next_offset,
+                Err(StoreError::Refused(error)) if range.len() == 1 => {
+                    let reason = format!("the database refused it: {error}");
+                    position = self
+                        .apply_range(ownership, position, some, outcomes, Some(&reason))
+                        .await?;
+                }
+                Err(StoreError::Refused(error)) => {
+                    tracing::warn!(
+                        "halving a batch of {} records that the database refused: {error}",
+                        range.len()
+                    );
+                    let middle = range.start + range.len() / 2;
+                    ranges.push(middle..range.end);
+                    ranges.push(range.start..middle);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(position)
+    }
+
+    /// One transaction: the updates of these records, or with `refused` all of them as dead letters.
+    async fn apply_range(
+        &self,
+        ownership: &Ownership,
+        first_offset: i64,
+        records: &[Record],
+        read: &[Read],
+        refused: Option<&str>,
+    ) -> Result<i64, StoreError> {
+        let now = self.parts.clock.now();
+        let mut batch = Batch {
+            ownership: ownership.clone(),
+            first_offset,
+            next_offset: records
+                .last()
+                .map_or(first_offset, |record| record.offset + 1),
+            updates: Vec::new(),
+            dead_letters: Vec::new(),
+        };
+        for (record, outcome) in records.iter().zip(read) {
+            let error = match (refused, outcome) {
+                (Some(reason), _) => reason,
+                (None, Read::Unreadable(reason)) => reason,
+                (None, Read::Update(update)) => {
+                    batch.updates.push(update.clone());
+                    continue;
+                }
+            };
+            batch
+                .dead_letters
+                .push(dead_letter(ownership, record, error, now));
+        }
+        let ticket = self.parts.cache.ticket().await;
+        let applied = self
+            .parts
+            .store
+            .apply(&batch, now, async |changes| {
+                let versions: Vec<(i64, i64)> = changes
+                    .iter()
+                    .map(|change| (change.new.id, change.new.version))
+                    .collect();
+                self.parts.cache.fence(&versions).await;
+            })
+            .await?;
+        let rows: Vec<Tracking> = applied
+            .changes
+            .iter()
+            .map(|change| change.new.clone())
+            .collect();
+        self.parts.cache.put(&rows, &ticket).await;
+        self.count(&applied, &batch);
+        Ok(batch.next_offset)
+    }
+
+    fn count(&self, applied: &Applied, batch: &Batch) {
+        let metrics = &self.parts.metrics;
+        let passed_over = applied.unknown_trackings + applied.without_effect;
+        metrics.updates_applied((batch.updates.len() as u64).saturating_sub(passed_over));
+        metrics.updates_without_effect(applied.without_effect);
+        metrics.updates_unknown_tracking(applied.unknown_trackings);
+        metrics.events_new(applied.events_new);
+        metrics.events_unmapped(applied.events_unmapped);
+        metrics.dead_letters(batch.dead_letters.len() as u64);
+        for letter in &batch.dead_letters {
+            tracing::error!(
+                topic = letter.topic,
+                partition = letter.partition,
+                offset = letter.offset,
+                "set a record aside: {}",
+                letter.error
+            );
+        }
+    }
+}
+
+fn dead_letter(
+    ownership: &Ownership,
+    record: &Record,
+    error: &str,
+    at: crate::clock::Time,
+) -> DeadLetter {
+    let value = record.value.as_deref().unwrap_or_default();
+    DeadLetter {
+        id: 0,
+        topic: ownership.topic.clone(),
+        partition: ownership.partition,
+        offset: record.offset,
+        key: record.key.clone(),
+        value: value[..value.len().min(VALUE_BYTES_MAX)].to_vec(),
+        size_bytes: i64::try_from(value.len()).unwrap_or(i64::MAX),
+        error: crate::model::clean_text(error),
+        at,
+    }
+}

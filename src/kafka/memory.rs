@@ -1,0 +1,228 @@
+//! The bus inside one process: a bounded log of bytes for each partition.
+//!
+//! It starts at the store's next offset and is lost with the process; what was in it is checked again when its leases
+//! end. A publisher waits while the log is full.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::Clock;
+use crate::kafka::{BusError, Outgoing, Record, partition_of};
+
+/// What its topic is called in offsets and dead letters, so that a store that moves to Kafka skips nothing there.
+pub const TOPIC: &str = "in-process";
+
+/// How many partitions it has in `trackbox all`: the consumer's transactions are the bottleneck, and one database
+/// writes one at a time.
+pub const PARTITIONS: i32 = 1;
+
+/// How long a publisher waits for room.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a record costs besides its key and value.
+const RECORD_BYTES: usize = 96;
+
+/// The log.
+#[derive(Debug)]
+pub struct MemoryBus {
+    clock: Clock,
+    bytes_max: usize,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    log: Mutex<Log>,
+    published: Notify,
+    forgotten: Notify,
+}
+
+#[derive(Debug)]
+struct Log {
+    /// The offset of the first record that is kept.
+    first: i64,
+    records: VecDeque<Record>,
+    bytes: usize,
+}
+
+impl MemoryBus {
+    /// A log of as many partitions as `next_offsets`, each starting at its offset and holding at most its share of
+    /// `bytes_max`.
+    pub fn new(clock: Clock, next_offsets: &[i64], bytes_max: usize) -> Self {
+        let partitions = next_offsets
+            .iter()
+            .map(|first| Partition {
+                log: Mutex::new(Log {
+                    first: *first,
+                    records: VecDeque::new(),
+                    bytes: 0,
+                }),
+                published: Notify::new(),
+                forgotten: Notify::new(),
+            })
+            .collect();
+        Self {
+            clock,
+            bytes_max: bytes_max / next_offsets.len().max(1),
+            partitions,
+        }
+    }
+
+    pub fn partitions(&self) -> Vec<i32> {
+        (0..self.count()).collect()
+    }
+
+    fn count(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    fn partition(&self, partition: i32) -> Result<&Partition, BusError> {
+        usize::try_from(partition)
+            .ok()
+            .and_then(|place| self.partitions.get(place))
+            .ok_or(BusError::NoPartition { partition })
+    }
+
+    /// See [`crate::kafka::Bus::publish`].
+    pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
+        let deadline = Instant::now() + PUBLISH_TIMEOUT;
+        for record in records {
+            let partition = self.partition(partition_of(&record.key, self.count()))?;
+            self.append(partition, record, deadline).await?;
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        partition: &Partition,
+        record: Outgoing,
+        deadline: Instant,
+    ) -> Result<(), BusError> {
+        let size = record.key.len() + record.value.len() + RECORD_BYTES;
+        if size > self.bytes_max {
+            return Err(BusError::TooLarge {
+                size_bytes: size,
+                limit_bytes: self.bytes_max,
+            });
+        }
+        loop {
+            // Listening before looking, so that no wake-up is lost.
+            let forgotten = partition.forgotten.notified();
+            {
+                let mut log = partition.lock();
+                if log.bytes + size <= self.bytes_max {
+                    let offset = log.end();
+                    log.bytes += size;
+                    log.records.push_back(Record {
+                        offset,
+                        key: Some(record.key),
+                        value: Some(record.value),
+                        timestamp: self.clock.now(),
+                    });
+                    partition.published.notify_waiters();
+                    return Ok(());
+                }
+            }
+            timeout_at(deadline, forgotten)
+                .await
+                .map_err(|_| BusError::Full {
+                    waited: PUBLISH_TIMEOUT,
+                })?;
+        }
+    }
+
+    /// See [`crate::kafka::Bus::fetch`].
+    pub async fn fetch(
+        &self,
+        partition: i32,
+        offset: i64,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<Vec<Record>, BusError> {
+        let partition = self.partition(partition)?;
+        let deadline = Instant::now() + wait;
+        loop {
+            let published = partition.published.notified();
+            let records = partition.lock().from(offset, limit);
+            if !records.is_empty() || wait.is_zero() {
+                return Ok(records);
+            }
+            if timeout_at(deadline, published).await.is_err() {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Forgets what is below `next_offset`, which makes room.
+    pub fn forget_below(&self, partition: i32, next_offset: i64) {
+        let Ok(partition) = self.partition(partition) else {
+            return;
+        };
+        {
+            let mut log = partition.lock();
+            while log
+                .records
+                .front()
+                .is_some_and(|record| record.offset < next_offset)
+            {
+                if let Some(record) = log.records.pop_front() {
+                    log.bytes = log.bytes.saturating_sub(size_of_record(&record));
+                    log.first = record.offset + 1;
+                }
+            }
+        }
+        partition.forgotten.notify_waiters();
+    }
+
+    /// See [`crate::kafka::Bus::drained`].
+    pub async fn drained(&self) {
+        for partition in &self.partitions {
+            loop {
+                let forgotten = partition.forgotten.notified();
+                if partition.lock().records.is_empty() {
+                    break;
+                }
+                forgotten.await;
+            }
+        }
+    }
+
+    /// The offset that the next record of `partition` gets.
+    pub fn end(&self, partition: i32) -> i64 {
+        self.partition(partition)
+            .map_or(0, |partition| partition.lock().end())
+    }
+}
+
+fn size_of_record(record: &Record) -> usize {
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+    bytes(&record.key) + bytes(&record.value) + RECORD_BYTES
+}
+
+impl Partition {
+    /// Never held across an await; a panic elsewhere leaves a log that is whole.
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn end(&self) -> i64 {
+        self.first + i64::try_from(self.records.len()).unwrap_or(i64::MAX)
+    }
+
+    fn from(&self, offset: i64, limit: usize) -> Vec<Record> {
+        let skip = usize::try_from(offset.saturating_sub(self.first)).unwrap_or(0);
+        self.records
+            .iter()
+            .skip(skip)
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,324 @@
+//! The record on the topic: how an update is written, and how any producer's record is read.
+//!
+//! The fields of the original keep their meaning, so its consumer reads our records and ours reads its worker's. What
+//! other producers leave out is filled in as the wire contract says.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::clock::{Time, cut};
+use crate::kafka::Outgoing;
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{Event, Outcome, Report, Source, Update, clean_payload, clean_text};
+
+/// The most events in one record; what a check saw beyond that goes into further records of the same check.
+const EVENTS_MAX: usize = 500;
+
+/// The most bytes of events in one record, well below a broker's usual 1 MiB for a request.
+const EVENTS_BYTES_MAX: usize = 512 * 1024;
+
+/// When a parcel is looked at again that a producer did not say it of.
+const NEXT_CHECK_DEFAULT: TimeDelta = TimeDelta::hours(1);
+
+/// How far ahead of us a check may have been made.
+pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(10);
+
+/// A check that is to be published.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub update: Update,
+    pub adapter: &'static str,
+    pub mapping_version: i32,
+    pub source: Source,
+}
+
+/// Why a record cannot be read; the text goes to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    #[error("the record has no value")]
+    Empty,
+    #[error("the value is no update: {0}")]
+    Json(String),
+    #[error("{field} is no time: {text}")]
+    Time { field: &'static str, text: String },
+    #[error("checked_at is {} s ahead of the store's time", .0)]
+    Ahead(i64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    tracking_id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checked_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_raw: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_check_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events: Option<Vec<WireEvent>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check_fail_count: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub_status: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    direction: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_event_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_event_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mapping_version: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireEvent {
+    #[serde(default)]
+    status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sub_status: Option<String>,
+    #[serde(default)]
+    status_raw: String,
+    #[serde(default)]
+    event_time: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload: Option<serde_json::Value>,
+}
+
+/// Writes a check as records, more than one only where it saw very many events.
+pub fn encode(checked: &Checked) -> Vec<Outgoing> {
+    let update = &checked.update;
+    let mut head = Wire {
+        tracking_id: update.tracking_id,
+        checked_at: Some(time_text(update.checked_at)),
+        status: None,
+        status_raw: None,
+        status_at: None,
+        next_check_at: Some(time_text(update.next_check_at)),
+        events: None,
+        error: None,
+        check_id: Some(update.check_id),
+        check_fail_count: update.check_fail_count,
+        sub_status: None,
+        direction: None,
+        last_event_code: None,
+        last_event_at: None,
+        adapter: Some(checked.adapter.to_owned()),
+        mapping_version: Some(checked.mapping_version),
+        source: serde_json::to_value(checked.source)
+            .ok()
+            .and_then(|word| word.as_str().map(str::to_owned)),
+    };
+    let mut chunks = vec![Vec::new()];
+    match &update.outcome {
+        Outcome::Failed { error } => head.error = Some(error.clone()),
+        Outcome::NotFoundYet => {
+            head.status = Some(Status::Pending.as_str().to_owned());
+            head.status_raw = Some(Status::Pending.as_str().to_owned());
+            head.sub_status = Some(SubStatus::PendingNotFound.as_str().to_owned());
+        }
+        Outcome::Seen { report, events } => {
+            head.status = Some(report.status.as_str().to_owned());
+            head.status_raw = Some(report.status_raw.clone());
+            head.status_at = report.status_at.map(time_text);
+            head.sub_status = report.sub_status.map(|word| word.as_str().to_owned());
+            head.direction = Some(report.direction.as_str().to_owned());
+            head.last_event_code.clone_from(&report.last_event_code);
+            head.last_event_at = report.last_event_at.map(time_text);
+            chunks = chunked(events);
+        }
+    }
+    chunks
+        .into_iter()
+        .map(|events| {
+            head.events = if events.is_empty() {
+                None
+            } else {
+                Some(events)
+            };
+            Outgoing {
+                key: update.tracking_id.to_string().into_bytes(),
+                value: serde_json::to_vec(&head).expect("strings and numbers are always JSON"),
+            }
+        })
+        .collect()
+}
+
+fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
+    let mut chunks = vec![Vec::new()];
+    let mut bytes = 0;
+    for event in events {
+        let size = event.status_raw.len()
+            + event.location.len()
+            + event.message.len()
+            + event.payload_json.len()
+            + 128;
+        let full = chunks.last().is_none_or(|chunk: &Vec<WireEvent>| {
+            !chunk.is_empty() && (chunk.len() >= EVENTS_MAX || bytes + size > EVENTS_BYTES_MAX)
+        });
+        if full {
+            chunks.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(chunk) = chunks.last_mut() {
+            chunk.push(wire_event(event));
+        }
+    }
+    chunks
+}
+
+fn wire_event(event: &Event) -> WireEvent {
+    let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
+    WireEvent {
+        status: event.status.as_str().to_owned(),
+        sub_status: event.sub_status.map(|word| word.as_str().to_owned()),
+        status_raw: event.status_raw.clone(),
+        event_time: Some(time_text(event.event_time)),
+        location: filled(&event.location),
+        message: filled(&event.message),
+        payload: serde_json::from_str(&event.payload_json).ok(),
+    }
+}
+
+/// Reads a record's value; `published_at` is the record's own timestamp and `now` the store's time.
+///
+/// # Errors
+/// [`MessageError`] where it is no update, or one from a clock more than [`AHEAD_MAX`] ahead.
+pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Update, MessageError> {
+    let value = value.ok_or(MessageError::Empty)?;
+    let wire: Wire =
+        serde_json::from_slice(value).map_err(|error| MessageError::Json(error.to_string()))?;
+    let checked_at =
+        read_time("checked_at", wire.checked_at.as_deref())?.unwrap_or(cut(published_at));
+    if checked_at - now > AHEAD_MAX {
+        return Err(MessageError::Ahead((checked_at - now).num_seconds()));
+    }
+    let next_check_at = read_time("next_check_at", wire.next_check_at.as_deref())?
+        .unwrap_or(checked_at + NEXT_CHECK_DEFAULT);
+    let check_id = wire.check_id.unwrap_or_else(|| hash_id(value));
+    let check_fail_count = wire.check_fail_count;
+    let tracking_id = wire.tracking_id;
+    Ok(Update {
+        tracking_id,
+        checked_at,
+        check_id,
+        outcome: outcome(wire)?,
+        next_check_at,
+        check_fail_count,
+    })
+}
+
+fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
+    if let Some(error) = wire.error.filter(|error| !error.is_empty()) {
+        return Ok(Outcome::Failed {
+            error: clean_text(&error),
+        });
+    }
+    let status = wire
+        .status
+        .as_deref()
+        .and_then(Status::parse)
+        .unwrap_or(Status::Unknown);
+    if status == Status::Pending {
+        return Ok(Outcome::NotFoundYet);
+    }
+    let mapping_version = wire.mapping_version.unwrap_or(0);
+    let mut events = Vec::new();
+    for event in wire.events.unwrap_or_default() {
+        // An event of no time cannot be told from its own repetition: it is passed over.
+        if let Some(event_time) = read_time("event_time", event.event_time.as_deref())? {
+            events.push(read_event(event, event_time, mapping_version));
+        }
+    }
+    let newest = events.iter().max_by_key(|event| event.event_time);
+    let code_of = |event: &Event| {
+        let sub_status = event.sub_status.map(SubStatus::as_str);
+        sub_status.unwrap_or(event.status.as_str()).to_owned()
+    };
+    let last_event_at = read_time("last_event_at", wire.last_event_at.as_deref())?;
+    let report = Report {
+        status,
+        sub_status: wire.sub_status.as_deref().and_then(SubStatus::parse),
+        direction: wire
+            .direction
+            .as_deref()
+            .and_then(Direction::parse)
+            .unwrap_or(Direction::Forward),
+        status_raw: clean_text(wire.status_raw.as_deref().unwrap_or(status.as_str())),
+        status_at: read_time("status_at", wire.status_at.as_deref())?,
+        last_event_code: wire
+            .last_event_code
+            .map(|code| clean_text(&code))
+            .or_else(|| newest.map(code_of)),
+        last_event_at: last_event_at.or_else(|| newest.map(|event| event.event_time)),
+    };
+    Ok(Outcome::Seen { report, events })
+}
+
+fn read_event(event: WireEvent, event_time: Time, mapping_version: i32) -> Event {
+    Event {
+        status: Status::parse(&event.status).unwrap_or(Status::Unknown),
+        sub_status: event.sub_status.as_deref().and_then(SubStatus::parse),
+        status_raw: clean_text(&event.status_raw),
+        event_time,
+        location: clean_text(event.location.as_deref().unwrap_or_default()),
+        message: clean_text(event.message.as_deref().unwrap_or_default()),
+        payload_json: event
+            .payload
+            .as_ref()
+            .map(clean_payload)
+            .unwrap_or_default(),
+        mapping_version,
+    }
+}
+
+/// The id of a check that carries none: the same record gives the same id.
+fn hash_id(value: &[u8]) -> Uuid {
+    let hash: [u8; 32] = Sha256::digest(value).into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    Uuid::from_bytes(id)
+}
+
+fn time_text(time: Time) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// Reads a time; absent, empty, or year 1 (what the original writes for "none") is `None`.
+///
+/// Years are kept within 1 to 9999, which every reader of RFC 3339 and both databases can hold.
+fn read_time(field: &'static str, text: Option<&str>) -> Result<Option<Time>, MessageError> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| MessageError::Time {
+        field,
+        text: text.chars().filter(|c| !c.is_control()).take(64).collect(),
+    })?;
+    let time = cut(time.with_timezone(&Utc));
+    Ok((time.timestamp() > YEAR_2_SECS).then_some(time))
+}
+
+/// The first second of year 2.
+const YEAR_2_SECS: i64 = -62_104_060_800;
+
+#[cfg(test)]
+mod tests;
