@@ -1,0 +1,198 @@
+//! Carriers: which code goes where, what to send, and what came back.
+//!
+//! An adapter does no input or output: [`Carrier::start`] says what to send and [`Carrier::resume`] reads the answer.
+//! Sending, deadlines, size limits and permits are the scheduler's affair. A new carrier is one file here, one line in
+//! [`routes`], and its recorded answers under `tests/carriers/`.
+
+pub mod emulator;
+pub mod gdeposylka;
+pub mod routes;
+pub mod russian;
+pub mod texts;
+pub mod track24;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::error::Category;
+
+use crate::clock::{Time, cut};
+use crate::model::{CarrierCode, Event, Report, TrackNumber};
+
+/// The most bytes read of one answer; a longer one is cut off and counts as unreadable.
+pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The most events taken from one answer for one parcel; the newest are kept.
+pub const EVENTS_MAX: usize = 20_000;
+
+/// The most calls that one check may take, log-ins aside.
+pub const STEPS_MAX: u32 = 8;
+
+/// What a carrier's API looks like from here: pure functions from numbers to requests, from answers to sightings.
+pub trait Carrier: Send + Sync {
+    /// The adapter's name in the configuration, in messages and in metrics.
+    fn name(&self) -> &'static str;
+
+    /// How many numbers one call takes; at least 1.
+    fn numbers_per_call(&self) -> usize {
+        1
+    }
+
+    /// The first thing to do to learn about `numbers` (at most [`Carrier::numbers_per_call`], at least one).
+    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step;
+
+    /// Reads the answer to the request that `state` came with.
+    ///
+    /// `now` is the time of sending. The whole answer is looked at, since "not found" is a 400, a 200 or a 404.
+    ///
+    /// # Errors
+    /// [`CarrierError`] where the call failed for all its numbers.
+    fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError>;
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this; every sending costs a permit.
+    Send(Request, State),
+    /// One sighting for each number that was asked for; a number without one counts as failed.
+    Done(Vec<Sighting>),
+}
+
+/// What an adapter remembers between a request and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    pub carrier: CarrierCode,
+    pub numbers: Vec<TrackNumber>,
+    /// Which request of the check this is; the meaning is the adapter's.
+    pub stage: u32,
+}
+
+impl State {
+    /// The same verdict for every number that was asked for.
+    pub fn all(self, verdict: &Verdict) -> Vec<Sighting> {
+        self.numbers
+            .into_iter()
+            .map(|number| Sighting {
+                number,
+                verdict: verdict.clone(),
+            })
+            .collect()
+    }
+}
+
+/// A request as an adapter describes it. The URL is complete; it may hold a key, so it never reaches a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub method: Method,
+    pub url: reqwest::Url,
+    pub headers: Vec<(&'static str, String)>,
+    /// A JSON body, with its content type.
+    pub json: Option<serde_json::Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+}
+
+/// A carrier's whole answer, at most [`ANSWER_BYTES_MAX`] long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// What a carrier said of one number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    pub number: TrackNumber,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Seen(Observation),
+    /// Unknown to the carrier, or not yet known: asked again with patience.
+    NotFoundYet,
+    /// The carrier says that this can be no number of its own.
+    Invalid {
+        reason: String,
+    },
+    /// The check of this number failed, while others of the same call may have gone well.
+    Failed {
+        reason: String,
+    },
+}
+
+/// A parcel's state and history as a carrier gave them, in our words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub report: Report,
+    pub events: Vec<Event>,
+    /// The edition of the adapter's mapping; grows when a code gets another meaning.
+    pub mapping_version: i32,
+}
+
+/// Why a call failed for all its numbers. What it says ends up in `lastError`, so it never holds a key or a body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CarrierError {
+    /// The carrier asked us to wait.
+    #[error("the carrier answered {status}: too many calls")]
+    RateLimited {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    #[error("the carrier refused our credentials: it answered {status}")]
+    Unauthorized { status: u16 },
+    #[error("the carrier answered {status}")]
+    Status { status: u16 },
+    #[error("the carrier's answer is unreadable: {reason}")]
+    Unreadable { reason: String },
+    #[error("the carrier did not answer within {} s", timeout.as_secs_f64())]
+    Timeout { timeout: Duration },
+    #[error("the carrier could not be reached: {reason}")]
+    Unreachable { reason: String },
+    #[error("the carrier's answer is longer than {ANSWER_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("a check took more than {STEPS_MAX} calls")]
+    TooManySteps,
+}
+
+/// `base_url` with further path segments, each escaped, so that no number leads elsewhere.
+pub fn path(base_url: &reqwest::Url, segments: &[&str]) -> reqwest::Url {
+    let mut path = base_url.path().trim_end_matches('/').to_owned();
+    for segment in segments {
+        path.push('/');
+        for byte in segment.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    path.push(char::from(byte))
+                }
+                _ => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    let mut url = base_url.clone();
+    url.set_path(&path);
+    url
+}
+
+/// A time in RFC 3339, in UTC and whole microseconds; `None` where it is none.
+pub fn read_time(text: &str) -> Option<Time> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(cut(time.with_timezone(&Utc)))
+}
+
+/// An answer that is not the JSON it should be: where, never what it says.
+pub fn unreadable(error: &serde_json::Error) -> CarrierError {
+    let what = match error.classify() {
+        Category::Io | Category::Syntax => "it is no JSON",
+        Category::Data => "it has not the agreed form",
+        Category::Eof => "it ends too soon",
+    };
+    CarrierError::Unreadable {
+        reason: format!("{what}, line {} column {}", error.line(), error.column()),
+    }
+}
