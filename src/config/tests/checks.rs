@@ -1,0 +1,240 @@
+//! What does not fit together, or is of no use, is refused.
+
+use super::{of_both, of_file};
+
+/// The file, and parts of what it is refused with.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "work.lease = \"11s\"",
+        "work.carrier_timeout is 10s",
+        "raise work.lease to at least 12s, or lower this to at most 9s",
+    ),
+    (
+        "work.lease = \"1s\"",
+        "work.carrier_timeout is 10s",
+        "raise work.lease to at least 12s",
+    ),
+    (
+        "work.carrier_timeout = 119",
+        "longer than work.lease, 2m",
+        "at most 118s",
+    ),
+    (
+        "carriers.CDEK.timeout = \"119s\"",
+        "carriers.CDEK.timeout is 119s",
+        "at most 118s",
+    ),
+    (
+        "work.next_check_in_transit_min = 90",
+        "is 90s, longer than work.next_check_in_transit_max, 1m",
+        "at most 1m",
+    ),
+    (
+        "work.next_check_in_transit_max = 30",
+        "is 1m, longer than work.next_check_in_transit_max, 30s",
+        "at most 30s",
+    ),
+    ("work.backoff = []", "work.backoff is empty", "at least one"),
+    (
+        "work.listen = \"0.0.0.0:8080\"",
+        "is 0.0.0.0:8080, which http.listen takes already",
+        "its own port",
+    ),
+    (
+        "carriers.CDEK = { per_second = 2, burst = 3 }",
+        "is 3, more than the section's smallest limit, 2",
+        "at most 2",
+    ),
+    (
+        "carriers.X = { per_minute = 5 }",
+        "carriers.X.adapter is missing",
+        "TRACKBOX_CARRIERS__X__ADAPTER",
+    ),
+    (
+        "carriers.CDEKK.burst = 1",
+        "carriers.CDEKK.adapter is missing",
+        "did you mean [carriers.CDEK]?",
+    ),
+    (
+        "carriers.X = {}",
+        "carriers.X.adapter is missing",
+        "needs a base_url and an adapter",
+    ),
+    (
+        "carriers.X.adapter = \"emulator\"",
+        "carriers.X.base_url is missing",
+        "http://localhost:9000",
+    ),
+    (
+        "carriers.CDEK.base_url = \"localhost:9000\"",
+        "which is neither http nor https",
+        "http://localhost:9000",
+    ),
+    (
+        "carriers.CDEK.base_url = \"http://:1\"",
+        "which is no address",
+        "http://localhost:9000",
+    ),
+    (
+        "carriers.CDEK.time_zone = \"Europe/Moskow\"",
+        "which is no time zone",
+        "did you mean Europe/Moscow?",
+    ),
+    (
+        "carriers.CDEK.adapter = \"gdeposylka\"",
+        "api_key is missing",
+        "TRACKBOX_CARRIERS__CDEK__API_KEY",
+    ),
+    (
+        "carriers.CDEK = { adapter = \"track24\", api_key = \"k\" }",
+        "domain is missing",
+        "registered for",
+    ),
+    (
+        "carriers.\"a\\nb\".adapter = \"none\"",
+        "must not contain control characters",
+        "name the section",
+    ),
+    (
+        "carriers.\"\".adapter = \"none\"",
+        "must not be empty",
+        "name the section",
+    ),
+    ("carriers.CDEK.budget = \"\"", "budget is \"\"", "1 to 64"),
+    (
+        "store.url = \"trackbox.db\"",
+        "neither SQLite nor PostgreSQL",
+        "sqlite://trackbox.db",
+    ),
+    (
+        "store.url = \"mysql://db/x\"",
+        "neither SQLite nor PostgreSQL",
+        "postgres://",
+    ),
+    (
+        "store.url = \"sqlite://\"",
+        "names no file",
+        "sqlite://trackbox.db",
+    ),
+    (
+        "store.url = \"postgres://a:b/c@d/e\"",
+        "which is no address",
+        "%2F",
+    ),
+    (
+        "redis.url = \"localhost:6379\"",
+        "no address of a Redis",
+        "redis://HOST:6379",
+    ),
+    (
+        "kafka.brokers = [\"kafka://a:1\"]",
+        "is not host:port",
+        "localhost:9092",
+    ),
+    (
+        "kafka.brokers = [\"localhost\"]",
+        "is not host:port",
+        "localhost:9092",
+    ),
+    (
+        "kafka.brokers = [\"localhost:0\"]",
+        "is not host:port",
+        "localhost:9092",
+    ),
+    ("kafka.topic = \"a b\"", "which Kafka does not take", "a-z"),
+    ("kafka.topic = \"\"", "which Kafka does not take", "a-z"),
+    ("kafka.topic = \"..\"", "which Kafka does not take", "a-z"),
+    (
+        "kafka.topic = \"in-process\"",
+        "goes by",
+        "tracking.updated",
+    ),
+    (
+        "http.trusted_proxies = [\"10.0.0.0/33\"]",
+        "\"10.0.0.0/33\", which is no IP address",
+        "10.0.0.0/8",
+    ),
+    (
+        "log.filter = \"info,trackbox=loud\"",
+        "which is no filter",
+        "info,trackbox::store=debug",
+    ),
+];
+
+#[test]
+fn what_does_not_fit_together_is_refused_with_both_sides() {
+    for (text, what, advice) in WRONG {
+        let error = of_file(text).expect_err(text);
+        assert_eq!(error.problems.len(), 1, "{text}: {error}");
+        let error = error.to_string();
+        assert!(
+            error.contains(what) && error.contains(advice),
+            "{text}: {error}"
+        );
+    }
+    let long = format!("kafka.topic = \"{}\"", "a".repeat(250));
+    assert!(of_file(&long).is_err());
+}
+
+#[test]
+fn both_places_are_named_where_two_keys_do_not_fit() {
+    let error = of_both(
+        "work.carrier_timeout = 9",
+        &[("TRACKBOX_WORK__LEASE", "10")],
+    )
+    .expect_err("too long")
+    .to_string();
+    assert!(
+        error.contains("where: file my.toml, key work.carrier_timeout"),
+        "{error}"
+    );
+    assert!(
+        error.contains("work.lease, 10s (variable TRACKBOX_WORK__LEASE)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_section_not_in_use_needs_nothing() {
+    assert!(of_file("carriers.CDEK = { adapter = \"none\", timeout = \"1h\", base_url = \"\", burst = 9000 }").is_ok());
+}
+
+#[test]
+fn sections_that_share_a_budget_must_agree_on_it() {
+    let text = "[carriers.CDEK]\nbudget = \"shared\"\n[carriers.POST_RU]\nbudget = \"shared\"\nconcurrency = 3";
+    let error =
+        of_both(text, &[("TRACKBOX_CARRIERS__CDEK__PER_MINUTE", "30")]).expect_err("they differ");
+    assert_eq!(error.problems.len(), 2, "{error}");
+    let error = error.to_string();
+    assert!(
+        error.contains("carriers.POST_RU.per_minute is 20, but carriers.CDEK.per_minute is 30"),
+        "{error}"
+    );
+    assert!(
+        error.contains("the defaults, key carriers.POST_RU.per_minute"),
+        "{error}"
+    );
+    assert!(
+        error.contains("variable TRACKBOX_CARRIERS__CDEK__PER_MINUTE"),
+        "{error}"
+    );
+    let own_name = of_file("carriers.POST_RU.budget = \"CDEK\"")
+        .expect_err("CDEK's own budget")
+        .to_string();
+    assert!(
+        own_name.contains("both share the budget \"CDEK\""),
+        "{own_name}"
+    );
+    assert!(
+        of_file(
+            "carriers.CDEK = { budget = \"b\", per_minute = 20 }\ncarriers.POST_RU.budget = \"b\""
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn listen_addresses_may_share_port_0_or_a_port_on_different_addresses() {
+    assert!(of_file("http.listen = \"127.0.0.1:0\"\nwork.listen = \"127.0.0.1:0\"").is_ok());
+    assert!(of_file("work.listen = \"127.0.0.2:8080\"").is_ok());
+}
