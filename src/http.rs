@@ -1,0 +1,40 @@
+//! Role `serve`: the HTTP API. One file for each resource, with its request type, handler and documentation.
+
+pub mod accounts;
+pub mod by_ids;
+pub mod carriers;
+pub mod dead_letters;
+pub mod events;
+pub mod refresh;
+pub mod router;
+#[cfg(test)]
+mod tests;
+pub mod trackings;
+
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::carriers::routes::Routes;
+use crate::clock::Clock;
+use crate::config;
+use crate::kafka::Bus;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use crate::web::flood::FloodGuard;
+use crate::web::health::ReadyChecks;
+
+/// What the API works with. A clone works with the same.
+#[derive(Clone)]
+pub struct Serve {
+    pub store: Store,
+    pub cache: Cache,
+    pub clock: Clock,
+    pub routes: Arc<Routes>,
+    pub metrics: Arc<Metrics>,
+    /// Where dead letters are published again; none where the role has no bus.
+    pub bus: Option<Bus>,
+    pub ready: ReadyChecks,
+    pub http: config::Http,
+    /// Its [`FloodGuard::run`] must be run beside the server.
+    pub flood: FloodGuard,
+}

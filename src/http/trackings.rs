@@ -1,0 +1,375 @@
+//! `POST /trackings`: creates trackings, or gets them where they are there already.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use aide::transform::TransformOperation;
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize as DeriveDeserialize, Serialize};
+use serde_json::json;
+
+use crate::carriers::routes::Routes;
+use crate::clock::Time;
+use crate::http::Serve;
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{self, CarrierCode, CodeError, TrackNumber};
+use crate::web::docs;
+use crate::web::extract::Json;
+use crate::web::list::{List, Text};
+use crate::web::problem::{ERRORS_MAX, FieldError, Kind, Problem};
+
+/// The tag of the operations on trackings in the document.
+pub const TAG: &str = "trackings";
+
+/// The most items of one request.
+pub const ITEMS_MAX: usize = 10_000;
+
+/// The most carrier codes that a refusal lists.
+const KNOWN_CODES_MAX: usize = 20;
+
+/// What to follow.
+#[derive(Debug, DeriveDeserialize, JsonSchema)]
+#[schemars(transform = docs::all_required)]
+pub struct CreateTrackings {
+    /// 1 to 10,000 numbers, each with its carrier.
+    #[serde(default)]
+    #[schemars(with = "Vec<Wanted>", length(min = 1, max = 10_000))]
+    items: List<Item, ITEMS_MAX>,
+}
+
+/// One number at one carrier.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "CreateTracking")]
+struct Wanted {
+    /// The carrier's code, as the configuration names it: free text without control characters.
+    #[schemars(length(min = 1, max = 64))]
+    carrier_code: &'static str,
+    /// The number on the parcel: free text without control characters.
+    #[schemars(length(min = 1, max = 64))]
+    track_number: &'static str,
+}
+
+/// Trackings, in the order asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Trackings {
+    pub trackings: Vec<Tracking>,
+}
+
+/// A parcel that is followed: one number at one carrier.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = docs::all_required)]
+pub struct Tracking {
+    /// A 64-bit number in decimal.
+    pub id: String,
+    pub carrier_code: String,
+    pub track_number: String,
+    pub status: Status,
+    /// The carrier's own code or text for it.
+    pub status_raw: String,
+    /// When the event happened that gave the status.
+    pub status_at: Option<Time>,
+    pub last_checked_at: Option<Time>,
+    /// A year ahead where it is no longer checked.
+    pub next_check_at: Time,
+    /// Failed checks in a row.
+    pub check_fail_count: u32,
+    /// What the last check failed with; empty after a good one.
+    pub last_error: String,
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// What lies behind the status.
+    pub sub_status: Option<SubStatus>,
+    /// Which way it travels.
+    pub direction: Direction,
+    /// Grows with every visible change.
+    pub version: i64,
+}
+
+impl From<&model::Tracking> for Tracking {
+    fn from(row: &model::Tracking) -> Self {
+        Self {
+            id: row.id.to_string(),
+            carrier_code: row.carrier_code.as_str().to_owned(),
+            track_number: row.track_number.as_str().to_owned(),
+            status: row.status,
+            status_raw: row.status_raw.clone(),
+            status_at: row.status_at,
+            last_checked_at: row.last_checked_at,
+            next_check_at: row.next_check_shown(),
+            check_fail_count: row.check_fail_count,
+            last_error: row.last_error.clone(),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            sub_status: row.sub_status,
+            direction: row.direction,
+            version: row.version,
+        }
+    }
+}
+
+/// An item as it was sent, whatever it is.
+#[derive(Debug)]
+enum Item {
+    Object {
+        carrier_code: Field,
+        track_number: Field,
+    },
+    /// Something else: what it is.
+    Other(&'static str),
+}
+
+/// A field as it was sent, and how it was spelled.
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    text: Text,
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an item")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+        let missing = |name| Field {
+            name,
+            text: Text::Missing,
+        };
+        let mut carrier_code = missing("carrierCode");
+        let mut track_number = missing("trackNumber");
+        while let Some(key) = map.next_key::<String>()? {
+            let (field, name) = match key.as_str() {
+                "carrierCode" => (&mut carrier_code, "carrierCode"),
+                "carrier_code" => (&mut carrier_code, "carrier_code"),
+                "trackNumber" => (&mut track_number, "trackNumber"),
+                "track_number" => (&mut track_number, "track_number"),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *field = Field {
+                name,
+                text: map.next_value()?,
+            };
+        }
+        Ok(Item::Object {
+            carrier_code,
+            track_number,
+        })
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Item, E> {
+        Ok(Item::Other("a text"))
+    }
+
+    fn visit_unit<E>(self) -> Result<Item, E> {
+        Ok(Item::Other("null"))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Item, E> {
+        Ok(Item::Other("a boolean"))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Item, E> {
+        Ok(Item::Other("a number"))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Item, E> {
+        Ok(Item::Other("a number"))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Item, E> {
+        Ok(Item::Other("a number"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Item, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Item::Other("a list"))
+    }
+}
+
+/// Creates what is not there yet, due at once; the first mistake anywhere means that nothing is created.
+pub async fn create(
+    State(serve): State<Serve>,
+    Json(request): Json<CreateTrackings>,
+) -> Result<axum::Json<Trackings>, Problem> {
+    let pairs = check(request.items, &serve.routes)?;
+    let ticket = serve.cache.ticket().await;
+    let rows = serve.store.create_or_get(&pairs, serve.clock.now()).await?;
+    serve.cache.put(&rows, &ticket).await;
+    let trackings = rows.iter().map(Tracking::from).collect();
+    Ok(axum::Json(Trackings { trackings }))
+}
+
+/// The pairs of the items, each once at its first place; or every mistake, with its place.
+fn check(
+    items: List<Item, ITEMS_MAX>,
+    routes: &Routes,
+) -> Result<Vec<(CarrierCode, TrackNumber)>, Problem> {
+    let total = items.total;
+    if !(1..=ITEMS_MAX).contains(&total) {
+        let detail = format!("must have 1 to {ITEMS_MAX} items, this has {total}");
+        return Err(Problem::invalid_at(FieldError::at("/items", detail)));
+    }
+    let known = known_codes(routes);
+    let mut pairs = Vec::with_capacity(total);
+    let mut seen = HashSet::with_capacity(total);
+    let mut errors = Vec::new();
+    let mut more_errors = 0;
+    let mut bad_items = 0;
+    for (place, item) in items.kept.into_iter().enumerate() {
+        match check_item(place, item, routes, &known) {
+            Ok(pair) => {
+                if seen.insert(pair.clone()) {
+                    pairs.push(pair);
+                }
+            }
+            Err(found) => {
+                bad_items += 1;
+                let room = ERRORS_MAX - errors.len();
+                more_errors += found.len().saturating_sub(room);
+                errors.extend(found.into_iter().take(room));
+            }
+        }
+    }
+    if bad_items == 0 {
+        return Ok(pairs);
+    }
+    let verb = if bad_items == 1 { "is" } else { "are" };
+    let more = match more_errors {
+        0 => String::new(),
+        more => format!("; {more} more mistakes are not named"),
+    };
+    let detail = format!("{bad_items} of {total} items {verb} refused; nothing was created{more}");
+    Err(Problem::invalid(detail, errors).with_more_errors(more_errors))
+}
+
+fn check_item(
+    place: usize,
+    item: Item,
+    routes: &Routes,
+    known: &str,
+) -> Result<(CarrierCode, TrackNumber), Vec<FieldError>> {
+    let (carrier_code, track_number) = match item {
+        Item::Object {
+            carrier_code,
+            track_number,
+        } => (carrier_code, track_number),
+        Item::Other(what) => {
+            let detail =
+                format!("must be an object with carrierCode and trackNumber, this is {what}");
+            return Err(vec![FieldError::at(format!("/items/{place}"), detail)]);
+        }
+    };
+    let carrier_name = carrier_code.name;
+    let carrier_code = read(place, carrier_code, CarrierCode::parse).and_then(|code| {
+        if routes.resolve(&code).is_some() {
+            return Ok(code);
+        }
+        let detail = format!("is not a known carrier; known are {known}");
+        Err(FieldError::at(
+            format!("/items/{place}/{carrier_name}"),
+            detail,
+        ))
+    });
+    let track_number = read(place, track_number, TrackNumber::parse);
+    match (carrier_code, track_number) {
+        (Ok(carrier_code), Ok(track_number)) => Ok((carrier_code, track_number)),
+        (carrier_code, track_number) => Err([carrier_code.err(), track_number.err()]
+            .into_iter()
+            .flatten()
+            .collect()),
+    }
+}
+
+fn read<T>(
+    place: usize,
+    field: Field,
+    parse: impl Fn(String) -> Result<T, CodeError>,
+) -> Result<T, FieldError> {
+    let at = |detail: String| FieldError::at(format!("/items/{place}/{}", field.name), detail);
+    match field.text {
+        Text::Given(text) => parse(text).map_err(|error| at(error.to_string())),
+        Text::Missing => Err(at("is missing".to_owned())),
+        Text::Other(what) => Err(at(format!("must be a text, this is {what}"))),
+    }
+}
+
+fn known_codes(routes: &Routes) -> String {
+    let known = routes.known();
+    let mut shown = known
+        .iter()
+        .take(KNOWN_CODES_MAX)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    if known.len() > KNOWN_CODES_MAX {
+        shown.push_str(&format!(" and {} more", known.len() - KNOWN_CODES_MAX));
+    }
+    shown
+}
+
+/// A tracking as the examples show it: just created, or on its way.
+pub fn example(on_its_way: bool) -> serde_json::Value {
+    let checked_at = on_its_way.then_some("2026-11-20T12:00:01Z");
+    json!({
+        "id": "1", "carrierCode": "CDEK", "trackNumber": "1234567890",
+        "status": if on_its_way { Status::InTransit } else { Status::Unknown },
+        "statusRaw": if on_its_way { "ACCEPTED" } else { "UNKNOWN" },
+        "statusAt": on_its_way.then_some("2026-11-20T09:30:00Z"),
+        "lastCheckedAt": checked_at,
+        "nextCheckAt": if on_its_way { "2026-11-20T12:01:01Z" } else { "2026-11-20T12:00:00Z" },
+        "checkFailCount": 0, "lastError": "",
+        "createdAt": "2026-11-20T12:00:00Z",
+        "updatedAt": checked_at.unwrap_or("2026-11-20T12:00:00Z"),
+        "subStatus": on_its_way.then_some(SubStatus::InTransitAccepted),
+        "direction": Direction::Forward, "version": if on_its_way { 2 } else { 1 },
+    })
+}
+
+pub fn create_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
+    let op = op
+        .id("createTrackings")
+        .tag(TAG)
+        .summary("Follow parcels")
+        .description(
+            "Creates a tracking for each pair of carrier and number, or gets the one that is there. A new one is checked \
+             at once. Answers in the order of the items, a repeated pair once, at its first place. If any item is \
+             refused, nothing is created, and each bad item is named by its JSON pointer.",
+        );
+    let wanted = Wanted {
+        carrier_code: "CDEK",
+        track_number: "1234567890",
+    };
+    let op = docs::request_example(op, json!({"items": [wanted]}));
+    let op =
+        docs::answer::<Trackings>(op, "The trackings.", json!({"trackings": [example(false)]}));
+    docs::problems(
+        op,
+        &[
+            Kind::CrossSite,
+            Kind::SlowRequest,
+            Kind::BodyTooLarge,
+            Kind::EncodedBody,
+            Kind::Invalid,
+            Kind::TooManyRequests,
+            Kind::Internal,
+            Kind::Unavailable,
+        ],
+    )
+}

@@ -1,0 +1,506 @@
+//! One call: sends what the adapter says, within the permit, the time-out and the lease, and publishes what came back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+
+use crate::cache::limiter::Permit;
+use crate::carriers::routes::{Account, Route};
+use crate::carriers::{
+    ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request, STEPS_MAX, Sighting, Step, Verdict,
+};
+use crate::clock::{Time, delta};
+use crate::kafka::message::{Checked, encode};
+use crate::metrics::CheckOutcome;
+use crate::model::status::{Status, SubStatus};
+use crate::model::{Outcome, Report, Source, TrackNumber, Tracking, Update, clean_text};
+use crate::scheduler::pauses::Pauses;
+use crate::scheduler::{LEASE_MARGIN, Parts};
+
+/// How long to connect to a carrier without limits; with limits it is what the limiter's spacing allows for transit.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection to a carrier is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The pause that a 429 without Retry-After brings.
+const PAUSE_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The longest pause that a carrier may ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The name of the adapter in messages that no carrier was asked for.
+const NO_ADAPTER: &str = "none";
+
+/// A planned call.
+#[derive(Clone)]
+pub struct Call {
+    pub route: Route,
+    /// Claimed; each holds a lease.
+    pub trackings: Vec<Tracking>,
+    pub permit: Permit,
+    /// When the leases end, on the clock's monotonic time.
+    pub lease_ends: Duration,
+}
+
+/// A call that ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub account: String,
+    pub trackings: u64,
+    /// Whether it held one of the account's slots.
+    pub was_call: bool,
+}
+
+/// Makes calls; shared by all calls of a worker.
+pub struct Caller {
+    parts: Parts,
+    pub pauses: Pauses,
+    /// One HTTP client for each time to connect that the accounts allow.
+    clients: HashMap<Duration, reqwest::Client>,
+}
+
+/// Everything that one answer said, and when it was asked for.
+struct Heard {
+    asked_at: Time,
+    result: Result<Vec<Sighting>, CarrierError>,
+}
+
+impl Caller {
+    /// # Errors
+    /// Where an HTTP client cannot be made.
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        let mut clients = HashMap::new();
+        for account in parts.routes.accounts() {
+            let connect = connect_timeout(account);
+            if !clients.contains_key(&connect) {
+                clients.insert(connect, client(connect)?);
+            }
+        }
+        let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
+        Ok(Self {
+            parts,
+            pauses,
+            clients,
+        })
+    }
+
+    /// Asks the carrier and publishes its answer, one update for each tracking.
+    ///
+    /// An answer after the leases' end is thrown away: somebody else may be asking already.
+    pub async fn check(&self, call: Call) -> Ended {
+        let account = Arc::clone(&call.route.account);
+        let ended = Ended {
+            account: account.name.clone(),
+            trackings: call.trackings.len() as u64,
+            was_call: true,
+        };
+        let monotonic = self.parts.clock.monotonic();
+        let fits = monotonic + call.route.timeout + LEASE_MARGIN <= call.lease_ends;
+        if !call.permit.is_valid(monotonic) || !fits {
+            self.parts.metrics.permits_expired(&account.name);
+            self.give_back(&call).await;
+            return ended;
+        }
+        let heard = self.ask(&call).await;
+        self.parts.metrics.call_seconds(
+            &account.name,
+            self.parts
+                .clock
+                .monotonic()
+                .saturating_sub(monotonic)
+                .as_secs_f64(),
+        );
+        let paused_until = self.note(&account, &heard).await;
+        if self.parts.clock.monotonic() >= call.lease_ends {
+            self.parts.metrics.late_answers(&account.name);
+            return ended;
+        }
+        let updates = self.updates(&call, &heard, paused_until);
+        self.publish(&account.name, updates).await;
+        ended
+    }
+
+    /// Publishes that these trackings had no news for so long that checking ends; asks nobody.
+    pub async fn expire(&self, account: &Account, trackings: Vec<Tracking>) -> Ended {
+        let now = self.parts.clock.now();
+        let checks = trackings
+            .iter()
+            .map(|row| {
+                let report = Report {
+                    status: Status::Expired,
+                    sub_status: Some(SubStatus::ExpiredNoNews),
+                    direction: row.direction,
+                    status_raw: Status::Expired.as_str().to_owned(),
+                    status_at: Some(now),
+                    last_event_code: row.last_event_code.clone(),
+                    last_event_at: row.last_event_at,
+                };
+                let outcome = Outcome::Seen {
+                    report,
+                    events: Vec::new(),
+                };
+                let next_check_at = self.parts.plan.after_answer(Status::Expired, row.id, now);
+                checked(row, now, outcome, next_check_at, 0, NO_ADAPTER, 0)
+            })
+            .collect();
+        self.publish(&account.name, checks).await;
+        Ended {
+            account: account.name.clone(),
+            trackings: trackings.len() as u64,
+            was_call: false,
+        }
+    }
+
+    async fn ask(&self, call: &Call) -> Heard {
+        let asked_at = self.parts.clock.now();
+        let numbers: Vec<TrackNumber> = call
+            .trackings
+            .iter()
+            .map(|row| row.track_number.clone())
+            .collect();
+        let Some(first) = call.trackings.first() else {
+            return Heard {
+                asked_at,
+                result: Ok(Vec::new()),
+            };
+        };
+        let mut step = call.route.adapter.start(&first.carrier_code, &numbers);
+        let mut permit = Some(call.permit);
+        for _ in 0..STEPS_MAX {
+            let (request, state) = match step {
+                Step::Done(sightings) => {
+                    return Heard {
+                        asked_at,
+                        result: Ok(sightings),
+                    };
+                }
+                Step::Send(request, state) => (request, state),
+            };
+            let answer = match self.permitted(call, permit.take()).await {
+                Ok(()) => self.send(call, request).await,
+                Err(error) => Err(error),
+            };
+            let next =
+                answer.and_then(|answer| call.route.adapter.resume(state, &answer, asked_at));
+            step = match next {
+                Ok(next) => next,
+                Err(error) => {
+                    return Heard {
+                        asked_at,
+                        result: Err(error),
+                    };
+                }
+            };
+        }
+        Heard {
+            asked_at,
+            result: Err(CarrierError::TooManySteps),
+        }
+    }
+
+    /// The first request has its permit; each further one of the same check waits for a slot of its own.
+    async fn permitted(&self, call: &Call, permit: Option<Permit>) -> Result<(), CarrierError> {
+        if permit.is_some() {
+            return Ok(());
+        }
+        let account = &call.route.account;
+        let reservation = self
+            .parts
+            .limiter
+            .reserve(&account.name, &account.limits, 1)
+            .await;
+        let permit = reservation
+            .permits
+            .first()
+            .ok_or(CarrierError::TooManySteps)?;
+        tokio::time::sleep(permit.from.saturating_sub(self.parts.clock.monotonic())).await;
+        if permit.is_valid(self.parts.clock.monotonic()) {
+            Ok(())
+        } else {
+            Err(CarrierError::TooManySteps)
+        }
+    }
+
+    async fn send(&self, call: &Call, request: Request) -> Result<Answer, CarrierError> {
+        let timeout = call.route.timeout;
+        match tokio::time::timeout(timeout, self.exchange(call, request)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(CarrierError::Timeout { timeout }),
+        }
+    }
+
+    async fn exchange(&self, call: &Call, request: Request) -> Result<Answer, CarrierError> {
+        let connect = connect_timeout(&call.route.account);
+        let client = self
+            .clients
+            .get(&connect)
+            .ok_or_else(|| CarrierError::Unreachable {
+                reason: "there is no client for its account".to_owned(),
+            })?;
+        let mut builder = match request.method {
+            Method::Get => client.get(request.url),
+            Method::Post => client.post(request.url),
+        };
+        for (name, value) in request.headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(json) = &request.json {
+            builder = builder.json(json);
+        }
+        let response = builder.send().await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(reqwest::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| read_retry_after(text, self.parts.clock.now()));
+        if status == 429 || (status == 503 && retry_after.is_some()) {
+            return Err(CarrierError::RateLimited {
+                status,
+                retry_after,
+            });
+        }
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(unreachable)?;
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(CarrierError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body })
+    }
+
+    /// Tells the other workers of a pause that the carrier asked for, and of failures in a row.
+    async fn note(&self, account: &Account, heard: &Heard) -> Option<Time> {
+        match &heard.result {
+            Ok(_) => {
+                self.pauses.succeeded(&account.name).await;
+                None
+            }
+            Err(error @ CarrierError::RateLimited { retry_after, .. }) => {
+                let pause = retry_after.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
+                let until = self.parts.clock.now() + delta(pause);
+                self.pauses
+                    .pause(&account.name, until, &error.to_string())
+                    .await;
+                Some(until)
+            }
+            Err(error) => {
+                self.pauses.failed(&account.name, &error.to_string()).await;
+                None
+            }
+        }
+    }
+
+    fn updates(&self, call: &Call, heard: &Heard, paused_until: Option<Time>) -> Vec<Checked> {
+        let adapter = call.route.adapter.name();
+        let account = &call.route.account.name;
+        let no_answer = Verdict::Failed {
+            reason: "the carrier's answer leaves this number out".to_owned(),
+        };
+        call.trackings
+            .iter()
+            .map(|row| match &heard.result {
+                Ok(sightings) => {
+                    let sighting = sightings.iter().find(|s| s.number == row.track_number);
+                    let verdict = sighting.map_or(&no_answer, |sighting| &sighting.verdict);
+                    self.judge(account, row, verdict, heard.asked_at, adapter)
+                }
+                Err(error) => {
+                    let outcome = match error {
+                        CarrierError::RateLimited { .. } => CheckOutcome::Limited,
+                        _ => CheckOutcome::Failed,
+                    };
+                    self.parts.metrics.check(account, outcome);
+                    self.parts
+                        .stats
+                        .error(&format!("{}: {error}", row.carrier_code));
+                    self.failed(
+                        row,
+                        heard.asked_at,
+                        error.to_string(),
+                        paused_until,
+                        adapter,
+                    )
+                }
+            })
+            .collect()
+    }
+
+    fn judge(
+        &self,
+        account: &str,
+        row: &Tracking,
+        verdict: &Verdict,
+        asked_at: Time,
+        adapter: &'static str,
+    ) -> Checked {
+        let metrics = &self.parts.metrics;
+        match verdict {
+            Verdict::Seen(observation) => {
+                metrics.check(account, CheckOutcome::Seen);
+                let status = observation.report.status;
+                let next = self.parts.plan.after_answer(status, row.id, asked_at);
+                let outcome = Outcome::Seen {
+                    report: observation.report.clone(),
+                    events: observation.events.clone(),
+                };
+                checked(
+                    row,
+                    asked_at,
+                    outcome,
+                    next,
+                    0,
+                    adapter,
+                    observation.mapping_version,
+                )
+            }
+            Verdict::NotFoundYet => {
+                metrics.check(account, CheckOutcome::NotFound);
+                // What the tracking stays in decides how soon: "not found" does not replace a status.
+                let status = if row.status == Status::Unknown {
+                    Status::Pending
+                } else {
+                    row.status
+                };
+                let next = self.parts.plan.after_answer(status, row.id, asked_at);
+                checked(row, asked_at, Outcome::NotFoundYet, next, 0, adapter, 0)
+            }
+            Verdict::Invalid { reason } => {
+                metrics.check(account, CheckOutcome::Failed);
+                let reason =
+                    format!("the carrier says that this is no number of its own: {reason}");
+                self.failed(row, asked_at, reason, None, adapter)
+            }
+            Verdict::Failed { reason } => {
+                metrics.check(account, CheckOutcome::Failed);
+                self.failed(row, asked_at, reason.clone(), None, adapter)
+            }
+        }
+    }
+
+    fn failed(
+        &self,
+        row: &Tracking,
+        asked_at: Time,
+        reason: String,
+        paused_until: Option<Time>,
+        adapter: &'static str,
+    ) -> Checked {
+        let fails = row.check_fail_count.saturating_add(1);
+        let backoff = self.parts.plan.after_failure(fails, asked_at);
+        let next = paused_until.unwrap_or(backoff);
+        let outcome = Outcome::Failed {
+            error: clean_text(&reason),
+        };
+        checked(row, asked_at, outcome, next, fails, adapter, 0)
+    }
+
+    /// Publishes in one go; what cannot be published is checked again when its lease ends.
+    async fn publish(&self, account: &str, checks: Vec<Checked>) {
+        let records: Vec<_> = checks.iter().flat_map(encode).collect();
+        let count = records.len() as u64;
+        match self.parts.bus.publish(records).await {
+            Ok(()) => {
+                self.parts.metrics.published(count);
+                self.parts.stats.processed(checks.len() as u64);
+            }
+            Err(error) => {
+                self.parts.metrics.publish_failed(count);
+                self.parts.stats.error(&format!("cannot publish: {error}"));
+                tracing::warn!(
+                    "cannot publish {count} updates of {account}; they are checked again: {error}"
+                );
+            }
+        }
+    }
+
+    async fn give_back(&self, call: &Call) {
+        let leases: Vec<_> = call
+            .trackings
+            .iter()
+            .filter_map(|row| row.lease_id.map(|id| (row.id, id)))
+            .collect();
+        if let Err(error) = self.parts.store.give_back(&leases).await {
+            tracing::warn!("leases not given back end by themselves: {error}");
+        }
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one value a field of the message"
+)]
+fn checked(
+    row: &Tracking,
+    asked_at: Time,
+    outcome: Outcome,
+    next_check_at: Time,
+    fails: u32,
+    adapter: &'static str,
+    mapping_version: i32,
+) -> Checked {
+    let update = Update {
+        tracking_id: row.id,
+        checked_at: asked_at,
+        check_id: row.lease_id.unwrap_or_else(uuid::Uuid::now_v7),
+        outcome,
+        next_check_at,
+        check_fail_count: Some(fails),
+    };
+    Checked {
+        update,
+        adapter,
+        mapping_version,
+        source: Source::Poll,
+    }
+}
+
+fn connect_timeout(account: &Account) -> Duration {
+    account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
+}
+
+/// A client that sends each request once: a redirect or a retry of its own would be a call without a permit.
+fn client(connect_timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .user_agent(concat!("trackbox/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot make an HTTP client")
+}
+
+/// The innermost reason, without the URL, which may hold a key.
+fn unreachable(error: reqwest::Error) -> CarrierError {
+    let error = error.without_url();
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    CarrierError::Unreachable {
+        reason: innermost.to_string(),
+    }
+}
+
+/// Retry-After in seconds or as an HTTP date (RFC 9110, section 10.2.3).
+fn read_retry_after(text: &str, now: Time) -> Option<Duration> {
+    if let Ok(secs) = text.trim().parse::<u64>() {
+        return Some(Duration::from_secs(secs));
+    }
+    let at: DateTime<Utc> = DateTime::parse_from_rfc2822(text.trim()).ok()?.into();
+    Some(
+        (at - now)
+            .max(TimeDelta::zero())
+            .to_std()
+            .unwrap_or_default(),
+    )
+}

@@ -1,0 +1,19 @@
+//! One account's calls: those that wait for their slot, and how many are under way.
+
+use std::collections::VecDeque;
+
+use crate::scheduler::call::Call;
+
+#[derive(Default)]
+pub struct Lane {
+    /// In the order of their slots.
+    pub waiting: VecDeque<Call>,
+    pub running: usize,
+}
+
+impl Lane {
+    /// How many of the account's slots are taken.
+    pub fn busy(&self) -> usize {
+        self.waiting.len() + self.running
+    }
+}

@@ -1,0 +1,128 @@
+//! Pauses: an account that the carrier asked to wait, or that only fails, is left alone by every worker.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Time, delta};
+use crate::store::Store;
+use crate::store::carrier_state::CarrierState;
+
+/// From so many failed calls in a row on, a carrier is probed with one call at a time.
+const FAILING_FROM: u32 = 5;
+
+/// The first pause between two probes; it doubles with every further failure.
+const PROBE_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause between two probes.
+const PROBE_MAX: Duration = Duration::from_secs(60);
+
+/// This worker's view of the pauses that all share through the store.
+pub struct Pauses {
+    store: Store,
+    clock: Clock,
+    by_account: Mutex<HashMap<String, Pause>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Pause {
+    until: Option<Time>,
+    fails: u32,
+}
+
+impl Pauses {
+    pub fn new(store: Store, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            by_account: Mutex::default(),
+        }
+    }
+
+    /// Until when the account is paused.
+    pub fn until(&self, account: &str) -> Option<Time> {
+        self.lock().get(account).and_then(|pause| pause.until)
+    }
+
+    /// Whether the account only fails, so that one probe at a time is enough.
+    pub fn is_failing(&self, account: &str) -> bool {
+        self.lock()
+            .get(account)
+            .is_some_and(|pause| pause.fails >= FAILING_FROM)
+    }
+
+    /// Takes over what other workers have written.
+    pub fn take_over(&self, states: &[CarrierState]) {
+        let mut pauses = self.lock();
+        for state in states {
+            let pause = pauses.entry(state.budget.clone()).or_default();
+            pause.until = pause.until.max(state.paused_until);
+            pause.fails = state.fails;
+        }
+    }
+
+    /// Pauses an account for everyone.
+    pub async fn pause(&self, account: &str, until: Time, reason: &str) {
+        {
+            let mut pauses = self.lock();
+            let pause = pauses.entry(account.to_owned()).or_default();
+            pause.until = pause.until.max(Some(until));
+        }
+        tracing::warn!("{account} is left alone until {until}: {reason}");
+        let stored = self
+            .store
+            .pause(account, until, reason, self.clock.now())
+            .await;
+        if let Err(error) = stored {
+            tracing::warn!("other workers do not know yet that {account} is paused: {error}");
+        }
+    }
+
+    /// Counts a failed call; from [`FAILING_FROM`] in a row on it pauses the account.
+    pub async fn failed(&self, account: &str, reason: &str) {
+        let fails = {
+            let mut pauses = self.lock();
+            let pause = pauses.entry(account.to_owned()).or_default();
+            pause.fails = pause.fails.saturating_add(1);
+            pause.fails
+        };
+        self.store_fails(account, fails).await;
+        if let Some(doublings) = fails.checked_sub(FAILING_FROM) {
+            let wait = PROBE_FIRST
+                .saturating_mul(1 << doublings.min(16))
+                .min(PROBE_MAX);
+            let until = self.clock.now() + delta(wait);
+            self.pause(
+                account,
+                until,
+                &format!("{fails} calls failed in a row: {reason}"),
+            )
+            .await;
+        }
+    }
+
+    /// A call went well: the failures in a row are over.
+    pub async fn succeeded(&self, account: &str) {
+        let failed_before = {
+            let mut pauses = self.lock();
+            pauses
+                .get_mut(account)
+                .is_some_and(|pause| std::mem::take(&mut pause.fails) > 0)
+        };
+        if failed_before {
+            self.store_fails(account, 0).await;
+        }
+    }
+
+    async fn store_fails(&self, account: &str, fails: u32) {
+        if let Err(error) = self.store.set_fails(account, fails, self.clock.now()).await {
+            tracing::warn!("other workers do not know yet that {account} fails: {error}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Pause>> {
+        self.by_account
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,112 @@
+//! When to look again. Pure: time and chance are arguments.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::model::NEVER_AGAIN;
+use crate::model::status::Status;
+
+/// The cadence: how long after a check the next one lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub in_transit_min: Duration,
+    pub in_transit_max: Duration,
+    /// For parcels of which nothing is known yet.
+    pub unknown: Duration,
+    /// After the 1st, 2nd, … and every further failure in a row.
+    pub backoff: Vec<Duration>,
+}
+
+impl Plan {
+    /// The next check after a good one that left the tracking in `status`.
+    ///
+    /// Parcels checked together spread between the shortest and the longest wait, by a hash of id and time.
+    pub fn after_answer(&self, status: Status, tracking_id: i64, checked_at: Time) -> Time {
+        if status.is_terminal() {
+            return checked_at + NEVER_AGAIN;
+        }
+        match status {
+            Status::Unknown | Status::Pending => checked_at + self.unknown,
+            _ => {
+                let range = self.in_transit_max.saturating_sub(self.in_transit_min);
+                checked_at + self.in_transit_min + range.mul_f64(spread(tracking_id, checked_at))
+            }
+        }
+    }
+
+    /// The next check after `fails` failures in a row, at least one.
+    pub fn after_failure(&self, fails: u32, checked_at: Time) -> Time {
+        let last = self.backoff.len().saturating_sub(1);
+        let place = usize::try_from(fails.saturating_sub(1))
+            .unwrap_or(last)
+            .min(last);
+        checked_at + self.backoff.get(place).copied().unwrap_or(self.unknown)
+    }
+}
+
+/// A number from 0 to 1 that differs by parcel and time, and is the same for the same.
+fn spread(tracking_id: i64, at: Time) -> f64 {
+    let mut hash = DefaultHasher::new();
+    (tracking_id, at.timestamp_micros()).hash(&mut hash);
+    f64::from(u32::try_from(hash.finish() >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Plan;
+    use crate::model::fixture::at;
+    use crate::model::status::Status;
+    use chrono::TimeDelta;
+
+    fn demo() -> Plan {
+        Plan {
+            in_transit_min: Duration::from_secs(3),
+            in_transit_max: Duration::from_secs(8),
+            unknown: Duration::from_secs(10),
+            backoff: [2, 5, 10, 20].map(Duration::from_secs).to_vec(),
+        }
+    }
+
+    #[test]
+    fn parcels_in_transit_spread_over_the_whole_range() {
+        let waits: Vec<i64> = (0..1_000)
+            .map(|id| {
+                (demo().after_answer(Status::InTransit, id, at(0)) - at(0)).num_milliseconds()
+            })
+            .collect();
+        assert!(waits.iter().all(|wait| (3_000..=8_000).contains(wait)));
+        let early = waits.iter().filter(|wait| **wait < 5_500).count();
+        assert!(
+            (400..600).contains(&early),
+            "{early} of 1000 in the first half"
+        );
+    }
+
+    #[test]
+    fn a_parcel_that_is_done_is_not_looked_at_again() {
+        for status in [
+            Status::Delivered,
+            Status::Returned,
+            Status::Cancelled,
+            Status::Expired,
+        ] {
+            assert_eq!(
+                demo().after_answer(status, 1, at(0)) - at(0),
+                TimeDelta::days(365)
+            );
+        }
+        assert_eq!(demo().after_answer(Status::Pending, 1, at(0)), at(10));
+        assert_eq!(demo().after_answer(Status::Unknown, 1, at(0)), at(10));
+    }
+
+    #[test]
+    fn back_off_grows_to_its_last_step_and_stays_there() {
+        let waits: Vec<i64> = (1..=6)
+            .map(|fails| (demo().after_failure(fails, at(0)) - at(0)).num_seconds())
+            .collect();
+        assert_eq!(waits, [2, 5, 10, 20, 20, 20]);
+    }
+}

@@ -1,0 +1,362 @@
+//! What a handler takes from a request: a JSON body, the path, the query. What cannot be read is a problem.
+//!
+//! The Content-Type of a body is not looked at. A compressed body is refused, so nothing can be larger than what was
+//! sent.
+
+use std::time::Duration;
+
+use aide::OperationInput;
+use aide::generate::GenContext;
+use aide::openapi::{MediaType, Operation, Parameter, RequestBody, SchemaObject};
+use aide::operation::{ParamLocation, add_parameters, parameters_from_schema, set_body};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt as _;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use tokio::time::{Instant, timeout_at};
+
+use crate::web::problem::{FieldError, Kind, Problem};
+
+/// How much of a refused body is read and thrown away, so that its sender gets to read the answer.
+const DISCARD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How far a request may go; every request carries it as an extension.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// The most bytes of a body.
+    pub body_bytes_max: usize,
+    /// When the answer must be there.
+    pub deadline: Instant,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 * 1024 * 1024,
+            deadline: Instant::now() + Duration::from_secs(30),
+        }
+    }
+}
+
+/// A JSON body, whatever its Content-Type says.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+/// The parameters of the path.
+#[derive(Clone, Copy, Debug)]
+pub struct Path<T>(pub T);
+
+/// The parameters of the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let limits = parts
+            .extensions
+            .get::<RequestLimits>()
+            .copied()
+            .unwrap_or_default();
+        let read = read_body(&parts.headers, body, limits.body_bytes_max);
+        // The same moment as the deadline of the whole request: this one is looked at first.
+        let bytes = timeout_at(limits.deadline, read)
+            .await
+            .map_err(|_| Problem::new(Kind::SlowRequest, "the body did not arrive in time"))??;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::invalid(
+                format!("the path is not readable: {}", rejection.body_text()),
+                Vec::new(),
+            )),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Problem::invalid(
+                format!("the query is not readable: {}", rejection.body_text()),
+                Vec::new(),
+            )),
+        }
+    }
+}
+
+/// Reads a body of at most `bytes_max`.
+async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    let refused = if is_encoded(headers) {
+        Problem::new(Kind::EncodedBody, "send the body without Content-Encoding")
+    } else {
+        let too_large = || {
+            let detail = format!("a body may have at most {bytes_max} bytes");
+            Problem::new(Kind::BodyTooLarge, detail)
+        };
+        if declared_length(headers).is_some_and(|length| length > bytes_max as u64) {
+            too_large()
+        } else {
+            loop {
+                let Some(chunk) = chunks.next().await else {
+                    return Ok(bytes);
+                };
+                let chunk: Bytes = chunk.map_err(|error| {
+                    Problem::invalid(format!("the body broke off: {error}"), Vec::new())
+                })?;
+                if bytes.len() + chunk.len() > bytes_max {
+                    break too_large();
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+    };
+    let mut discarded = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        discarded += chunk.len();
+        if discarded > DISCARD_BYTES_MAX {
+            break;
+        }
+    }
+    Err(refused)
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| {
+            value.to_str().map_or(true, |text| {
+                text.split(',')
+                    .map(str::trim)
+                    .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+            })
+        })
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// Reads JSON; an error names its line and column, or its place in the document.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        Problem::invalid(
+            format!("the body is not UTF-8: byte {at} is no part of a character"),
+            Vec::new(),
+        )
+    })?;
+    if text.trim().is_empty() {
+        return Err(Problem::invalid(
+            "the body is empty: JSON is expected",
+            Vec::new(),
+        ));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer(error.path());
+        let error = error.into_inner();
+        if error.is_data() {
+            let detail = format!("the body is not as expected: {error}");
+            Problem::invalid(detail, vec![FieldError::at(pointer, error.to_string())])
+        } else {
+            no_json(&error)
+        }
+    })?;
+    deserializer.end().map_err(|error| no_json(&error))?;
+    Ok(value)
+}
+
+fn no_json(error: &serde_json::Error) -> Problem {
+    Problem::invalid(format!("the body is no JSON: {error}"), Vec::new())
+}
+
+/// A path as a JSON pointer (RFC 6901); what has no name in JSON is left out.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+impl<T: JsonSchema> OperationInput for Json<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let schema = SchemaObject {
+            json_schema: ctx.schema.subschema_for::<T>(),
+            external_docs: None,
+            example: None,
+        };
+        let media = MediaType {
+            schema: Some(schema),
+            ..MediaType::default()
+        };
+        let body = RequestBody {
+            content: [("application/json".to_owned(), media)]
+                .into_iter()
+                .collect(),
+            required: true,
+            ..RequestBody::default()
+        };
+        set_body(ctx, operation, body);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Path<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        document_parameters::<T>(ctx, operation, ParamLocation::Path);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        document_parameters::<T>(ctx, operation, ParamLocation::Query);
+    }
+}
+
+/// Documents the fields of `T` as parameters; a field's first example is the parameter's.
+fn document_parameters<T: JsonSchema>(
+    ctx: &mut GenContext,
+    operation: &mut Operation,
+    location: ParamLocation,
+) {
+    let schema = ctx.schema.subschema_for::<T>();
+    let mut parameters = parameters_from_schema(ctx, schema, location);
+    for parameter in &mut parameters {
+        let (Parameter::Path {
+            parameter_data: data,
+            ..
+        }
+        | Parameter::Query {
+            parameter_data: data,
+            ..
+        }) = parameter
+        else {
+            continue;
+        };
+        if let aide::openapi::ParameterSchemaOrContent::Schema(schema) = &data.format {
+            let examples = schema.json_schema.get("examples");
+            data.example = examples.and_then(|examples| examples.get(0)).cloned();
+        }
+    }
+    add_parameters(ctx, operation, parameters);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderValue, header};
+    use serde::Deserialize;
+
+    use super::{is_encoded, parse, pointer};
+    use crate::web::list::{Id, List, Text};
+
+    #[derive(Debug, Deserialize)]
+    struct Outer {
+        #[expect(dead_code, reason = "only its type matters")]
+        list: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its type matters")]
+        number: u8,
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_its_json_pointer() {
+        let json = r#"{"list": [{"number": 1}, {"number": "x"}]}"#;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let error =
+            serde_path_to_error::deserialize::<_, Outer>(&mut deserializer).expect_err("is wrong");
+        assert_eq!(pointer(error.path()), "/list/1/number");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_line_and_column() {
+        for (body, part) in [
+            (&b"{\"list\": [\n{]}"[..], "line 2 column 2"),
+            (b"", "empty"),
+            (b" \n", "empty"),
+            (b"{\"list\": []} x", "trailing characters"),
+            (b"{\"list\"", "EOF"),
+            (b"{\"list\": [\xff]}", "byte 10"),
+        ] {
+            let problem = parse::<Outer>(body).expect_err("is refused");
+            let shown = format!("{problem:?}");
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_not_followed() {
+        let body = "[".repeat(1_000_000);
+        let problem = parse::<serde_json::Value>(body.as_bytes()).expect_err("is refused");
+        assert!(format!("{problem:?}").contains("recursion limit"));
+    }
+
+    #[test]
+    fn any_coding_but_identity_is_an_encoded_body() {
+        for (value, expected) in [
+            ("gzip", true),
+            ("identity, gzip", true),
+            ("br", true),
+            ("identity", false),
+            ("Identity", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+            assert_eq!(is_encoded(&headers), expected, "{value}");
+        }
+        assert!(!is_encoded(&HeaderMap::new()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+            json in r#"[\[\]{}",:.eE0-9a-z \\-]{0,64}"#,
+        ) {
+            for body in [&bytes[..], json.as_bytes(), format!("[{json}]").as_bytes()] {
+                let read = [
+                    parse::<List<Id, 4>>(body).is_ok(),
+                    parse::<List<Text, 4>>(body).is_ok(),
+                    parse::<serde_json::Value>(body).is_ok(),
+                ];
+                // Whatever a lenient list takes is JSON.
+                proptest::prop_assert!(read[2] || !(read[0] || read[1]), "{}", String::from_utf8_lossy(body));
+            }
+        }
+    }
+}

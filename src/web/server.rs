@@ -1,0 +1,207 @@
+//! Binds a port and serves a router on it, with limits on what a client may hold.
+//!
+//! `axum::serve` sets neither a time-out for the head of a request nor a number of connections, so the loop is our own.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::body::{Bytes, HttpBody};
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Http;
+use crate::web::stall::Stall;
+
+/// The most bytes of a request's head, URL included; hyper answers a longer one with 431 and closes.
+///
+/// It looks between two reads, so up to twice as much may pass.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// How long answers under way may take to end when the server stops.
+const STOP_WAIT: Duration = Duration::from_secs(3);
+
+/// The pause after a connection could not be accepted, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a client hears that comes when all connections are taken.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+    connection: close\r\ncontent-length: 121\r\n\r\n\
+    {\"type\":\"urn:trackbox:problem:unavailable\",\"title\":\"Not available now\",\"status\":503,\
+    \"detail\":\"all connections are taken\"}";
+
+/// What a client may hold.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    connections_max: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    header_timeout: Duration,
+    /// How long a client may read nothing of its answer.
+    stall_timeout: Duration,
+}
+
+/// A bound port and what is served there.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    limits: Limits,
+}
+
+impl Server {
+    /// Takes the port; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Where the port is taken or the address is not this machine's.
+    pub async fn bind(listen: SocketAddr, router: Router, http: &Http) -> anyhow::Result<Self> {
+        let listening = async {
+            let listener = TcpListener::bind(listen).await?;
+            let address = listener.local_addr()?;
+            std::io::Result::Ok((listener, address))
+        };
+        let (listener, address) = listening
+            .await
+            .with_context(|| format!("cannot listen on {listen}"))?;
+        Ok(Self {
+            listener,
+            address,
+            router,
+            limits: Limits {
+                connections_max: http.connections_max,
+                header_timeout: http.header_timeout.get(),
+                stall_timeout: http.request_timeout.get(),
+            },
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`; then answers under way may end, for a few seconds.
+    ///
+    /// # Errors
+    /// None so far: whatever a client does ends its own connection at most.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => note_end(ended),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) if connections.len() >= self.limits.connections_max => turn_away(stream),
+                    Ok((stream, peer)) => {
+                        let service = WithPeer { router: self.router.clone(), peer };
+                        connections.spawn(converse(stream, service, self.limits, stop.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!("cannot accept a connection on {}: {error}", self.address);
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        let all_ended = async {
+            while let Some(ended) = connections.join_next().await {
+                note_end(ended);
+            }
+        };
+        if tokio::time::timeout(STOP_WAIT, all_ended).await.is_err() {
+            tracing::warn!(
+                "cut off {} connections that did not end within {} s",
+                connections.len(),
+                STOP_WAIT.as_secs()
+            );
+            connections.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+fn note_end(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!("a connection died: {error}");
+    }
+}
+
+/// Says that all connections are taken, without waiting for anybody.
+fn turn_away(stream: TcpStream) {
+    let told = stream
+        .into_std()
+        .and_then(|mut stream| stream.write_all(FULL));
+    match told {
+        Ok(()) => tracing::debug!("turned a client away: all connections are taken"),
+        Err(error) => tracing::debug!("turned a client away without a word: {error}"),
+    }
+}
+
+/// Serves one connection until either side ends it.
+async fn converse(stream: TcpStream, service: WithPeer, limits: Limits, stop: CancellationToken) {
+    let peer = service.peer;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("the connection of {peer} answers slower: {error}");
+    }
+    let stream = TokioIo::new(Stall::new(stream, limits.stall_timeout));
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(HEAD_BYTES_MAX);
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!("a connection was cut off: {error}");
+    }
+}
+
+/// The router, telling each request whom it comes from.
+#[derive(Clone, Debug)]
+struct WithPeer {
+    router: Router,
+    peer: SocketAddr,
+}
+
+impl<B> tower::Service<Request<B>> for WithPeer
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = axum::response::Response;
+    type Error = std::convert::Infallible;
+    type Future = axum::routing::future::RouteFuture<std::convert::Infallible>;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        tower::Service::<Request<B>>::poll_ready(&mut self.router, cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        self.router.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! The limits of the server, over real sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::routing::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{FULL, Server};
+use crate::config::{Config, Http, Span};
+
+/// Longer than any of these takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    address: SocketAddr,
+    stop: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+    /// Told when `/slow` has begun.
+    begun: Arc<Notify>,
+}
+
+async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
+    let mut http = Config::default().http;
+    adapt(&mut http);
+    let begun = Arc::new(Notify::new());
+    let told = Arc::clone(&begun);
+    let slow = async move || {
+        told.notify_one();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        "done"
+    };
+    let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let router = Router::new()
+        .route("/peer", get(peer))
+        .route("/slow", get(slow));
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::bind(any_port, router, &http).await.expect("binds");
+    let address = server.address();
+    let stop = CancellationToken::new();
+    let ended = tokio::spawn(server.run(stop.clone()));
+    Running {
+        address,
+        stop,
+        ended,
+        begun,
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("connects")
+    }
+
+    /// Sends `bytes` and reads until the server closes.
+    async fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.expect("is sent");
+        read_all(stream).await
+    }
+}
+
+async fn read_all(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("is closed in time");
+    // A reset after the answer is as good as an end.
+    match read {
+        Ok(_) | Err(_) => String::from_utf8_lossy(&answer).into_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_answered_and_told_its_peer() {
+    let server = start(|_| ()).await;
+    let answer = server
+        .talk(b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("127.0.0.1"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_cut_off() {
+    let server = start(|http| http.header_timeout = Span::from_millis(200)).await;
+    for half in [
+        &b""[..],
+        b"GET /peer HT",
+        b"GET /peer HTTP/1.1\r\nhost: x\r\n",
+    ] {
+        let began = Instant::now();
+        let answer = server.talk(half).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+        assert!(began.elapsed() >= Duration::from_millis(150));
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let server = start(|http| http.header_timeout = Span::from_millis(200)).await;
+    let answer = server.talk(b"GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limit_is_refused() {
+    let server = start(|_| ()).await;
+    let header = format!(
+        "GET /peer HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n",
+        "a".repeat(100_000)
+    );
+    let url = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(100_000));
+    let many = format!(
+        "GET /peer HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "x-many: a\r\n".repeat(500)
+    );
+    for request in [header, url, many] {
+        let answer = server.talk(request.as_bytes()).await;
+        let refused = answer.is_empty()
+            || answer.starts_with("HTTP/1.1 431")
+            || answer.starts_with("HTTP/1.1 414");
+        assert!(refused, "{answer}");
+    }
+    let answer = server
+        .talk(b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_turned_away_until_another_ends() {
+    let server = start(|http| http.connections_max = 2).await;
+    let held = [server.connect().await, server.connect().await];
+    let refused = read_all(server.connect().await).await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"),
+        "{refused}"
+    );
+    drop(held);
+    let began = Instant::now();
+    loop {
+        let answer = server
+            .talk(b"GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .await;
+        if answer.starts_with("HTTP/1.1 200 OK") {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{answer}");
+    }
+}
+
+#[test]
+fn the_word_to_who_is_turned_away_is_whole() {
+    let text = std::str::from_utf8(FULL).expect("is text");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(
+        head.contains(&format!("content-length: {}", body.len())),
+        "{}",
+        body.len()
+    );
+    let body: serde_json::Value = serde_json::from_str(body).expect("is JSON");
+    assert_eq!(body["status"], 503);
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_answer_under_way_end_and_takes_nothing_new() {
+    let server = start(|_| ()).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .expect("is sent");
+    let idle = server.connect().await;
+    server.begun.notified().await;
+    server.stop.cancel();
+    assert!(read_all(busy).await.ends_with("done"));
+    assert!(read_all(idle).await.is_empty());
+    tokio::time::timeout(PATIENCE, server.ended)
+        .await
+        .expect("in time")
+        .expect("is no panic")
+        .expect("ends well");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let server = start(|_| ()).await;
+    let http = Config::default().http;
+    let error = Server::bind(server.address, Router::new(), &http)
+        .await
+        .expect_err("is taken");
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on {}", server.address)
+    );
+}
