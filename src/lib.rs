@@ -1,5 +1,22 @@
 //! TrackBox keeps tracking numbers fresh within what the carriers allow, and publishes every change.
+//!
+//! A parcel is a row with a time. [`scheduler`] (role `work`) claims what is due, asks the [`carriers`] and publishes what
+//! they said on the bus; [`kafka`]'s consumer (role `consume`) reads it and is the only writer of status and history in
+//! the [`store`]; [`http`] (role `serve`) reads, adds, and makes urgent. [`app`] connects them.
 
+pub mod app;
+pub mod cache;
+pub mod carriers;
 pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod kafka;
+pub mod logging;
+pub mod metrics;
 pub mod model;
+pub mod scheduler;
+pub mod servers;
 pub mod store;
+pub mod web;

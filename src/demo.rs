@@ -1,0 +1,209 @@
+//! `trackbox all --demo`: brings its own carriers and parcels, and shows what becomes of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+use trackbox_emulator::emulator::Emulator;
+use trackbox_emulator::journeys::journey;
+use trackbox_emulator::options::{Options, Progress};
+use trackbox_emulator::scenario::Parcel;
+use trackbox_emulator::time::Time;
+use trackbox_generator::numbers;
+
+use crate::app::Parts;
+use crate::config::{Config, SecretUrl};
+
+use crate::model::status::Status;
+use crate::model::{CarrierCode, TrackNumber};
+
+/// The demo's carriers and the calls a minute that both sides allow there.
+const CARRIERS: &[(&str, u32)] = &[("CDEK", 1_200), ("POST_RU", 600)];
+
+/// The demo's database, in the folder it is started from.
+const DATABASE: &str = "trackbox-demo.db";
+
+/// Shortest and longest mean time between two steps of a parcel.
+const STEP_SECS: std::ops::RangeInclusive<u64> = 6..=14;
+
+/// How often the live line is drawn on a terminal, and logged elsewhere.
+const DRAW_EVERY: Duration = Duration::from_millis(500);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// The most parcels seeded or created at once.
+const BATCH: usize = 10_000;
+
+/// What the demo was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    pub parcels: u32,
+    /// Goes on with the last demo's database.
+    pub keep: bool,
+}
+
+/// Points the configuration at the demo's own database and carriers.
+///
+/// # Errors
+/// Where the last demo's database cannot be removed.
+pub fn adapt(config: &mut Config, demo: &Demo) -> anyhow::Result<()> {
+    config.store.url = SecretUrl::new(format!("sqlite://{DATABASE}"));
+    let emulator = format!("http://{}", config.demo.emulator_listen);
+    for (code, per_minute) in CARRIERS {
+        if let Some(carrier) = config.carriers.get_mut(*code) {
+            carrier.base_url.clone_from(&emulator);
+            carrier.per_minute = *per_minute;
+        }
+    }
+    for carrier in config.carriers.values_mut() {
+        if carrier.adapter.starts_with("emulator") {
+            carrier.base_url.clone_from(&emulator);
+        }
+    }
+    if !demo.keep {
+        for ending in ["", "-wal", "-shm"] {
+            let file = format!("{DATABASE}{ending}");
+            if Path::new(&file).exists() {
+                std::fs::remove_file(&file).with_context(|| {
+                    format!("cannot remove the last demo's {file}; is another demo running? (--keep goes on with it)")
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The emulator, with limits as the demo's carriers have them, and parcels that travel by the clock.
+pub fn start_emulator(config: &Config) -> anyhow::Result<Emulator> {
+    if config.demo.emulator_listen.port() == 0 {
+        bail!("demo.emulator_listen needs a port: the carriers' addresses name it");
+    }
+    let limits = CARRIERS
+        .iter()
+        .map(|(code, limit)| ((*code).to_owned(), *limit))
+        .collect();
+    let options = Options {
+        progress: Progress::Clock,
+        limits,
+        ..Options::default()
+    };
+    Ok(Emulator::new(options, Time::system()))
+}
+
+/// Makes the parcels, then draws the live line until `stop`.
+pub async fn run(
+    parts: Parts,
+    demo: Demo,
+    emulator: Emulator,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let pairs = make_parcels(&emulator, demo.parcels)?;
+    for batch in pairs.chunks(BATCH) {
+        parts
+            .store
+            .create_or_get(batch, parts.clock.now())
+            .await
+            .context("cannot create the demo's parcels")?;
+    }
+    parts.trigger.notify_one();
+    show(parts, stop).await;
+    Ok(())
+}
+
+/// Numbers with varied journeys, known to the emulator.
+fn make_parcels(
+    emulator: &Emulator,
+    count: u32,
+) -> anyhow::Result<Vec<(CarrierCode, TrackNumber)>> {
+    let seed = 1;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut parcels = Vec::new();
+    let mut pairs = Vec::new();
+    for place in 0..count as usize {
+        let (carrier, _) = CARRIERS[place % CARRIERS.len()];
+        let number = numbers::make(carrier, &mut rng);
+        let steps = journey(carrier, &number, seed);
+        let span = STEP_SECS.end() - STEP_SECS.start() + 1;
+        parcels.push(Parcel {
+            carrier: carrier.to_owned(),
+            track_number: number.clone(),
+            step_seconds: STEP_SECS.start() + place as u64 % span,
+            progress_prob: 0.0,
+            steps,
+        });
+        pairs.push((CarrierCode::parse(carrier)?, TrackNumber::parse(number)?));
+    }
+    emulator
+        .seed(parcels)
+        .context("the emulator refuses the demo's parcels")?;
+    Ok(pairs)
+}
+
+/// One line: parcels by status, and checks a second.
+async fn show(parts: Parts, stop: CancellationToken) {
+    let line = ProgressBar::new_spinner();
+    line.set_draw_target(ProgressDrawTarget::stderr());
+    line.set_style(
+        ProgressStyle::with_template("{spinner} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    let every = if line.is_hidden() {
+        LOG_EVERY
+    } else {
+        DRAW_EVERY
+    };
+    let mut checks_before = parts.stats.processed_total();
+    let mut told_the_end = false;
+    loop {
+        let began = std::time::Instant::now();
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(every) => {}
+        }
+        let checks = parts.stats.processed_total();
+        let per_second =
+            checks.saturating_sub(checks_before) as f64 / began.elapsed().as_secs_f64();
+        checks_before = checks;
+        let Ok(counts) = parts.store.status_counts().await else {
+            continue;
+        };
+        let total: u64 = counts.values().sum();
+        let done: u64 = counts
+            .iter()
+            .filter(|(status, _)| status.is_terminal())
+            .map(|(_, n)| n)
+            .sum();
+        let text = format!("{} | {per_second:.1} checks/s", by_status(&counts));
+        if line.is_hidden() {
+            if !told_the_end {
+                tracing::info!("{text}");
+            }
+        } else {
+            line.set_message(text);
+            line.tick();
+        }
+        if done == total && total > 0 && !told_the_end {
+            told_the_end = true;
+            line.suspend(|| {
+                tracing::info!("all {total} parcels have arrived; Ctrl-C ends the demo")
+            });
+        }
+    }
+    line.finish_and_clear();
+}
+
+fn by_status(counts: &std::collections::BTreeMap<Status, u64>) -> String {
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(status, count)| {
+            format!(
+                "{count} {}",
+                status.as_str().to_lowercase().replace('_', " ")
+            )
+        })
+        .collect();
+    words.join(" · ")
+}

@@ -1,0 +1,30 @@
+//! Logs to standard error: text for people, colours on a terminal only, or one JSON object a line.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// Where `log.filter` is no filter, or logging was started before.
+pub fn start(log: &Log) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.filter).with_context(|| {
+        format!(
+            "log.filter = {:?} is no filter; try \"info\" or \"info,trackbox=debug\"",
+            log.filter
+        )
+    })?;
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Text => started.with_target(false).try_init(),
+        LogFormat::Json => started.json().try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}

@@ -1,0 +1,120 @@
+//! The program: reads the command line and the configuration, and hands over to [`trackbox::app`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use trackbox::app::{self, Role};
+use trackbox::config::{Cadence, Config};
+use trackbox::demo::{self, Demo};
+use trackbox::{commands, logging};
+
+/// Keeps parcels' tracking numbers fresh within what the carriers allow, and publishes every change.
+///
+/// One program, several roles: `all` runs everything in one process; `serve`, `work` and `consume` run apart and meet in
+/// PostgreSQL, Kafka and Redis. Try `trackbox all --demo`: it brings its own carriers and parcels.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Settings: defaults < work.cadence preset < --config FILE (else ./config.toml) < \
+variables such as TRACKBOX_HTTP__LISTEN=0.0.0.0:8080. `trackbox config` prints what is in force."
+)]
+struct Cli {
+    /// The configuration file; without it TRACKBOX_CONFIG, else ./config.toml where there is one.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything in one process: API, worker and consumer, with SQLite and nothing else installed.
+    All(All),
+    /// The HTTP API.
+    Serve,
+    /// The worker: claims due parcels, asks the carriers, publishes what they say.
+    Work,
+    /// The consumer: reads the topic, writes status and history, refreshes the cache.
+    Consume,
+    /// Brings the database's tables up to date; every role does so at its start too.
+    Migrate {
+        /// Only tell what is applied and what is missing.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Prints the configuration in force, secrets hidden.
+    Config,
+    /// Records that could not be read or applied, set aside.
+    DeadLetters {
+        #[command(subcommand)]
+        command: commands::DeadLetters,
+    },
+}
+
+#[derive(Args)]
+struct All {
+    /// Brings an emulator of carriers and parcels that travel while you watch, in a database of their own.
+    #[arg(long)]
+    demo: bool,
+    /// How many parcels the demo makes.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "demo",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    parcels: u32,
+    /// Goes on with the last demo's database instead of a fresh one.
+    #[arg(long, requires = "demo")]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let preset = match &cli.command {
+        Command::All(All { demo: true, .. }) => Some(Cadence::Demo),
+        _ => None,
+    };
+    let mut config = Config::load(cli.config.as_deref(), Config::variables(), preset)?;
+    if let Command::Config = cli.command {
+        print!("{}", config.shown());
+        return Ok(());
+    }
+    logging::start(&config.log)?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
+    let demo = match &cli.command {
+        Command::All(all) if all.demo => Some(Demo {
+            parcels: all.parcels,
+            keep: all.keep,
+        }),
+        _ => None,
+    };
+    if let Some(demo) = &demo {
+        demo::adapt(&mut config, demo)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::All(_) => app::run(config, Role::ALL, demo).await,
+            Command::Serve => app::run(config, &[Role::Serve], None).await,
+            Command::Work => app::run(config, &[Role::Work], None).await,
+            Command::Consume => app::run(config, &[Role::Consume], None).await,
+            Command::Migrate { status } => commands::migrate(&config, status).await,
+            Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
+            Command::Config => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,184 @@
+//! The ports of a process: one for each of its roles, and the demo's carriers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use trackbox_emulator::emulator::Emulator;
+
+use crate::app::{Parts, Role};
+use crate::demo::Demo;
+use crate::http::{self, Serve};
+use crate::scheduler::ops::{self, Ops};
+use crate::web::flood::FloodGuard;
+use crate::web::health::{self, ReadyChecks};
+use crate::web::layers::{self, Kit};
+use crate::web::server::Server;
+
+/// Bound ports, not yet served.
+pub struct Servers {
+    servers: Vec<(Role, Server)>,
+    guard: FloodGuard,
+    emulator: Option<(Emulator, TcpListener, SocketAddr)>,
+    database: String,
+}
+
+impl Servers {
+    /// Takes all ports, so that a taken one is told of before anything starts.
+    ///
+    /// # Errors
+    /// Where a port is taken: the key that names it is part of the message.
+    pub async fn bind(
+        parts: &Parts,
+        roles: &[Role],
+        emulator: Option<&Emulator>,
+    ) -> anyhow::Result<Self> {
+        let config = &parts.config;
+        let emulator = match emulator {
+            Some(emulator) => {
+                let listen = config.demo.emulator_listen;
+                let listener = TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("cannot listen on {listen} (demo.emulator_listen)"))?;
+                let address = listener.local_addr().context("a port has no address")?;
+                Some((emulator.clone(), listener, address))
+            }
+            None => None,
+        };
+        let ready = ready_checks(parts, emulator.as_ref().map(|(_, _, address)| *address));
+        let guard = FloodGuard::new(&config.http);
+        let mut servers = Vec::new();
+        for role in roles {
+            let (key, listen, router) = match role {
+                Role::Serve => (
+                    "http.listen",
+                    config.http.listen,
+                    serve(parts, ready.clone(), guard.clone()),
+                ),
+                Role::Work => (
+                    "work.listen",
+                    config.work.listen,
+                    work(parts, ready.clone()),
+                ),
+                Role::Consume => (
+                    "consume.listen",
+                    config.consume.listen,
+                    consume(parts, ready.clone()),
+                ),
+            };
+            let server = Server::bind(listen, router, &config.http)
+                .await
+                .with_context(|| {
+                    format!("{key} does not work; set it in config.toml, or as a variable")
+                })?;
+            servers.push((*role, server));
+        }
+        Ok(Self {
+            servers,
+            guard,
+            emulator,
+            database: config.store.url.to_string(),
+        })
+    }
+
+    /// Tells where everything is.
+    pub fn announce(&self, demo: Option<&Demo>) {
+        tracing::info!("database   {}", self.database);
+        for (role, server) in &self.servers {
+            let at = server.address();
+            match role {
+                Role::Serve => {
+                    tracing::info!("API        http://{at}   try it at http://{at}/docs/")
+                }
+                Role::Work => tracing::info!("worker     http://{at}   /stats /config /metrics"),
+                Role::Consume => tracing::info!("consumer   http://{at}   /readyz /metrics"),
+            }
+        }
+        if let Some((_, _, at)) = &self.emulator {
+            tracing::info!("carriers   http://{at}   emulated: /v1/admin/ledger /v1/admin/truth");
+        }
+        if let Some(demo) = demo {
+            tracing::info!(
+                "{} parcels are on their way; Ctrl-C ends the demo",
+                demo.parcels
+            );
+        }
+    }
+
+    /// Serves all ports until `stop`.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut tasks = JoinSet::new();
+        for (_, server) in self.servers {
+            tasks.spawn(server.run(stop.clone()));
+        }
+        if let Some((emulator, listener, _)) = self.emulator {
+            tasks.spawn(trackbox_emulator::serve::serve(
+                emulator,
+                listener,
+                stop.clone(),
+            ));
+        }
+        let guard = self.guard.run(stop);
+        tasks.spawn(async move {
+            guard.await;
+            Ok(())
+        });
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a port's server died")??;
+        }
+        Ok(())
+    }
+}
+
+/// What this process needs: its database, and in a demo its carriers.
+fn ready_checks(parts: &Parts, emulator: Option<SocketAddr>) -> ReadyChecks {
+    let store = parts.store.clone();
+    let checks = ReadyChecks::default().with("database", move || {
+        let store = store.clone();
+        async move { store.ping().await }
+    });
+    match emulator {
+        None => checks,
+        Some(address) => checks.with("emulator", move || async move {
+            let connected = TcpStream::connect(address).await;
+            connected.map(drop)
+        }),
+    }
+}
+
+fn serve(parts: &Parts, ready: ReadyChecks, guard: FloodGuard) -> Router {
+    http::router::router(Serve {
+        store: parts.store.clone(),
+        cache: parts.cache.clone(),
+        clock: parts.clock.clone(),
+        routes: Arc::clone(&parts.routes),
+        metrics: Arc::clone(&parts.metrics),
+        bus: parts.bus.clone(),
+        ready,
+        http: parts.config.http.clone(),
+        flood: guard,
+    })
+}
+
+fn work(parts: &Parts, ready: ReadyChecks) -> Router {
+    ops::router(Ops {
+        stats: Arc::clone(&parts.stats),
+        trigger: Arc::clone(&parts.trigger),
+        clock: parts.clock.clone(),
+        config: Arc::clone(&parts.config),
+        metrics: Arc::clone(&parts.metrics),
+        ready,
+    })
+}
+
+fn consume(parts: &Parts, ready: ReadyChecks) -> Router {
+    let router = layers::with_fallbacks(health::router(ready, Arc::clone(&parts.metrics)));
+    layers::wrap(
+        router,
+        Kit::new(&parts.config.http, Arc::clone(&parts.metrics)),
+    )
+}

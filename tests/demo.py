@@ -1,0 +1,179 @@
+"""Starts `trackbox all --demo` as a user does and judges it from outside, with nothing but HTTP.
+
+1. /readyz answers 200 soon after the process starts (the figure is printed).
+2. A client as the wire contract describes it: seeds the emulator, creates trackings, reads them in both spellings,
+   pages through events, refreshes.
+3. Every parcel arrives within three minutes, and equals the emulator's truth; the ledger shows no call too many.
+4. SIGTERM ends the process with 0 within its grace time.
+
+Usage: demo.py PATH-TO-TRACKBOX
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+PARCELS = 200
+ARRIVE_WITHIN_S = 180
+TERMINAL = {"DELIVERED", "RETURNED", "CANCELLED", "EXPIRED"}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def call(method, url, body=None, headers=None):
+    """Sends JSON, or bytes as they are; answers (status, JSON)."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+
+
+def check(condition, what):
+    if not condition:
+        raise SystemExit(f"FAILED: {what}")
+
+
+def wait_ready(api, process, began):
+    while True:
+        check(process.poll() is None, "the process ended by itself")
+        try:
+            status, _ = call("GET", f"{api}/readyz")
+            if status == 200:
+                return time.monotonic() - began
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        check(time.monotonic() - began < 30, "/readyz did not answer 200 within 30 s")
+        time.sleep(0.005)
+
+
+def client(api, emulator):
+    """What a client of the original does, with nothing that the contract does not say."""
+    number = "1234567890"
+    steps = [
+        {"status": "IN_TRANSIT", "statusRaw": "ACCEPTED", "location": "Moscow", "message": "accepted"},
+        {"status": "DELIVERED", "statusRaw": "DELIVERED", "location": "Omsk", "message": "delivered"},
+    ]
+    item = {"carrier": "CDEK", "trackNumber": number, "stepSeconds": 1, "progressProb": 0.2, "steps": steps}
+    status, answer = call("POST", f"{emulator}/v1/admin/seed-v1", {"items": [item]})
+    check((status, answer) == (200, {"status": "ok", "count": 1}), f"seed-v1 answered {status} {answer}")
+
+    pair = {"carrierCode": "CDEK", "trackNumber": number}
+    snake = {"carrier_code": "CDEK", "track_number": number, "unknown_field": 1}
+    status, answer = call("POST", f"{api}/trackings", {"items": [pair, snake]}, {"Content-Type": "text/plain"})
+    check(status == 200 and len(answer["trackings"]) == 1, f"create answered {status} {answer}")
+    tracking = answer["trackings"][0]
+    check(isinstance(tracking["id"], str) and tracking["nextCheckAt"].endswith("Z"), f"a tracking is {tracking}")
+    again = call("POST", f"{api}/trackings", {"items": [pair]})[1]["trackings"][0]
+    check(again["id"] == tracking["id"], "creating twice made two")
+
+    ids = [tracking["id"], int(tracking["id"]), "999999999999"]
+    deadline = time.monotonic() + 60
+    while True:
+        status, answer = call("POST", f"{api}/trackings/get-by-ids", {"ids": ids})
+        check(status == 200 and len(answer["trackings"]) == 2, f"get-by-ids answered {status} {answer}")
+        if answer["trackings"][0]["status"] == "DELIVERED":
+            break
+        check(time.monotonic() < deadline, f"not delivered within 60 s: {answer}")
+        time.sleep(0.2)
+    check(call("POST", f"{api}/trackings/get-by-ids", {})[1] == {"trackings": []}, "no ids give no trackings")
+
+    status, answer = call("GET", f"{api}/trackings/{tracking['id']}/events?limit=1&offset=0")
+    check(status == 200 and len(answer["events"]) == 1, f"events answered {status} {answer}")
+    check(answer["events"][0]["statusRaw"] == "DELIVERED", "the newest event comes first")
+    check(call("GET", f"{api}/trackings/99999999/events")[0] == 404, "events of an unknown tracking")
+    check(call("POST", f"{api}/trackings/{tracking['id']}/refresh", b"what?") == (200, {}), "a refresh")
+    check(call("POST", f"{api}/trackings/99999999/refresh")[0] == 404, "a refresh of an unknown tracking")
+    for path in ("/swagger.json", "/healthz"):
+        check(call("GET", api + path)[0] == 200, path)
+
+
+def all_trackings(api, wanted):
+    ids = list(range(1, wanted + 1))
+    return call("POST", f"{api}/trackings/get-by-ids", {"ids": ids})[1]["trackings"]
+
+
+def all_events(api, tracking):
+    events, offset = [], 0
+    while True:
+        page = call("GET", f"{api}/trackings/{tracking['id']}/events?limit=500&offset={offset}")[1]["events"]
+        events += page
+        offset += len(page)
+        if len(page) < 500:
+            return events
+
+
+def key(time_text, raw, location, message):
+    # Both write RFC 3339 with Z; fractions may be written to different lengths.
+    whole, _, fraction = time_text.rstrip("Z").partition(".")
+    return (whole, fraction.rstrip("0"), raw, location or "", message or "")
+
+
+def judge(api, emulator, trackings):
+    for tracking in trackings:
+        number = tracking["trackNumber"]
+        truth = call("GET", f"{emulator}/v1/admin/truth/{tracking['carrierCode']}/{number}")[1]
+        ours = (tracking["status"], tracking["statusRaw"])
+        check(ours == (truth["status"], truth["statusRaw"]), f"{number}: {ours} is not the truth {truth}")
+        mine = {key(e["eventTime"], e["statusRaw"], e["location"], e["message"]) for e in all_events(api, tracking)}
+        true = {key(e["event_time"], e["status_raw"], e.get("location"), e.get("message")) for e in truth["events"]}
+        check(mine == true, f"{number}: events differ: {sorted(mine ^ true)}")
+    for carrier, ledger in call("GET", f"{emulator}/v1/admin/ledger")[1]["carriers"].items():
+        check(ledger["overMinute"] == 0 and ledger["overSliding"] == 0, f"too many calls at {carrier}: {ledger}")
+        print(f"ledger {carrier}: {ledger}")
+
+
+def main(trackbox):
+    trackbox = os.path.abspath(trackbox)
+    ports = [free_port() for _ in range(4)]
+    api, emulator = f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[3]}"
+    names = ["HTTP__LISTEN", "WORK__LISTEN", "CONSUME__LISTEN", "DEMO__EMULATOR_LISTEN"]
+    variables = {f"TRACKBOX_{name}": f"127.0.0.1:{port}" for name, port in zip(names, ports)}
+    with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "wb") as log:
+        began = time.monotonic()
+        command = [trackbox, "all", "--demo", "--parcels", str(PARCELS)]
+        process = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stderr=log)
+        try:
+            print(f"/readyz answered 200 after {wait_ready(api, process, began) * 1000:.0f} ms")
+            client(api, emulator)
+            while True:
+                trackings = all_trackings(api, PARCELS + 1)
+                done = sum(tracking["status"] in TERMINAL for tracking in trackings)
+                if done == PARCELS + 1:
+                    break
+                elapsed = time.monotonic() - began
+                check(elapsed < ARRIVE_WITHIN_S, f"{done} of {PARCELS + 1} arrived within {ARRIVE_WITHIN_S} s")
+                time.sleep(0.5)
+            print(f"all {PARCELS + 1} parcels arrived after {time.monotonic() - began:.0f} s")
+            judge(api, emulator, trackings)
+            stopping = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=15)
+            check(code == 0, f"SIGTERM ended it with {code}")
+            print(f"stopped with 0 after {(time.monotonic() - stopping) * 1000:.0f} ms")
+        except BaseException:
+            with open(os.path.join(folder, "log"), errors="replace") as text:
+                sys.stderr.write(text.read()[-8000:])
+            raise
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    print("the demo holds what it promises")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,177 @@
+//! What the consumer promises: everything takes effect once, and nothing bad stops the line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
+use trackbox::cache::Cache;
+use trackbox::cache::memory::MemoryCache;
+use trackbox::clock::Clock;
+use trackbox::kafka::consumer::{Consumer, Parts, Step};
+use trackbox::kafka::memory::{MemoryBus, TOPIC};
+use trackbox::kafka::{Bus, Outgoing};
+use trackbox::metrics::Metrics;
+use trackbox::model::status::Status;
+
+use crate::fixture::{TestStore, at, create, on_every_store, read};
+
+/// A consumer of one partition that starts at `offset`.
+fn consumer(test: &TestStore, offset: i64) -> (Consumer, Parts) {
+    let clock = Clock::manual(at(100));
+    let parts = Parts {
+        store: test.store.clone(),
+        bus: Bus::Memory(Arc::new(MemoryBus::new(clock.clone(), &[offset], 1 << 20))),
+        cache: Cache::Memory(Arc::new(MemoryCache::new(1_000, Duration::from_secs(600)))),
+        clock,
+        metrics: Arc::new(Metrics::new()),
+    };
+    (Consumer::new(parts.clone(), 500, Duration::ZERO), parts)
+}
+
+async fn publish(parts: &Parts, values: Vec<Vec<u8>>) {
+    let records = values
+        .into_iter()
+        .map(|value| Outgoing {
+            key: b"1".to_vec(),
+            value,
+        })
+        .collect();
+    parts.bus.publish(records).await.expect("publishes");
+}
+
+fn delivered(id: i64, secs: i64, raw: &str) -> Vec<u8> {
+    let value: Value = json!({
+        "tracking_id": id, "checked_at": at(secs), "status": "DELIVERED", "status_raw": raw,
+        "events": [{"status": "DELIVERED", "status_raw": raw, "event_time": at(1)}]
+    });
+    value.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn garbage_goes_to_the_dead_letters_with_its_place_and_the_rest_takes_effect() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 2).await;
+        let (consumer, parts) = consumer(&test, 0);
+        let ahead = json!({"tracking_id": rows[0].id, "status": "IN_TRANSIT", "checked_at": at(100 + 3_600)});
+        let values = vec![
+            delivered(rows[0].id, 5, "4"),
+            b"\xff\x00 not JSON".to_vec(),
+            ahead.to_string().into_bytes(),
+            delivered(424_242, 5, "4"),
+            delivered(rows[1].id, 5, "4"),
+        ];
+        publish(&parts, values).await;
+        assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(5));
+        assert_eq!(consumer.step(0).await.expect("applies"), Step::Idle);
+        for row in &rows {
+            assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
+        }
+        let letters = test.store.dead_letters(None, 10).await.expect("lists");
+        let places: Vec<_> = letters.iter().map(|l| (l.topic.as_str(), l.partition, l.offset)).collect();
+        assert_eq!(places, [(TOPIC, 0, 2), (TOPIC, 0, 1)]);
+        assert_eq!(letters[1].value, b"\xff\x00 not JSON");
+        assert_eq!(letters[1].key.as_deref(), Some(b"1".as_slice()));
+        let states = test.store.partition_states(TOPIC).await.expect("reads");
+        assert_eq!(states[0].next_offset, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 9).await;
+        let database = sea_orm::Database::connect(&test.url).await.expect("connects");
+        database
+            .execute_unprepared("CREATE UNIQUE INDEX one_poison ON tracking_events (status_raw) WHERE status_raw = 'POISON'")
+            .await
+            .expect("makes the index");
+        let (consumer, parts) = consumer(&test, 0);
+        let poison = |place: usize| place == 2 || place == 6;
+        let values = rows
+            .iter()
+            .enumerate()
+            .map(|(place, row)| delivered(row.id, 5, if poison(place) { "POISON" } else { "4" }))
+            .collect();
+        publish(&parts, values).await;
+        assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(9));
+        for (place, row) in rows.iter().enumerate() {
+            let expected = if place == 6 { Status::Unknown } else { Status::Delivered };
+            assert_eq!(read(&test.store, row.id).await.status, expected, "record {place}");
+        }
+        let letters = test.store.dead_letters(None, 10).await.expect("lists");
+        assert_eq!(letters.len(), 1);
+        assert_eq!(letters[0].offset, 6);
+        assert!(letters[0].error.starts_with("the database refused it"), "{}", letters[0].error);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_start_goes_on_at_the_stores_offset() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 1).await;
+        let (first, parts) = consumer(&test, 0);
+        publish(
+            &parts,
+            vec![delivered(rows[0].id, 5, "4"), delivered(rows[0].id, 6, "4")],
+        )
+        .await;
+        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(2));
+        let version = read(&test.store, rows[0].id).await.version;
+        let (second, parts) = consumer(&test, 2);
+        assert_eq!(second.step(0).await.expect("applies"), Step::Idle);
+        publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
+        assert_eq!(second.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(read(&test.store, rows[0].id).await.version, version + 1);
+        assert_eq!(first.step(0).await.expect("is lost or idle"), Step::Idle);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_who_lost_its_partition_asks_the_store_where_to_go_on() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 1).await;
+        let (first, parts) = consumer(&test, 0);
+        let second = Consumer::new(parts.clone(), 500, Duration::ZERO);
+        publish(&parts, vec![delivered(rows[0].id, 5, "4")]).await;
+        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(1));
+        publish(&parts, vec![delivered(rows[0].id, 6, "4")]).await;
+        assert_eq!(second.step(0).await.expect("applies"), Step::Applied(1));
+        publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
+        assert_eq!(first.step(0).await.expect("notices"), Step::Lost);
+        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(
+            read(&test.store, rows[0].id).await.last_checked_at,
+            Some(at(7))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_cache_gives_is_never_older_than_the_store() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 1).await;
+        let id = rows[0].id;
+        let (consumer, parts) = consumer(&test, 0);
+        let slow_reader = parts.cache.ticket().await;
+        let stale = test.store.trackings_by_ids(&[id]).await.expect("reads");
+        publish(&parts, vec![delivered(id, 5, "4")]).await;
+        consumer.step(0).await.expect("applies");
+        parts.cache.put(&stale, &slow_reader).await;
+        let cached = parts.cache.get(&[id]).await.found;
+        assert_eq!(
+            cached[&id].status,
+            Status::Delivered,
+            "the consumer's own write is there"
+        );
+        assert_eq!(
+            **cached.get(&id).expect("is cached"),
+            read(&test.store, id).await
+        );
+    })
+    .await;
+}

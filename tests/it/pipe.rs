@@ -1,0 +1,286 @@
+//! The whole pipe in virtual time: emulator, workers, bus, consumer and store, moved by hand.
+//!
+//! The carrier's answers travel over a real socket; time stands still meanwhile. The emulator's truth and ledger judge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use trackbox::app::{self, Parts, Role};
+use trackbox::clock::Clock;
+use trackbox::config::{Cadence, Config};
+use trackbox::kafka::consumer::{Consumer, Step};
+use trackbox::model::Tracking;
+use trackbox::scheduler::Scheduler;
+use trackbox_emulator::emulator::Emulator;
+use trackbox_emulator::journeys::journey;
+use trackbox_emulator::options::{Options, Progress};
+use trackbox_emulator::scenario::Parcel;
+
+use crate::fixture::{at, code, number};
+use crate::truth;
+
+/// How a pipe is set up.
+pub struct Setup {
+    /// Calls a minute, at the emulator and in the configuration alike.
+    pub limits: Vec<(&'static str, u32)>,
+    pub workers: usize,
+    /// Further settings, as variables without their prefix.
+    pub settings: Vec<(&'static str, String)>,
+    pub cadence: Cadence,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            limits: vec![("CDEK", 1_200), ("POST_RU", 600)],
+            workers: 1,
+            settings: Vec::new(),
+            cadence: Cadence::Demo,
+        }
+    }
+}
+
+/// A TrackBox and its carriers, whose time only the test moves.
+pub struct Pipe {
+    pub clock: Clock,
+    pub parts: Parts,
+    pub emulator: Emulator,
+    pub workers: Vec<Scheduler>,
+    pub consumer: Consumer,
+    moved: Arc<Notify>,
+    _stop: tokio_util::sync::DropGuard,
+    _folder: TempDir,
+}
+
+impl Pipe {
+    pub async fn new(setup: Setup) -> Self {
+        crate::fixture::install_tls();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let clock = Clock::manual(at(0));
+        let moved = Arc::new(Notify::new());
+        let options = Options {
+            progress: Progress::Clock,
+            limits: setup
+                .limits
+                .iter()
+                .map(|(code, limit)| ((*code).to_owned(), *limit))
+                .collect(),
+            ..Options::default()
+        };
+        let emulator = Emulator::new(options, emulator_time(&clock, &moved));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let stop = CancellationToken::new();
+        tokio::spawn(trackbox_emulator::serve::serve(
+            emulator.clone(),
+            listener,
+            stop.clone(),
+        ));
+        let config = config(&setup, &format!("http://{address}"), folder.path());
+        let parts = app::connect(config, Role::ALL, clock.clone())
+            .await
+            .expect("connects");
+        let workers = (0..setup.workers)
+            .map(|_| app::make_scheduler(&parts).expect("makes a worker"))
+            .collect();
+        let consumer = app::make_consumer(&parts).expect("makes a consumer");
+        Self {
+            clock,
+            parts,
+            emulator,
+            workers,
+            consumer,
+            moved,
+            _stop: stop.drop_guard(),
+            _folder: folder,
+        }
+    }
+
+    /// Parcels with varied journeys, known to the emulator, tracked and due.
+    pub async fn create(&self, carrier: &str, count: usize) -> Vec<Tracking> {
+        let numbers: Vec<String> = (0..count).map(|n| format!("{carrier}{n}")).collect();
+        let parcels = numbers
+            .iter()
+            .enumerate()
+            .map(|(place, number)| Parcel {
+                carrier: carrier.to_owned(),
+                track_number: number.clone(),
+                step_seconds: 5 + place as u64 % 10,
+                progress_prob: 0.0,
+                steps: journey(carrier, number, 1),
+            })
+            .collect();
+        self.emulator.seed(parcels).expect("seeds");
+        let pairs: Vec<_> = numbers
+            .iter()
+            .map(|text| (code(carrier), number(text)))
+            .collect();
+        self.parts
+            .store
+            .create_or_get(&pairs, self.clock.now())
+            .await
+            .expect("creates")
+    }
+
+    /// Lets every worker do what it can now, and the consumer apply all of it.
+    pub async fn step(&mut self) {
+        for worker in &mut self.workers {
+            worker.step().await.expect("claims");
+        }
+        for worker in &mut self.workers {
+            worker.settle().await.expect("no check dies");
+        }
+        self.consume().await;
+    }
+
+    /// Applies all that is on the bus.
+    pub async fn consume(&self) {
+        while self.consumer.step(0).await.expect("applies") != Step::Idle {}
+    }
+
+    /// Moves time for everybody.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.moved.notify_waiters();
+    }
+
+    /// Steps, each time as far as nothing has to be done, until all parcels have arrived.
+    pub async fn run_until_arrived(&mut self, within: Duration) {
+        let end = self.clock.now() + within;
+        loop {
+            self.step().await;
+            if self.arrived().await {
+                return;
+            }
+            assert!(
+                self.clock.now() < end,
+                "not arrived: {:?}",
+                self.parts.store.status_counts().await
+            );
+            let wait = self
+                .workers
+                .iter()
+                .map(Scheduler::wait)
+                .min()
+                .expect("has a worker");
+            self.advance(wait);
+        }
+    }
+
+    async fn arrived(&self) -> bool {
+        let counts = self.parts.store.status_counts().await.expect("counts");
+        counts.keys().all(|status| status.is_terminal())
+    }
+
+    /// Every parcel's status, statusRaw and events equal the emulator's truth.
+    pub async fn assert_truth(&self) {
+        truth::assert_truth(&self.parts.store, &self.emulator).await;
+    }
+
+    /// No carrier was called more often than it allows.
+    pub fn assert_budget(&self) {
+        truth::assert_budget(&self.emulator);
+    }
+}
+
+/// The emulator's time is the test's, and what it delays waits for the test to move on.
+fn emulator_time(clock: &Clock, moved: &Arc<Notify>) -> trackbox_emulator::time::Time {
+    let (now, sleeper, moved) = (clock.clone(), clock.clone(), Arc::clone(moved));
+    trackbox_emulator::time::Time::new(
+        move || now.now(),
+        move |wait| {
+            let (clock, moved) = (sleeper.clone(), Arc::clone(&moved));
+            Box::pin(async move {
+                let until = clock.monotonic() + wait;
+                loop {
+                    let notified = moved.notified();
+                    if clock.monotonic() >= until {
+                        return;
+                    }
+                    notified.await;
+                }
+            })
+        },
+    )
+}
+
+fn config(setup: &Setup, carriers: &str, folder: &std::path::Path) -> Config {
+    let mut variables = vec![
+        (
+            "STORE__URL".to_owned(),
+            format!("sqlite://{}/trackbox.db", folder.display()),
+        ),
+        ("CONSUME__FETCH_WAIT".to_owned(), "1ms".to_owned()),
+        (
+            "CARRIERS__DEFAULT__BASE_URL".to_owned(),
+            carriers.to_owned(),
+        ),
+    ];
+    for (code, limit) in &setup.limits {
+        for (key, value) in [
+            ("ADAPTER", "emulator".to_owned()),
+            ("BASE_URL", carriers.to_owned()),
+            ("PER_MINUTE", limit.to_string()),
+        ] {
+            variables.push((format!("CARRIERS__{code}__{key}"), value));
+        }
+    }
+    variables.extend(
+        setup
+            .settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone())),
+    );
+    let variables = variables
+        .into_iter()
+        .map(|(key, value)| (format!("TRACKBOX_{key}"), value));
+    Config::load(None, variables, Some(setup.cadence)).expect("is valid")
+}
+
+#[tokio::test]
+async fn every_parcel_arrives_as_the_truth_says_and_no_call_is_too_many() {
+    let mut pipe = Pipe::new(Setup::default()).await;
+    pipe.create("CDEK", 100).await;
+    pipe.create("POST_RU", 100).await;
+    pipe.run_until_arrived(Duration::from_secs(180)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+}
+
+#[tokio::test]
+async fn the_same_holds_within_the_original_limits() {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("CDEK", 60), ("POST_RU", 20)],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 100).await;
+    pipe.create("POST_RU", 100).await;
+    pipe.run_until_arrived(Duration::from_secs(3_600)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+}
+
+#[tokio::test]
+async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("CDEK", 20)],
+        settings: vec![("CARRIERS__CDEK__ADAPTER", "emulator-batch".to_owned())],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 90).await;
+    pipe.run_until_arrived(Duration::from_secs(600)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+    let ledger = pipe.emulator.ledger();
+    let checks = pipe.parts.stats.processed_total();
+    assert!(
+        ledger.carriers["CDEK"].calls * 4 < checks,
+        "{ledger:?} for {checks} checks"
+    );
+}
