@@ -5,7 +5,10 @@
 //! [`routes`], and its recorded answers under `tests/carriers/`.
 
 pub mod emulator;
+#[cfg(test)]
+mod fixture;
 pub mod gdeposylka;
+pub mod reading;
 pub mod routes;
 pub mod russian;
 pub mod texts;

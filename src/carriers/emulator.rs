@@ -1,24 +1,30 @@
-//! The carrier emulator's own API (`tools/emulator`, v1): one number a call, or thirty in its batch call.
+//! The carrier emulator's own API (`tools/emulator`, v1; read November 2026): one number a call, or thirty in a batch.
 //!
-//! Its status words are ours, so nothing is mapped; a word that is none of ours is UNKNOWN and kept raw.
+//! Its status words are ours, so nothing is mapped; a word that is none of ours is UNKNOWN and kept raw. Only the
+//! sub-status is read from an event's Russian text, where that agrees with the word. Numbers are free text and stand in
+//! the path: each is escaped whole, and "." and "..", which no address can hold, are refused unasked.
 
 use reqwest::Url;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::carriers::russian::meaning_of_two;
+use crate::carriers::texts::code;
 use crate::carriers::{
     Answer, Carrier, CarrierError, EVENTS_MAX, Method, Observation, Request, Sighting, State, Step,
-    Verdict, path, read_time, unreadable,
+    Verdict, path, reading,
 };
 use crate::clock::Time;
-use crate::model::status::{Direction, Status};
-use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload, clean_text};
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
 
 /// How many numbers the batch call takes.
 const BATCH: usize = 30;
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
+
+/// What a batch says of a number that it does not know.
+const UNKNOWN_NUMBER: &str = "not found";
 
 /// An account at the emulator.
 pub struct Emulator {
@@ -27,43 +33,114 @@ pub struct Emulator {
     batch: bool,
 }
 
-#[derive(Deserialize)]
-struct Parcel {
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    status_raw: String,
-    status_at: Option<String>,
-    #[serde(default)]
-    events: Vec<Value>,
-    error: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ParcelEvent {
-    #[serde(default)]
-    status: String,
-    #[serde(default)]
-    status_raw: String,
-    event_time: String,
-    location: Option<String>,
-    message: Option<String>,
-    #[serde(default)]
-    payload: Value,
-}
-
-#[derive(Deserialize)]
-struct Batch {
-    results: Vec<Value>,
-}
-
 impl Emulator {
+    /// `batch` makes it the adapter `emulator-batch`.
     pub fn new(base_url: Url, api_key: Option<String>, batch: bool) -> Self {
         Self {
             base_url,
             api_key,
             batch,
         }
+    }
+
+    fn request(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Request {
+        let (method, mut url, json) = if self.batch {
+            let items: Vec<Value> = numbers
+                .iter()
+                .map(|number| json!({"carrier": carrier, "trackNumber": number}))
+                .collect();
+            let url = path(&self.base_url, &["v1", "tracking", "batch"]);
+            (Method::Post, url, Some(json!({"items": items})))
+        } else {
+            let number = numbers.first().map_or("", TrackNumber::as_str);
+            let url = path(
+                &self.base_url,
+                &["v1", "tracking", carrier.as_str(), number],
+            );
+            (Method::Get, url, None)
+        };
+        if let Some(key) = &self.api_key {
+            url.query_pairs_mut().append_pair("apiKey", key);
+        }
+        Request {
+            method,
+            url,
+            headers: Vec::new(),
+            json,
+        }
+    }
+
+    /// What a batch says of its numbers: results belong to them by name; a number without one is left out.
+    fn batch(&self, state: State, body: &Value) -> Result<Step, CarrierError> {
+        let Value::Array(results) = &body["results"] else {
+            return Err(reading::misshapen("it has no list of results"));
+        };
+        let carrier = state.carrier;
+        let is_of = |result: &Value, number: &TrackNumber| {
+            let told = &result["carrier"];
+            result["track_number"] == number.as_str()
+                && (told.is_null() || told == carrier.as_str())
+        };
+        let sightings = state.numbers.into_iter().filter_map(|number| {
+            let result = results.iter().find(|result| is_of(result, &number))?;
+            let verdict = match self.verdict(result) {
+                Ok(verdict) => verdict,
+                Err(error) => Verdict::Failed {
+                    reason: error.to_string(),
+                },
+            };
+            Some(Sighting { number, verdict })
+        });
+        Ok(Step::Done(sightings.collect()))
+    }
+
+    fn verdict(&self, parcel: &Value) -> Result<Verdict, CarrierError> {
+        if let Some(error) = parcel["error"].as_str().filter(|error| !error.is_empty()) {
+            return Ok(self.complaint(error));
+        }
+        if !parcel["status"].is_string() {
+            return Err(reading::misshapen("it has no status"));
+        }
+        let word = reading::text(parcel, "status").unwrap_or_default();
+        let mut events: Vec<Event> = match &parcel["events"] {
+            Value::Array(events) => events.iter().filter_map(event).collect(),
+            Value::Null => Vec::new(),
+            _ => return Err(reading::misshapen("its events are no list")),
+        };
+        // Stable: of events of the same time the later in the list is the newer.
+        events.sort_by_key(|event| event.event_time);
+        events.drain(..events.len().saturating_sub(EVENTS_MAX));
+        let raw = reading::text(parcel, "status_raw").unwrap_or_default();
+        let (status, status_raw) = status_and_raw(&word, raw);
+        let newest = events.last();
+        let report = Report {
+            status,
+            sub_status: newest
+                .filter(|event| event.status == status)
+                .and_then(|event| event.sub_status),
+            direction: direction(status, &events),
+            status_raw,
+            status_at: parcel["status_at"].as_str().and_then(reading::time),
+            last_event_code: newest.map(code),
+            last_event_at: newest.map(|event| event.event_time),
+        };
+        Ok(Verdict::Seen(Observation {
+            report,
+            events,
+            mapping_version: MAPPING_VERSION,
+        }))
+    }
+
+    fn complaint(&self, error: &str) -> Verdict {
+        if error.eq_ignore_ascii_case(UNKNOWN_NUMBER) {
+            return Verdict::NotFoundYet;
+        }
+        let key = self.api_key.as_deref().unwrap_or_default();
+        let reason = match reading::words_of_error(error, key) {
+            Some(words) => format!("the carrier says: {words}"),
+            None => "the carrier reports an error without saying which".to_owned(),
+        };
+        Verdict::Failed { reason }
     }
 }
 
@@ -81,144 +158,84 @@ impl Carrier for Emulator {
     }
 
     fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
+        let numbers = &numbers[..numbers.len().min(self.numbers_per_call())];
         let state = State {
             carrier: carrier.clone(),
             numbers: numbers.to_vec(),
             stage: 0,
         };
-        let names = [
-            carrier.as_str(),
-            numbers.first().map_or("", TrackNumber::as_str),
-        ];
-        if !self.batch && names.iter().any(|name| matches!(*name, "." | "..")) {
+        let names = numbers
+            .iter()
+            .map(TrackNumber::as_str)
+            .chain([carrier.as_str()]);
+        // The address would lead to the folder above, however the dots are escaped.
+        if !self.batch && names.into_iter().any(|name| matches!(name, "." | "..")) {
             return Step::Done(state.all(&Verdict::Invalid {
                 reason: "an address cannot hold a name of only dots".to_owned(),
             }));
         }
-        let (mut url, json) = if self.batch {
-            let url = path(&self.base_url, &["v1", "tracking", "batch"]);
-            let items: Vec<Value> = numbers
-                .iter()
-                .map(|number| json!({"carrier": carrier, "trackNumber": number}))
-                .collect();
-            (url, Some(json!({"items": items})))
-        } else {
-            (
-                path(&self.base_url, &["v1", "tracking", names[0], names[1]]),
-                None,
-            )
-        };
-        if let Some(key) = &self.api_key {
-            url.query_pairs_mut().append_pair("apiKey", key);
-        }
-        let request = Request {
-            method: if self.batch {
-                Method::Post
-            } else {
-                Method::Get
-            },
-            url,
-            headers: Vec::new(),
-            json,
-        };
-        Step::Send(request, state)
+        Step::Send(self.request(carrier, numbers), state)
     }
 
     fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
         match answer.status {
-            200 => {}
-            404 if !self.batch => {
-                return Ok(Step::Done(state.all(&Verdict::NotFoundYet)));
+            200..=299 => {
+                let body = reading::json(&answer.body)?;
+                if self.batch {
+                    return self.batch(state, &body);
+                }
+                let verdict = self.verdict(&body)?;
+                Ok(Step::Done(state.all(&verdict)))
             }
-            401 | 403 => {
-                return Err(CarrierError::Unauthorized {
-                    status: answer.status,
-                });
-            }
-            status => return Err(CarrierError::Status { status }),
+            404 if !self.batch => Ok(Step::Done(state.all(&Verdict::NotFoundYet))),
+            status => Err(reading::refusal(status)),
         }
-        if self.batch {
-            let batch: Batch =
-                serde_json::from_slice(&answer.body).map_err(|error| unreadable(&error))?;
-            return Ok(Step::Done(batch_sightings(state, &batch.results)));
-        }
-        let parcel: Parcel =
-            serde_json::from_slice(&answer.body).map_err(|error| unreadable(&error))?;
-        Ok(Step::Done(state.all(&verdict(&parcel))))
     }
 }
 
-/// Results belong to the numbers by name; a number without one is left out.
-fn batch_sightings(state: State, results: &[Value]) -> Vec<Sighting> {
-    state
-        .numbers
-        .into_iter()
-        .filter_map(|number| {
-            let result = results
-                .iter()
-                .find(|result| result["track_number"] == number.as_str())?;
-            let verdict = match serde_json::from_value::<Parcel>(result.clone()) {
-                Ok(parcel) => verdict(&parcel),
-                Err(error) => Verdict::Failed {
-                    reason: unreadable(&error).to_string(),
-                },
-            };
-            Some(Sighting { number, verdict })
-        })
-        .collect()
-}
-
-fn verdict(parcel: &Parcel) -> Verdict {
-    if let Some(error) = &parcel.error {
-        if error == "not found" {
-            return Verdict::NotFoundYet;
-        }
-        return Verdict::Failed {
-            reason: format!("the carrier says: {}", clean_text(error)),
-        };
+/// One event; `None` where it is no event or has no readable time, since then it could not be told from its repetition.
+fn event(record: &Value) -> Option<Event> {
+    if !record.is_object() {
+        return None;
     }
-    let events: Vec<Event> = parcel
-        .events
-        .iter()
-        .filter_map(event)
-        .take(EVENTS_MAX)
-        .collect();
-    let newest = events.iter().max_by_key(|event| event.event_time);
-    let status = Status::parse(&parcel.status).unwrap_or(Status::Unknown);
-    let report = Report {
-        status,
-        sub_status: None,
-        direction: direction(status),
-        status_raw: clean_text(&parcel.status_raw),
-        status_at: parcel.status_at.as_deref().and_then(read_time),
-        last_event_code: newest.map(|event| event.status.as_str().to_owned()),
-        last_event_at: newest.map(|event| event.event_time),
-    };
-    Verdict::Seen(Observation {
-        report,
-        events,
-        mapping_version: MAPPING_VERSION,
-    })
-}
-
-fn direction(status: Status) -> Direction {
-    match status {
-        Status::Returning | Status::Returned => Direction::Return,
-        _ => Direction::Forward,
-    }
-}
-
-/// One event; `None` where it has no readable time, since then it could not be told from its repetition.
-fn event(value: &Value) -> Option<Event> {
-    let event: ParcelEvent = serde_json::from_value(value.clone()).ok()?;
+    let word = reading::text(record, "status")?;
+    let (status, status_raw) = status_and_raw(&word, reading::text(record, "status_raw")?);
+    let message = reading::text(record, "message")?;
     Some(Event {
-        status: Status::parse(&event.status).unwrap_or(Status::Unknown),
-        sub_status: None,
-        status_raw: clean_text(&event.status_raw),
-        event_time: read_time(&event.event_time)?,
-        location: clean_text(event.location.as_deref().unwrap_or_default()),
-        message: clean_text(event.message.as_deref().unwrap_or_default()),
-        payload_json: clean_payload(&event.payload),
+        status,
+        sub_status: sub_status(status, &status_raw, &message),
+        status_raw,
+        event_time: reading::time(&reading::text(record, "event_time")?)?,
+        location: reading::text(record, "location")?,
+        message,
+        payload_json: clean_payload(&record["payload"]),
         mapping_version: MAPPING_VERSION,
     })
 }
+
+/// A status by its word; one that nobody knows stays in the raw text, where that says nothing else.
+fn status_and_raw(word: &str, raw: String) -> (Status, String) {
+    match Status::parse(word) {
+        Some(status) => (status, raw),
+        None if raw.is_empty() => (Status::Unknown, word.to_owned()),
+        None => (Status::Unknown, raw),
+    }
+}
+
+fn sub_status(status: Status, raw: &str, message: &str) -> Option<SubStatus> {
+    let meaning = meaning_of_two(raw, message).filter(|meaning| meaning.status == status)?;
+    meaning.sub_status
+}
+
+/// Backwards once it is returning or returned, by its status or by any event.
+fn direction(status: Status, events: &[Event]) -> Direction {
+    let is_back = |status: Status| matches!(status, Status::Returning | Status::Returned);
+    if is_back(status) || events.iter().any(|event| is_back(event.status)) {
+        Direction::Return
+    } else {
+        Direction::Forward
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,10 +28,19 @@ const SUBJECTS: &[&str] = &[
 ];
 
 /// Operations so wide that beside a text nobody knows they mean nothing: a "Вручение" may be to the sender.
-const WIDE: &[&str] = &["вручение", "доставка", "обработка", "регистрация", "получено", "вручено"];
+const WIDE: &[&str] = &["вручение", "доставка", "обработка", "регистрация"];
 
 /// Beside one of these a delivery is none, or not one to the addressee; a word stands for all that begin with it.
-const NO_DELIVERY: &[&str] = &["отправител", "возвр", "неудач", "невруч", "недостав", "отказ", "отмен", "ошиб"];
+const NO_DELIVERY: &[&str] = &[
+    "отправител",
+    "возвр",
+    "неудач",
+    "невруч",
+    "недостав",
+    "отказ",
+    "отмен",
+    "ошиб",
+];
 
 /// Where a text of two parts is cut: "Вручение. Вручение отправителю".
 const CUTS: &[&str] = &[". ", ": ", " - ", " – ", " — ", " // ", " / ", "; "];
@@ -69,24 +78,31 @@ impl Meaning {
 
 /// What a text means; `None` where nobody has mapped it.
 pub fn meaning(text: &str) -> Option<Meaning> {
-    let whole = words(text);
-    if whole.is_empty() {
+    if !is_russian(text) {
         return None;
     }
-    let rules = &*RULES;
-    find(&rules.single, &whole).or_else(|| {
-        let (cut, mark) = CUTS
-            .iter()
-            .filter_map(|mark| Some((text.find(mark)?, mark)))
-            .min_by_key(|(cut, _)| *cut)?;
-        both(rules, &words(&text[..cut]), &words(&text[cut + mark.len()..]))
+    let parts = CUTS
+        .iter()
+        .filter_map(|mark| Some((text.find(mark)?, mark)))
+        .min_by_key(|(cut, _)| *cut)
+        .map(|(cut, mark)| (words(&text[..cut]), words(&text[cut + mark.len()..])));
+    let pair = parts
+        .as_ref()
+        .and_then(|(first, second)| find_pair(first, second));
+    pair.or_else(|| find(&words(text))).or_else(|| {
+        let (first, second) = parts.as_ref()?;
+        alone(second, first).or_else(|| alone(first, second))
     })
 }
 
 /// What an operation means that comes in two texts, as Russian Post's type and attribute do.
 ///
-/// Sources disagree on which of the two is the type, so both orders are tried.
+/// Sources disagree on which of the two is the type, so both orders are tried. A text alone counts where the pair is
+/// not mapped and the other one does not deny it.
 pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
+    if !is_russian(main) && !is_russian(other) {
+        return None;
+    }
     let (main_words, other_words) = (words(main), words(other));
     if other_words.is_empty() || main_words == other_words {
         return meaning(main);
@@ -94,45 +110,48 @@ pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
     if main_words.is_empty() {
         return meaning(other);
     }
-    both(&RULES, &other_words, &main_words)
+    find_pair(&other_words, &main_words)
+        .or_else(|| alone(&main_words, &other_words))
+        .or_else(|| alone(&other_words, &main_words))
+        .or_else(|| {
+            meaning(main)
+                .filter(|meaning| main_words.len() > 1 && !is_denied(meaning, &other_words))
+        })
 }
 
-/// The pair first, in both orders; then either text alone, where the other one does not deny it.
-fn both(rules: &Rules, first: &[String], second: &[String]) -> Option<Meaning> {
-    find_pair(&rules.pairs, first, second)
-        .or_else(|| find_pair(&rules.pairs, second, first))
-        .or_else(|| alone(rules, second, first))
-        .or_else(|| alone(rules, first, second))
+fn is_russian(text: &str) -> bool {
+    text.contains(|c: char| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё' | 'Ё'))
 }
 
-fn alone(rules: &Rules, text: &[String], beside: &[String]) -> Option<Meaning> {
+/// What a text means beside one that nobody knows.
+fn alone(text: &[String], beside: &[String]) -> Option<Meaning> {
     let is_wide = matches!(text, [word] if WIDE.contains(&word.as_str()));
-    let meaning = find(&rules.single, text)?;
-    let denies = |word: &String| {
-        matches!(word.as_str(), "не" | "нет") || NO_DELIVERY.iter().any(|start| word.starts_with(start))
-    };
-    let is_denied = meaning.status == Status::Delivered && beside.iter().any(denies);
-    let is_known = find(&rules.single, beside).is_some();
-    (!is_denied && (!is_wide || is_known)).then_some(meaning)
+    find(text).filter(|meaning| !is_wide && !is_denied(meaning, beside))
 }
 
-/// The words of a text, in lower case, with "е" for "ё" and without the subject; none where there is no Russian word.
+fn is_denied(meaning: &Meaning, beside: &[String]) -> bool {
+    let denies = |word: &String| {
+        matches!(word.as_str(), "не" | "нет")
+            || NO_DELIVERY.iter().any(|start| word.starts_with(start))
+    };
+    meaning.status == Status::Delivered && beside.iter().any(denies)
+}
+
+/// The words of a text, in lower case, with "е" for "ё" and without the subject; one more than may be, where too many.
 fn words(text: &str) -> Vec<String> {
-    let is_russian = |c: char| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё' | 'Ё');
-    if !text.contains(is_russian) {
-        return Vec::new();
-    }
     let mut words: Vec<String> = text
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .take(WORDS_MAX + 1)
         .map(|word| word.to_lowercase().replace('ё', "е"))
         .collect();
-    if words.len() > WORDS_MAX {
-        return Vec::new();
+    if words.len() <= WORDS_MAX {
+        let subjects = words
+            .iter()
+            .take_while(|word| SUBJECTS.contains(&word.as_str()))
+            .count();
+        words.drain(..subjects.min(words.len().saturating_sub(1)));
     }
-    let subjects = words.iter().take_while(|word| SUBJECTS.contains(&word.as_str())).count();
-    words.drain(..subjects.min(words.len().saturating_sub(1)));
     words
 }
 
@@ -188,14 +207,16 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
         single: Vec::new(),
         pairs: Vec::new(),
     };
-    for (means, phrases) in rules::RULES {
+    for (means, phrases) in rules::all() {
         let meaning = match *means {
-            rules::Means::Status(status) => Meaning::of(status),
+            rules::Means::Plain(status) => Meaning::of(status),
             rules::Means::Sub(sub_status) => Meaning::refined(sub_status),
         };
         for phrase in *phrases {
             match phrase.split_once(" / ") {
-                Some((first, second)) => rules.pairs.push(((compile(first), compile(second)), meaning)),
+                Some((first, second)) => rules
+                    .pairs
+                    .push(((compile(first), compile(second)), meaning)),
                 None => rules.single.push((compile(phrase), meaning)),
             }
         }
@@ -223,18 +244,22 @@ fn form(text: &'static str) -> Form {
     }
 }
 
-fn find(rules: &[(Phrase, Meaning)], words: &[String]) -> Option<Meaning> {
-    rules
-        .iter()
-        .find(|(phrase, _)| fits(phrase, words))
-        .map(|(_, meaning)| *meaning)
+fn find(words: &[String]) -> Option<Meaning> {
+    if words.len() > WORDS_MAX {
+        return None;
+    }
+    let fitting = RULES.single.iter().find(|(phrase, _)| fits(phrase, words));
+    fitting.map(|(_, meaning)| *meaning)
 }
 
-fn find_pair(rules: &[((Phrase, Phrase), Meaning)], first: &[String], second: &[String]) -> Option<Meaning> {
-    rules
-        .iter()
-        .find(|((one, other), _)| fits(one, first) && fits(other, second))
-        .map(|(_, meaning)| *meaning)
+fn find_pair(one: &[String], other: &[String]) -> Option<Meaning> {
+    if one.len() > WORDS_MAX || other.len() > WORDS_MAX {
+        return None;
+    }
+    let fitting = RULES.pairs.iter().find(|((first, second), _)| {
+        (fits(first, one) && fits(second, other)) || (fits(first, other) && fits(second, one))
+    });
+    fitting.map(|(_, meaning)| *meaning)
 }
 
 /// Whether a phrase fits all the words, from the first to the last.

@@ -1,102 +1,190 @@
 //! From a list of dated texts, as aggregators give them, to an observation.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::Tz;
-
-use crate::carriers::russian::{direction, meaning};
-use crate::carriers::{EVENTS_MAX, Observation, Verdict};
-use crate::clock::{Time, cut};
+use crate::carriers::russian::{Meaning, meaning_of_two};
+use crate::carriers::{EVENTS_MAX, Observation};
+use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Report, clean_payload, clean_text};
+use crate::model::{Event, Report};
 
-/// One dated text.
+/// One dated text, already fit to be kept.
 #[derive(Clone, Debug)]
 pub struct Text {
     pub at: Time,
-    /// The carrier's main word for it: becomes `statusRaw`.
+    /// The carrier's main words for it: they become `statusRaw`.
     pub raw: String,
-    /// What it says besides.
+    /// What it says besides; it may change what the main words mean.
     pub message: String,
     pub location: String,
-    /// The carrier's own record.
-    pub payload: serde_json::Value,
+    /// The carrier's own record as JSON.
+    pub payload_json: String,
 }
 
-/// The moment of a local time in `zone`: of two the earlier, of none the first after the gap.
-pub fn from_local(local: NaiveDateTime, zone: Tz) -> Time {
-    let in_zone = match zone.from_local_datetime(&local) {
-        LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => Some(at),
-        // Clocks jump by at most a few hours.
-        LocalResult::None => (1..=16)
-            .filter_map(|quarters| local.checked_add_signed(TimeDelta::minutes(15 * quarters)))
-            .find_map(|later| zone.from_local_datetime(&later).earliest()),
-    };
-    let at: DateTime<Utc> = in_zone.map_or_else(|| local.and_utc(), |at| at.with_timezone(&Utc));
-    cut(at)
-}
-
-/// What these texts say; not found yet where there are none.
+/// What these texts say of a parcel; `None` where there are none.
 ///
-/// The newest text gives the status: by time, and among equals the one that the list's own order puts later. A text that
-/// nobody mapped is UNKNOWN. Once the parcel is on its way back, a delivery is a return.
-pub fn observe(texts: Vec<Text>, mapping_version: i32) -> Verdict {
-    let mut texts: Vec<Text> = texts.into_iter().take(EVENTS_MAX).collect();
-    let (Some(first), Some(last)) = (texts.first(), texts.last()) else {
-        return Verdict::NotFoundYet;
-    };
-    if first.at > last.at {
-        texts.reverse();
-    }
-    texts.sort_by_key(|text| text.at);
-    let mut way = Direction::Forward;
+/// The newest text gives the status: one that nobody has mapped gives UNKNOWN, whatever came before. After the first one
+/// that is about the way back the parcel travels back: "in transit" is then RETURNING, and "delivered" is RETURNED.
+pub fn observe(texts: Vec<Text>, mapping_version: i32) -> Option<Observation> {
     let mut events = Vec::with_capacity(texts.len());
-    for text in &texts {
-        let (status, sub_status) = understood(text, way);
-        if direction(status) == Direction::Return {
+    let mut way = Direction::Forward;
+    for text in in_order(texts) {
+        let meaning = meaning_of_two(&text.raw, &text.message);
+        if meaning.is_some_and(|meaning| meaning.direction == Direction::Return) {
             way = Direction::Return;
         }
+        let (status, sub_status) =
+            meaning.map_or((Status::Unknown, None), |meaning| on_way(meaning, way));
         events.push(Event {
             status,
             sub_status,
-            status_raw: clean_text(&text.raw),
+            status_raw: text.raw,
             event_time: text.at,
-            location: clean_text(&text.location),
-            message: clean_text(&text.message),
-            payload_json: clean_payload(&text.payload),
+            location: text.location,
+            message: text.message,
+            payload_json: text.payload_json,
             mapping_version,
         });
     }
-    let Some(newest) = events.last() else {
-        return Verdict::NotFoundYet;
-    };
-    let code = newest
-        .sub_status
-        .map_or(newest.status.as_str(), SubStatus::as_str);
+    let newest = events.last()?;
     let report = Report {
         status: newest.status,
         sub_status: newest.sub_status,
         direction: way,
         status_raw: newest.status_raw.clone(),
         status_at: Some(newest.event_time),
-        last_event_code: Some(code.to_owned()),
+        last_event_code: Some(code(newest)),
         last_event_at: Some(newest.event_time),
     };
-    Verdict::Seen(Observation {
+    events.drain(..events.len().saturating_sub(EVENTS_MAX));
+    Some(Observation {
         report,
         events,
         mapping_version,
     })
 }
 
-/// The whole text first, since its parts may say less: "Вручение" with "Вручение отправителю" is a return.
-fn understood(text: &Text, way: Direction) -> (Status, Option<SubStatus>) {
-    let whole = format!("{} {}", text.raw, text.message);
-    let found = meaning(&whole).map(|meaning| (meaning.status, meaning.sub_status));
-    match found {
-        Some((Status::Delivered, _)) if way == Direction::Return => {
+/// An event's normalised code: the sub-status where there is one, else the status.
+pub fn code(event: &Event) -> String {
+    event
+        .sub_status
+        .map_or(event.status.as_str(), SubStatus::as_str)
+        .to_owned()
+}
+
+/// Oldest first. Texts of the same time stay as the carrier lists them, whose order its first and last text tell.
+fn in_order(mut texts: Vec<Text>) -> Vec<Text> {
+    if let (Some(first), Some(last)) = (texts.first(), texts.last())
+        && first.at > last.at
+    {
+        texts.reverse();
+    }
+    texts.sort_by_key(|text| text.at);
+    texts
+}
+
+fn on_way(meaning: Meaning, way: Direction) -> (Status, Option<SubStatus>) {
+    match (way, meaning.status) {
+        (Direction::Return, Status::InTransit) => (Status::Returning, None),
+        (Direction::Return, Status::Delivered) => {
             (Status::Returned, Some(SubStatus::ReturnedToSender))
         }
-        Some(found) => found,
-        None => (Status::Unknown, None),
+        (Direction::Forward | Direction::Return, status) => (status, meaning.sub_status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Text, observe};
+    use crate::carriers::Observation;
+    use crate::model::fixture::at;
+    use crate::model::status::{Direction, Status, SubStatus};
+
+    fn text(raw: &str, secs: i64) -> Text {
+        Text {
+            at: at(secs),
+            raw: raw.to_owned(),
+            message: String::new(),
+            location: String::new(),
+            payload_json: String::new(),
+        }
+    }
+
+    fn seen(texts: Vec<Text>) -> Observation {
+        observe(texts, 1).expect("has texts")
+    }
+
+    #[test]
+    fn a_delivery_on_the_way_back_is_a_return() {
+        let seen = seen(vec![
+            text("Приём", 0),
+            text("Возврат", 10),
+            text("Прибыло в сортировочный центр", 20),
+            text("Вручение адресату", 30),
+        ]);
+        let statuses: Vec<Status> = seen.events.iter().map(|event| event.status).collect();
+        assert_eq!(
+            statuses,
+            [
+                Status::InTransit,
+                Status::Returning,
+                Status::Returning,
+                Status::Returned
+            ]
+        );
+        assert_eq!(seen.report.sub_status, Some(SubStatus::ReturnedToSender));
+        assert_eq!(seen.report.direction, Direction::Return);
+        assert_eq!(
+            seen.report.last_event_code.as_deref(),
+            Some("RETURNED_TO_SENDER")
+        );
+    }
+
+    #[test]
+    fn a_delivery_before_the_way_back_stays_one() {
+        let seen = seen(vec![text("Вручение адресату", 0), text("Возврат", 10)]);
+        assert_eq!(seen.events[0].status, Status::Delivered);
+        assert_eq!(seen.report.status, Status::Returning);
+    }
+
+    #[test]
+    fn a_parcel_that_a_courier_brings_back_to_the_depot_does_not_travel_back() {
+        let seen = seen(vec![
+            text("Не вручен", 0),
+            text("Возвращен на склад доставки", 10),
+            text("Вручен", 20),
+        ]);
+        assert_eq!(seen.report.status, Status::Delivered);
+        assert_eq!(seen.report.direction, Direction::Forward);
+    }
+
+    #[test]
+    fn the_newest_text_decides_even_where_nobody_mapped_it() {
+        let report = seen(vec![text("Возврат", 0), text("Нечто небывалое", 10)]).report;
+        assert_eq!(report.status, Status::Unknown);
+        assert_eq!(report.status_raw, "Нечто небывалое");
+        assert_eq!(report.direction, Direction::Return);
+        assert_eq!(report.last_event_code.as_deref(), Some("UNKNOWN"));
+    }
+
+    #[test]
+    fn of_texts_of_the_same_time_the_lists_own_order_tells_the_newer() {
+        let ascending = vec![
+            text("Приём", 0),
+            text("Сортировка", 5),
+            text("Передано курьеру", 5),
+        ];
+        let descending: Vec<Text> = ascending.iter().rev().cloned().collect();
+        assert_eq!(seen(ascending).report.status_raw, "Передано курьеру");
+        assert_eq!(seen(descending).report.status_raw, "Передано курьеру");
+        let jumbled = vec![
+            text("Приём", 0),
+            text("Вручение адресату", 9),
+            text("Сортировка", 5),
+        ];
+        assert_eq!(seen(jumbled).report.status, Status::Delivered);
+    }
+
+    #[test]
+    fn without_texts_there_is_nothing_to_see() {
+        assert_eq!(observe(Vec::new(), 1), None);
     }
 }

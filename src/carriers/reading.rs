@@ -1,0 +1,183 @@
+//! How adapters read what carriers write: loosely typed fields, local times, refusals and words of error.
+
+use chrono::{Datelike as _, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use crate::carriers::{CarrierError, read_time, unreadable};
+use crate::clock::Time;
+use crate::model::clean_text;
+
+/// The most characters of a carrier's own words that become part of an error.
+const WORDS_CHARS_MAX: usize = 200;
+
+/// The longest gap in a local time is a day: Samoa left out 30 December 2011.
+const GAP_QUARTERS_MAX: i32 = 4 * 25;
+
+/// A whole answer as JSON, with or without a byte order mark.
+///
+/// # Errors
+/// [`CarrierError::Unreadable`] where it is none.
+pub fn json(body: &[u8]) -> Result<Value, CarrierError> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+}
+
+/// An answer of the wrong form, said in our words.
+pub fn misshapen(what: &str) -> CarrierError {
+    CarrierError::Unreadable {
+        reason: what.to_owned(),
+    }
+}
+
+/// What a status says that is no success.
+pub fn refusal(status: u16) -> CarrierError {
+    match status {
+        401 | 403 => CarrierError::Unauthorized { status },
+        429 => CarrierError::RateLimited {
+            status,
+            retry_after: None,
+        },
+        _ => CarrierError::Status { status },
+    }
+}
+
+/// A field's text: of a number its digits, empty where it is absent or null; `None` where it can be no text.
+pub fn text(record: &Value, field: &str) -> Option<String> {
+    match &record[field] {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(clean_text(text)),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// An event's main words and what it says besides; `None` where it says nothing at all.
+///
+/// Where the main words are missing, the others take their place.
+pub fn raw_and_message(main: String, other: String) -> Option<(String, String)> {
+    match (main.trim().is_empty(), other.trim().is_empty()) {
+        (true, true) => None,
+        (true, false) => Some((other, String::new())),
+        (false, _) if main == other => Some((main, String::new())),
+        (false, _) => Some((main, other)),
+    }
+}
+
+/// A place with its postal code before it, as Russian addresses have it; `None` where a field can be no text.
+pub fn place(record: &Value, postal_code: &str, name: &str) -> Option<String> {
+    let (postal_code, name) = (text(record, postal_code)?, text(record, name)?);
+    if postal_code.is_empty() || name.contains(&postal_code) {
+        return Some(name);
+    }
+    Some(clean_text(format!("{postal_code} {name}").trim_end()))
+}
+
+/// A time in RFC 3339; `None` where it is none or means "unset".
+pub fn time(text: &str) -> Option<Time> {
+    read_time(text).and_then(set)
+}
+
+/// A local time in UTC: of the two that a clock set back shows, the earlier; one that a clock set forward left out is
+/// moved on by as much as was left out. `None` where it means "unset".
+pub fn local_time(local: NaiveDateTime, zone: Tz) -> Option<Time> {
+    if !(1969..=9999).contains(&local.year()) {
+        return None;
+    }
+    let offset_before = || {
+        (1..=GAP_QUARTERS_MAX).find_map(|quarters| {
+            let before = local.checked_sub_signed(TimeDelta::minutes(15 * i64::from(quarters)))?;
+            Some(zone.from_local_datetime(&before).latest()?.offset().fix())
+        })
+    };
+    let utc = match zone.from_local_datetime(&local).earliest() {
+        Some(time) => time.naive_utc(),
+        None => local.checked_sub_offset(offset_before()?)?,
+    };
+    set(utc.and_utc())
+}
+
+/// A time in whole microseconds; `None` before 1970, which no carrier means: programs write the years 1 and 1900 for
+/// "unset".
+fn set(time: Time) -> Option<Time> {
+    let micros = time.timestamp_micros();
+    (micros >= 0)
+        .then(|| Time::from_timestamp_micros(micros))
+        .flatten()
+}
+
+/// A carrier's own words on what went wrong, on one line; `None` where they are long, or hold `key`.
+pub fn words_of_error(text: &str, key: &str) -> Option<String> {
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    let words: Vec<&str> = text
+        .split(is_blank)
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let is_short = !line.is_empty() && line.chars().count() <= WORDS_CHARS_MAX;
+    let holds_key = !key.is_empty() && line.contains(key);
+    (is_short && !holds_key).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDateTime;
+    use chrono_tz::Tz;
+
+    use super::{local_time, time, words_of_error};
+
+    fn utc(local: &str, zone: Tz) -> Option<String> {
+        let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%d %H:%M:%S").expect("a time");
+        Some(local_time(local, zone)?.to_rfc3339())
+    }
+
+    #[test]
+    fn a_local_time_that_happened_twice_is_the_earlier() {
+        assert_eq!(
+            utc("2026-10-25 02:30:00", Tz::Europe__Berlin).as_deref(),
+            Some("2026-10-25T00:30:00+00:00")
+        );
+        // Moscow's last change: from +4 to +3 for good.
+        assert_eq!(
+            utc("2014-10-26 01:30:00", Tz::Europe__Moscow).as_deref(),
+            Some("2014-10-25T21:30:00+00:00")
+        );
+    }
+
+    #[test]
+    fn a_local_time_that_never_was_moves_on_by_the_gap() {
+        assert_eq!(
+            utc("2026-03-29 02:30:00", Tz::Europe__Berlin).as_deref(),
+            Some("2026-03-29T01:30:00+00:00")
+        );
+        assert_eq!(
+            utc("2010-03-28 02:30:00", Tz::Europe__Moscow).as_deref(),
+            Some("2010-03-27T23:30:00+00:00")
+        );
+        assert_eq!(
+            utc("2011-12-30 12:00:00", Tz::Pacific__Apia).as_deref(),
+            Some("2011-12-30T22:00:00+00:00")
+        );
+    }
+
+    #[test]
+    fn the_years_that_programs_write_for_unset_are_no_time() {
+        assert_eq!(utc("1900-01-01 00:00:00", Tz::Europe__Moscow), None);
+        assert_eq!(time("0001-01-01T00:00:00Z"), None);
+        assert_eq!(time("1969-12-31T23:59:59Z"), None);
+        assert!(time("1970-01-01T00:00:00Z").is_some());
+        assert!(time("9999-12-31T23:59:59.999999999Z").is_some());
+        assert_eq!(time("yesterday"), None);
+    }
+
+    #[test]
+    fn words_of_error_are_one_short_line_without_the_key() {
+        assert_eq!(
+            words_of_error(" no\n such\u{0} code ", "k3y").as_deref(),
+            Some("no such code")
+        );
+        assert_eq!(words_of_error("bad apiKey=k3y", "k3y"), None);
+        assert_eq!(words_of_error(&"x".repeat(201), ""), None);
+        assert_eq!(words_of_error(" \n", ""), None);
+    }
+}
