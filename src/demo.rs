@@ -28,7 +28,7 @@ const CARRIERS: &[(&str, u32)] = &[("CDEK", 1_200), ("POST_RU", 600)];
 const DATABASE: &str = "trackbox-demo.db";
 
 /// Shortest and longest mean time between two steps of a parcel.
-const STEP_SECS: std::ops::RangeInclusive<u64> = 6..=14;
+const STEP_SECS: std::ops::RangeInclusive<u64> = 5..=11;
 
 /// How often the live line is drawn on a terminal, and logged elsewhere.
 const DRAW_EVERY: Duration = Duration::from_millis(500);

@@ -278,6 +278,12 @@ impl Emulator {
         self.0.time.sleep(wait).await;
     }
 
+    /// Never ends, unless the client goes away or the server stops; counted as sleeping.
+    pub async fn hang(&self) {
+        let _awake = Asleep::new(&self.0.sleeping);
+        std::future::pending::<()>().await;
+    }
+
     /// How many requests wait in an artificial delay; a test that moves time waits for it.
     pub fn sleeping(&self) -> usize {
         self.0.sleeping.load(Ordering::SeqCst)
@@ -351,13 +357,22 @@ impl Moving {
     }
 
     /// The steps that have happened and been told, with their times, in the order of the journey.
+    ///
+    /// What is told late is told at the latest with the last step: after that nobody would ask any more.
     fn happened(&self, now: DateTime<Utc>) -> Vec<(usize, &Step, DateTime<Utc>)> {
+        let all = self.times.len() == self.parcel.steps.len();
+        let end = self
+            .times
+            .last()
+            .copied()
+            .filter(|_| all)
+            .unwrap_or(DateTime::<Utc>::MAX_UTC);
         self.parcel
             .steps
             .iter()
             .zip(&self.times)
             .enumerate()
-            .filter(|(_, (step, at))| **at + late(step) <= now)
+            .filter(|(_, (step, at))| **at <= now && (end <= now || now - **at >= late(step)))
             .map(|(place, (step, at))| (place, step, *at))
             .collect()
     }

@@ -40,7 +40,8 @@ pub struct Step {
     pub location: Option<String>,
     #[serde(default)]
     pub message: Option<String>,
-    /// How long after it happened the carrier tells of it, in seconds: it may then be older than what was told before.
+    /// How long after it happened the carrier tells of it, in seconds, at the latest with the last step: it may then be
+    /// older than what was told before.
     #[serde(default, alias = "late_seconds")]
     pub late_seconds: u64,
     /// How often the carrier lists it in one answer.

@@ -61,8 +61,7 @@ async fn answered(
         .sleep(Duration::from_millis(delay_ms) + latency(faults, number))
         .await;
     if faults.contains(&Fault::Hang) {
-        // Ends when the client goes away, or the server stops.
-        std::future::pending::<()>().await;
+        emulator.hang().await;
     }
     if emulator.fails(fail_rate) {
         return Problem::new(
