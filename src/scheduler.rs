@@ -139,9 +139,7 @@ impl Scheduler {
     /// # Errors
     /// Where the store is away; what was claimed before stays planned.
     pub async fn step(&mut self) -> anyhow::Result<usize> {
-        while let Some(ended) = self.running.try_join_next() {
-            self.end(ended)?;
-        }
+        self.reap()?;
         self.start_calls().await?;
         let now = self.parts.clock.now();
         let states = self
@@ -167,17 +165,22 @@ impl Scheduler {
         Ok(claimed)
     }
 
-    /// Waits for every call that has been started; for tests that move the clock by hand.
-    pub async fn settle(&mut self) -> anyhow::Result<()> {
+    /// Takes note of the calls that have ended; answers how many have not. For tests that move the clock by hand.
+    ///
+    /// # Errors
+    /// Where a call died of a bug of ours.
+    pub fn reap(&mut self) -> anyhow::Result<usize> {
+        while let Some(ended) = self.running.try_join_next() {
+            self.end(ended)?;
+        }
+        Ok(self.running.len())
+    }
+
+    async fn settle(&mut self) -> anyhow::Result<()> {
         while let Some(ended) = self.running.join_next().await {
             self.end(ended)?;
         }
         Ok(())
-    }
-
-    /// How many calls have been started and have not ended.
-    pub fn in_flight(&self) -> usize {
-        self.running.len()
     }
 
     /// The carriers with something claimable, the one after the last one served first.

@@ -211,15 +211,15 @@ impl Consumer {
         read: &[Read],
     ) -> Result<i64, StoreError> {
         let mut position = first_offset;
-        let mut ranges = vec![0..records.len()];
-        while let Some(range) = ranges.pop() {
-            let (some, outcomes) = (&records[range.clone()], &read[range.clone()]);
+        let mut ranges = Vec::from([(0, records.len())]);
+        while let Some((start, end)) = ranges.pop() {
+            let (some, outcomes) = (&records[start..end], &read[start..end]);
             match self
                 .apply_range(ownership, position, some, outcomes, None)
                 .await
             {
                 Ok(next_offset) => position = next_offset,
-                Err(StoreError::Refused(error)) if range.len() == 1 => {
+                Err(StoreError::Refused(error)) if some.len() == 1 => {
                     let reason = format!("the database refused it: {error}");
                     position = self
                         .apply_range(ownership, position, some, outcomes, Some(&reason))
@@ -228,11 +228,11 @@ impl Consumer {
                 Err(StoreError::Refused(error)) => {
                     tracing::warn!(
                         "halving a batch of {} records that the database refused: {error}",
-                        range.len()
+                        some.len()
                     );
-                    let middle = range.start + range.len() / 2;
-                    ranges.push(middle..range.end);
-                    ranges.push(range.start..middle);
+                    let middle = start + some.len() / 2;
+                    ranges.push((middle, end));
+                    ranges.push((start, middle));
                 }
                 Err(error) => return Err(error),
             }

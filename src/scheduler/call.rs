@@ -1,6 +1,7 @@
 //! One call: sends what the adapter says, within the permit, the time-out and the lease, and publishes what came back.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,8 +78,8 @@ impl Caller {
         let mut clients = HashMap::new();
         for account in parts.routes.accounts() {
             let connect = connect_timeout(account);
-            if !clients.contains_key(&connect) {
-                clients.insert(connect, client(connect)?);
+            if let Entry::Vacant(vacant) = clients.entry(connect) {
+                vacant.insert(client(connect)?);
             }
         }
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
@@ -434,10 +435,6 @@ impl Caller {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one value a field of the message"
-)]
 fn checked(
     row: &Tracking,
     asked_at: Time,

@@ -24,7 +24,7 @@ pub(super) const COLUMNS: &str = "id, carrier_code, track_number, status, sub_st
 /// What became of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refresh {
-    Done(Change),
+    Done(Box<Change>),
     /// Refreshed or checked within [`REFRESH_QUIET`]: nothing changed.
     TooSoon,
     Unknown,
@@ -149,7 +149,7 @@ impl Store {
         let change = Change { old, new };
         before_commit(&change).await;
         transaction.commit().await?;
-        Ok(Refresh::Done(change))
+        Ok(Refresh::Done(Box::new(change)))
     }
 
     /// Reads whole rows; the first unreadable one is an error.

@@ -1,6 +1,8 @@
 //! The promises, tested from outside: one integration binary.
 
+mod budget;
 mod consumer;
+mod faults;
 mod fixture;
 mod pipe;
 mod process;

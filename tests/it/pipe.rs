@@ -128,13 +128,33 @@ impl Pipe {
 
     /// Lets every worker do what it can now, and the consumer apply all of it.
     pub async fn step(&mut self) {
-        for worker in &mut self.workers {
-            worker.step().await.expect("claims");
+        self.step_without(usize::MAX).await;
+    }
+
+    /// The same, with one worker frozen.
+    pub async fn step_without(&mut self, frozen: usize) {
+        for (place, worker) in self.workers.iter_mut().enumerate() {
+            if place != frozen {
+                worker.step().await.expect("claims");
+            }
         }
-        for worker in &mut self.workers {
-            worker.settle().await.expect("no check dies");
-        }
+        self.settle().await;
         self.consume().await;
+    }
+
+    /// Waits until every call has ended or is held by the emulator until time moves.
+    async fn settle(&mut self) {
+        loop {
+            let mut in_flight = 0;
+            for worker in &mut self.workers {
+                in_flight += worker.reap().expect("no check dies");
+            }
+            if in_flight <= self.emulator.sleeping() {
+                return;
+            }
+            // The sockets' time is real, and short.
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
     }
 
     /// Applies all that is on the bus.
@@ -146,6 +166,15 @@ impl Pipe {
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.moved.notify_waiters();
+    }
+
+    /// Steps for so long, without a worker that is frozen.
+    pub async fn run_for(&mut self, time: Duration, frozen: usize) {
+        let end = self.clock.now() + time;
+        while self.clock.now() < end {
+            self.step_without(frozen).await;
+            self.advance(self.wait(frozen));
+        }
     }
 
     /// Steps, each time as far as nothing has to be done, until all parcels have arrived.
@@ -168,6 +197,24 @@ impl Pipe {
                 .min()
                 .expect("has a worker");
             self.advance(wait);
+        }
+    }
+
+    /// How long nothing has to be done; while calls are held only a little, so that their answers come in time.
+    fn wait(&self, frozen: usize) -> Duration {
+        let workers = self
+            .workers
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != frozen);
+        let wait = workers
+            .map(|(_, worker)| worker.wait())
+            .min()
+            .unwrap_or(Duration::from_secs(1));
+        if self.emulator.sleeping() > 0 {
+            wait.min(Duration::from_millis(100))
+        } else {
+            wait
         }
     }
 

@@ -113,10 +113,10 @@ async fn who_sends_too_much_gets_to_read_why() {
         .await
         .expect("connects");
     let head =
-        "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3000000\r\n\r\n";
+        "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 8000000\r\n\r\n";
     stream.write_all(head.as_bytes()).await.expect("is sent");
     stream
-        .write_all(&[b' '; 3_000_000])
+        .write_all(&[b' '; 8_000_000])
         .await
         .expect("is sent whole");
     let mut answer = String::new();

@@ -1,0 +1,198 @@
+//! The promise of the budget, in virtual time: no carrier gets more calls than it allows, whatever happens to workers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trackbox_emulator::faults::{Fault, Rule};
+
+use crate::pipe::{Pipe, Setup};
+
+fn rule(carrier: &str, fault: Fault) -> Rule {
+    Rule {
+        carrier: carrier.to_owned(),
+        track_number: None,
+        share: 1.0,
+        calls: None,
+        fault,
+    }
+}
+
+fn calls(pipe: &Pipe, carrier: &str) -> u64 {
+    pipe.emulator
+        .ledger()
+        .carriers
+        .get(carrier)
+        .map_or(0, |calls| calls.calls)
+}
+
+/// Far more parcels than calls, latency up to 3 s, and from the second minute on one worker frozen for 30 s.
+async fn many_workers(workers: usize) {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("CDEK", 60), ("POST_RU", 20)],
+        workers,
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 400).await;
+    pipe.create("POST_RU", 200).await;
+    for carrier in ["CDEK", "POST_RU"] {
+        let latency = Fault::Latency {
+            fixed_ms: 0,
+            spread_ms: 3_000,
+        };
+        pipe.emulator
+            .set_fault(carrier, Some(rule(carrier, latency)));
+    }
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    pipe.run_for(Duration::from_secs(30), workers - 1).await;
+    pipe.run_for(Duration::from_secs(90), usize::MAX).await;
+    pipe.assert_budget();
+    let ledger = pipe.emulator.ledger();
+    if workers > 1 {
+        assert!(
+            ledger.carriers["CDEK"].busiest_sliding >= 55,
+            "the limit is used: {ledger:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_worker_frozen_and_thawed_makes_no_call_too_many() {
+    many_workers(1).await;
+}
+
+#[tokio::test]
+async fn two_workers_one_of_them_frozen_make_no_call_too_many() {
+    many_workers(2).await;
+}
+
+#[tokio::test]
+async fn four_workers_one_of_them_frozen_make_no_call_too_many() {
+    many_workers(4).await;
+}
+
+#[tokio::test]
+async fn a_carrier_that_asks_for_a_pause_gets_it_from_every_worker() {
+    for as_date in [false, true] {
+        let mut pipe = Pipe::new(Setup {
+            workers: 2,
+            ..Setup::default()
+        })
+        .await;
+        pipe.create("CDEK", 50).await;
+        pipe.create("POST_RU", 20).await;
+        let fault = Fault::TooManyRequests {
+            retry_after_secs: Some(40),
+            as_date,
+        };
+        pipe.emulator.set_fault("CDEK", Some(rule("CDEK", fault)));
+        pipe.run_for(Duration::from_secs(5), usize::MAX).await;
+        let at_first = calls(&pipe, "CDEK");
+        assert!(
+            (1..=40).contains(&at_first),
+            "{at_first} calls before the pause was known"
+        );
+        pipe.emulator.set_fault("CDEK", None);
+        pipe.run_for(Duration::from_secs(30), usize::MAX).await;
+        assert_eq!(
+            calls(&pipe, "CDEK"),
+            at_first,
+            "not one call during the pause"
+        );
+        assert!(calls(&pipe, "POST_RU") > 20, "others go on");
+        let rows = pipe
+            .parts
+            .store
+            .trackings_after(0, 100)
+            .await
+            .expect("reads");
+        let told = rows
+            .iter()
+            .filter(|row| row.last_error == "the carrier answered 429: too many calls")
+            .count();
+        assert_eq!(told as u64, at_first, "and the parcels say why");
+        pipe.run_until_arrived(Duration::from_secs(180)).await;
+        pipe.assert_truth().await;
+    }
+}
+
+#[tokio::test]
+async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
+    let mut pipe = Pipe::new(Setup {
+        settings: vec![("CARRIERS__CDEK__PER_DAY", "70".to_owned())],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 100).await;
+    // From noon to shortly before midnight.
+    pipe.run_for(Duration::from_secs(600), usize::MAX).await;
+    assert_eq!(calls(&pipe, "CDEK"), 70);
+    pipe.advance(Duration::from_secs(12 * 3_600 - 900));
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    assert_eq!(calls(&pipe, "CDEK"), 70, "the day is not over");
+    pipe.advance(Duration::from_secs(600));
+    pipe.run_for(Duration::from_secs(600), usize::MAX).await;
+    assert_eq!(calls(&pipe, "CDEK"), 140, "a new day, a new limit");
+}
+
+#[tokio::test]
+async fn a_carrier_that_only_fails_is_probed_gently_and_back_at_once_when_it_works() {
+    let mut pipe = Pipe::new(Setup::default()).await;
+    pipe.create("CDEK", 300).await;
+    pipe.emulator
+        .set_fault("CDEK", Some(rule("CDEK", Fault::Status { code: 502 })));
+    pipe.run_for(Duration::from_secs(300), usize::MAX).await;
+    let failed = calls(&pipe, "CDEK");
+    assert!(
+        failed < 60,
+        "{failed} calls to a carrier that fails for five minutes"
+    );
+    let row = &pipe.parts.store.trackings_after(0, 1).await.expect("reads")[0];
+    assert_eq!(row.last_error, "the carrier answered 502");
+    pipe.emulator.set_fault("CDEK", None);
+    pipe.run_for(Duration::from_secs(61), usize::MAX).await;
+    pipe.run_until_arrived(Duration::from_secs(180)).await;
+    pipe.assert_truth().await;
+}
+
+/// Calls of a healthy carrier in five minutes, beside a hanging and a failing one or alone.
+async fn healthy_calls(beside_others: bool) -> u64 {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("HANGS", 600), ("FAILS", 600), ("WELL", 600)],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("WELL", 100).await;
+    if beside_others {
+        pipe.create("HANGS", 100).await;
+        pipe.create("FAILS", 100).await;
+        pipe.emulator
+            .set_fault("HANGS", Some(rule("HANGS", Fault::Hang)));
+        pipe.emulator
+            .set_fault("FAILS", Some(rule("FAILS", Fault::Status { code: 500 })));
+    }
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    calls(&pipe, "WELL")
+}
+
+#[tokio::test]
+async fn a_healthy_carrier_does_not_feel_the_others() {
+    let (alone, beside) = (healthy_calls(false).await, healthy_calls(true).await);
+    let share = beside as f64 / alone as f64;
+    assert!(
+        (0.9..=1.1).contains(&share),
+        "{beside} calls beside others, {alone} alone"
+    );
+}
+
+#[tokio::test]
+async fn faults_are_named_as_the_administration_names_them() {
+    let wanted: Value =
+        json!({"carrier": "CDEK", "fault": "tooManyRequests", "retryAfterSecs": 40});
+    let read: Rule = serde_json::from_value(wanted).expect("is a fault");
+    let fault = Fault::TooManyRequests {
+        retry_after_secs: Some(40),
+        as_date: false,
+    };
+    assert_eq!(read, rule("CDEK", fault));
+}
