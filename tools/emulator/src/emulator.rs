@@ -196,6 +196,11 @@ impl Emulator {
         rate > 0.0 && self.lock().chance.random_bool(rate.clamp(0.0, 1.0))
     }
 
+    /// A number from 0 to 1 by chance.
+    pub fn share(&self) -> f64 {
+        self.lock().chance.random()
+    }
+
     /// Whether a parcel of this number was seeded.
     pub fn knows(&self, carrier: &str, number: &str) -> bool {
         self.lock()

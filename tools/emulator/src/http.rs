@@ -4,6 +4,8 @@ pub mod admin;
 pub mod aggregators;
 pub mod deliver;
 pub mod problem;
+#[cfg(test)]
+mod tests;
 pub mod v1;
 
 use axum::Router;

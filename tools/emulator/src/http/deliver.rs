@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::Value;
 
-use crate::emulator::{Emulator, unit};
+use crate::emulator::Emulator;
 use crate::faults::Fault;
 use crate::http::problem::{Params, Problem};
 use crate::ledger::End;
@@ -35,7 +35,7 @@ pub async fn deliver(
         )
         .into_response();
     };
-    let response = answered(emulator, number, uri, &admitted.faults, answer).await;
+    let response = answered(emulator, uri, &admitted.faults, answer).await;
     let end = if response.status().is_success() {
         End::Ok
     } else {
@@ -47,7 +47,6 @@ pub async fn deliver(
 
 async fn answered(
     emulator: &Emulator,
-    number: &str,
     uri: &Uri,
     faults: &[Fault],
     answer: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
@@ -58,7 +57,7 @@ async fn answered(
     };
     let (delay_ms, fail_rate) = params;
     emulator
-        .sleep(Duration::from_millis(delay_ms) + latency(faults, number))
+        .sleep(Duration::from_millis(delay_ms) + latency(emulator, faults))
         .await;
     if faults.contains(&Fault::Hang) {
         emulator.hang().await;
@@ -108,15 +107,12 @@ fn read(uri: &Uri) -> Result<(u64, f64), Problem> {
     Ok((params.delay_ms()?, params.fail_rate()?))
 }
 
-fn latency(faults: &[Fault], number: &str) -> Duration {
+fn latency(emulator: &Emulator, faults: &[Fault]) -> Duration {
     let millis = faults.iter().map(|fault| match fault {
         Fault::Latency {
             fixed_ms,
             spread_ms,
-        } => {
-            let share = unit(&(number, std::time::Instant::now()));
-            fixed_ms + (*spread_ms as f64 * share) as u64
-        }
+        } => fixed_ms + (*spread_ms as f64 * emulator.share()) as u64,
         _ => 0,
     });
     Duration::from_millis(millis.sum())
