@@ -1,6 +1,8 @@
 //! Commands that do one thing and end.
 
-use anyhow::Context as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use crate::app;
@@ -8,6 +10,9 @@ use crate::config::Config;
 
 /// The most dead letters printed at once.
 const LISTED_MAX: u32 = 1_000;
+
+/// How long a retry may take.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What to do with dead letters.
 #[derive(Subcommand)]
@@ -17,6 +22,14 @@ pub enum DeadLetters {
         /// How many.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LISTED_MAX)))]
         limit: u32,
+    },
+    /// Has a running TrackBox publish one again, after what it failed of was mended.
+    Retry {
+        /// Its number in the list.
+        id: i64,
+        /// Where that TrackBox serves its API; without it http.listen of the configuration.
+        #[arg(long, value_name = "URL")]
+        api: Option<String>,
     },
 }
 
@@ -42,30 +55,58 @@ pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
 }
 
 pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Result<()> {
-    let store = app::open_store(config).await?;
     match command {
-        DeadLetters::List { limit } => {
-            let letters = store
-                .dead_letters(None, limit)
-                .await
-                .context("cannot list dead letters")?;
-            if letters.is_empty() {
-                println!("no dead letters");
-            }
-            for letter in letters {
-                println!(
-                    "{}  {}  {}/{}@{}  {} bytes  {}",
-                    letter.id,
-                    letter.at,
-                    letter.topic,
-                    letter.partition,
-                    letter.offset,
-                    letter.size_bytes,
-                    letter.error
-                );
-            }
+        DeadLetters::List { limit } => list(config, limit).await,
+        DeadLetters::Retry { id, api } => {
+            let api = api.unwrap_or_else(|| format!("http://{}", config.http.listen));
+            retry(&api, id).await
         }
+    }
+}
+
+async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
+    let store = app::open_store(config).await?;
+    let letters = store
+        .dead_letters(None, limit)
+        .await
+        .context("cannot list dead letters")?;
+    if letters.is_empty() {
+        println!("no dead letters");
+    }
+    for letter in letters {
+        println!(
+            "{}  {}  {}/{}@{}  {} bytes  {}",
+            letter.id,
+            letter.at,
+            letter.topic,
+            letter.partition,
+            letter.offset,
+            letter.size_bytes,
+            letter.error
+        );
     }
     store.close().await;
     Ok(())
+}
+
+/// The bus may live inside the running process, so it is asked to publish the letter itself.
+async fn retry(api: &str, id: i64) -> anyhow::Result<()> {
+    let url = format!("{}/dead-letters/{id}/retry", api.trim_end_matches('/'));
+    let client = reqwest::Client::builder()
+        .timeout(RETRY_TIMEOUT)
+        .build()
+        .context("cannot make an HTTP client")?;
+    let answer = client.post(&url).send().await.with_context(|| {
+        format!("no TrackBox answers at {api}; start it, or name another with --api")
+    })?;
+    let status = answer.status();
+    if status.is_success() {
+        println!("dead letter {id} was published again");
+        return Ok(());
+    }
+    let problem: serde_json::Value = answer.json().await.unwrap_or_default();
+    bail!(
+        "dead letter {id} was not published: {}",
+        problem["detail"].as_str().unwrap_or(status.as_str())
+    )
 }
