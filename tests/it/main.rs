@@ -4,6 +4,7 @@ mod budget;
 mod consumer;
 mod faults;
 mod fixture;
+mod house;
 mod pipe;
 mod process;
 mod store;

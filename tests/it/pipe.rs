@@ -331,3 +331,62 @@ async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
         "{ledger:?} for {checks} checks"
     );
 }
+
+#[tokio::test]
+async fn a_parcel_without_news_for_thirty_days_expires_without_a_call_and_a_refresh_asks_once_more()
+{
+    let mut pipe = Pipe::new(Setup::default()).await;
+    let step = trackbox_emulator::scenario::Step::new("IN_TRANSIT", "ACCEPTED", "Moscow");
+    let parcel = Parcel {
+        carrier: "CDEK".to_owned(),
+        track_number: "stuck".to_owned(),
+        step_seconds: 5,
+        progress_prob: 0.0,
+        steps: vec![step],
+    };
+    pipe.emulator.seed(vec![parcel]).expect("seeds");
+    let pairs = [(code("CDEK"), number("stuck"))];
+    let id = pipe
+        .parts
+        .store
+        .create_or_get(&pairs, pipe.clock.now())
+        .await
+        .expect("creates")[0]
+        .id;
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let day = Duration::from_secs(24 * 3_600);
+    pipe.advance(day * 29);
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    assert_eq!(
+        crate::fixture::read(&pipe.parts.store, id)
+            .await
+            .status
+            .as_str(),
+        "IN_TRANSIT"
+    );
+    pipe.advance(day);
+    let before = pipe.emulator.ledger().carriers["CDEK"].calls;
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let expired = crate::fixture::read(&pipe.parts.store, id).await;
+    assert_eq!(
+        (expired.status.as_str(), expired.active),
+        ("EXPIRED", false)
+    );
+    assert_eq!(
+        pipe.emulator.ledger().carriers["CDEK"].calls,
+        before,
+        "nobody was asked"
+    );
+    pipe.parts
+        .store
+        .refresh(id, pipe.clock.now(), async |_| {})
+        .await
+        .expect("refreshes");
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let refreshed = crate::fixture::read(&pipe.parts.store, id).await;
+    assert_eq!(
+        refreshed.status.as_str(),
+        "IN_TRANSIT",
+        "the carrier still knows it, and the refresh is news"
+    );
+}

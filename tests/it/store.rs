@@ -490,3 +490,64 @@ async fn a_batch_names_its_place_when_the_topic_has_moved_on() {
     })
     .await;
 }
+
+/// Random orders, repetitions and batches of the same twelve checks, all with the same end.
+#[tokio::test]
+async fn any_order_repetition_and_batching_ends_in_the_same_row_and_events() {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use rand::seq::{IndexedRandom as _, SliceRandom as _};
+
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 12).await;
+        let mut applier = Applier::new(&store).await;
+        let mut ends = Vec::new();
+        for (round, row) in rows.iter().enumerate() {
+            let mut chance = StdRng::seed_from_u64(round as u64);
+            let words = [
+                "INFO_RECEIVED",
+                "IN_TRANSIT",
+                "OUT_FOR_DELIVERY",
+                "DELIVERED",
+            ];
+            let mut updates: Vec<_> = (1..=12_u128)
+                .map(|n| {
+                    let secs = i64::try_from(n / 2).expect("small");
+                    let last = words[usize::try_from(n).expect("small") % words.len()];
+                    seen(row.id, secs, n, &[("IN_TRANSIT", 0), (last, secs)])
+                })
+                .collect();
+            let repeated: Vec<_> = (0..8)
+                .filter_map(|_| updates.choose(&mut chance).cloned())
+                .collect();
+            updates.extend(repeated);
+            updates.shuffle(&mut chance);
+            for batch in updates.chunks(1 + round % 5) {
+                applier
+                    .apply(&store, batch.to_vec())
+                    .await
+                    .expect("applies");
+            }
+            let end = read(&store, row.id).await;
+            let events = store
+                .events(row.id, 100, 0)
+                .await
+                .expect("reads")
+                .expect("is there");
+            let mut events: Vec<_> = events.into_iter().map(|event| event.event).collect();
+            events.sort_by_key(|event| (event.event_time, event.status_raw.clone()));
+            ends.push((
+                end.status,
+                end.status_at,
+                end.last_checked_at,
+                end.next_check_at,
+                end.active,
+                events,
+            ));
+        }
+        for end in &ends {
+            assert_eq!(end, &ends[0]);
+        }
+    })
+    .await;
+}
