@@ -71,7 +71,28 @@ pub struct State {
     pub stage: u32,
 }
 
+impl Request {
+    /// A GET without further headers.
+    pub fn get(url: reqwest::Url) -> Self {
+        Self {
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            json: None,
+        }
+    }
+}
+
 impl State {
+    /// The state of a check's first request.
+    pub fn first(carrier: &CarrierCode, numbers: &[TrackNumber]) -> Self {
+        Self {
+            carrier: carrier.clone(),
+            numbers: numbers.to_vec(),
+            stage: 0,
+        }
+    }
+
     /// The same verdict for every number that was asked for.
     pub fn all(self, verdict: &Verdict) -> Vec<Sighting> {
         self.numbers

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::carriers::texts::{Text, observe};
 use crate::carriers::{
-    Answer, Carrier, CarrierError, Method, Request, State, Step, Verdict, path, reading,
+    Answer, Carrier, CarrierError, Request, State, Step, Verdict, path, reading,
 };
 use crate::clock::Time;
 use crate::model::{CarrierCode, TrackNumber, clean_payload};
@@ -104,22 +104,12 @@ impl Carrier for Gdeposylka {
     }
 
     fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        let state = State {
-            carrier: carrier.clone(),
-            numbers: numbers.iter().take(1).cloned().collect(),
-            stage: 0,
-        };
+        let state = State::first(carrier, &numbers[..numbers.len().min(1)]);
         let mut url = path(&self.base_url, &["gdeposylka", "api", "v4", "track"]);
         url.query_pairs_mut()
             .append_pair("token", &self.token)
             .append_pair("track", numbers.first().map_or("", TrackNumber::as_str));
-        let request = Request {
-            method: Method::Get,
-            url,
-            headers: Vec::new(),
-            json: None,
-        };
-        Step::Send(request, state)
+        Step::Send(Request::get(url), state)
     }
 
     fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
