@@ -1,30 +1,20 @@
-//! Connects the parts, runs the roles, and stops them in order.
+//! Runs the roles, and stops them in order.
 
-use std::fs::{File, TryLockError};
-use std::sync::Arc;
+pub mod parts;
+pub mod refuse;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
-use crate::cache::limiter::{MemoryLimiter, RateLimiter};
-use crate::cache::memory::MemoryCache;
-use crate::carriers::routes::Routes;
+use crate::app::parts::{Parts, connect, make_consumer, make_scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::{self, Demo};
-use crate::kafka::Bus;
-use crate::kafka::consumer::{self, Consumer};
-use crate::kafka::memory::{self, MemoryBus};
-use crate::metrics::Metrics;
-use crate::scheduler::ops::Stats;
-use crate::scheduler::plan::Plan;
-use crate::scheduler::{self, Scheduler, Settings};
 use crate::servers::Servers;
-use crate::store::{Connections, Store};
+use crate::store::Store;
 
 /// How often the clock is set by the store's time.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
@@ -55,21 +45,6 @@ impl Role {
     }
 }
 
-/// Everything the roles are made of, connected.
-#[derive(Clone)]
-pub struct Parts {
-    pub config: Arc<Config>,
-    pub store: Store,
-    pub bus: Option<Bus>,
-    pub cache: Cache,
-    pub limiter: RateLimiter,
-    pub routes: Arc<Routes>,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-    pub stats: Arc<Stats>,
-    pub trigger: Arc<Notify>,
-}
-
 /// Runs `roles` until a signal stops them, or one of them fails.
 ///
 /// # Errors
@@ -98,7 +73,7 @@ pub async fn run_until(
     demo: Option<Demo>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let lock = refuse_what_cannot_work(&config, roles)?;
+    let lock = refuse::what_cannot_work(&config, roles)?;
     let emulator = match &demo {
         Some(_) => Some(demo::start_emulator(&config)?),
         None => None,
@@ -197,177 +172,8 @@ impl Stage {
     }
 }
 
-/// Opens the configured database.
-pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let connections = Connections {
-        readers: config.store.readers,
-        postgres: config.store.connections,
-        statement_timeout: config.store.statement_timeout.get(),
-    };
-    Store::open(config.store.url.expose(), connections)
-        .await
-        .with_context(|| format!("cannot open the database at {}", config.store.url))
-}
-
-/// Connects what the roles need, migrates the database, and sets `clock` by it.
-pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Result<Parts> {
-    let routes = Arc::new(Routes::new(&config)?);
-    let store = open_store(&config).await?;
-    store.migrate().await?;
-    set_clock(&store, &clock).await?;
-    let whole = roles.contains(&Role::Work) && roles.contains(&Role::Consume);
-    let bus = if whole {
-        Some(memory_bus(&config, &store, &clock).await?)
-    } else {
-        None
-    };
-    let cache = if whole {
-        Cache::Memory(Arc::new(MemoryCache::new(
-            config.cache.entries_max,
-            config.cache.ttl.get(),
-        )))
-    } else {
-        Cache::None
-    };
-    Ok(Parts {
-        limiter: RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
-        metrics: Arc::new(Metrics::new()),
-        stats: Arc::new(Stats::new(clock.now())),
-        trigger: Arc::new(Notify::new()),
-        config: Arc::new(config),
-        store,
-        bus,
-        cache,
-        routes,
-        clock,
-    })
-}
-
-/// The in-process bus, which goes on where the store stands.
-async fn memory_bus(config: &Config, store: &Store, clock: &Clock) -> anyhow::Result<Bus> {
-    let states = store
-        .partition_states(memory::TOPIC)
-        .await
-        .context("cannot read the offsets")?;
-    let offsets: Vec<i64> = (0..memory::PARTITIONS)
-        .map(|partition| {
-            let state = states.iter().find(|state| state.partition == partition);
-            state.map_or(0, |state| state.next_offset)
-        })
-        .collect();
-    let bus = MemoryBus::new(clock.clone(), &offsets, config.kafka.in_process_bytes_max);
-    Ok(Bus::Memory(Arc::new(bus)))
-}
-
-/// The worker of these parts.
-pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
-    let work = &parts.config.work;
-    let plan = Plan {
-        in_transit_min: work.next_check_in_transit_min.get(),
-        in_transit_max: work.next_check_in_transit_max.get(),
-        unknown: work.next_check_unknown.get(),
-        backoff: work.backoff.iter().map(|span| span.get()).collect(),
-    };
-    let settings = Settings {
-        poll_interval: work.poll_interval.get(),
-        lease: work.lease.get(),
-        batch: work.batch,
-        grace: work.grace.get(),
-    };
-    let scheduler = scheduler::Parts {
-        store: parts.store.clone(),
-        bus: parts.bus.clone().context("the worker has no bus")?,
-        limiter: parts.limiter.clone(),
-        routes: Arc::clone(&parts.routes),
-        clock: parts.clock.clone(),
-        plan,
-        metrics: Arc::clone(&parts.metrics),
-        stats: Arc::clone(&parts.stats),
-        trigger: Arc::clone(&parts.trigger),
-    };
-    Scheduler::new(scheduler, settings)
-}
-
-/// The consumer of these parts.
-pub fn make_consumer(parts: &Parts) -> anyhow::Result<Consumer> {
-    let consume = &parts.config.consume;
-    let consumer = consumer::Parts {
-        store: parts.store.clone(),
-        bus: parts.bus.clone().context("the consumer has no bus")?,
-        cache: parts.cache.clone(),
-        clock: parts.clock.clone(),
-        metrics: Arc::clone(&parts.metrics),
-    };
-    Ok(Consumer::new(
-        consumer,
-        consume.batch as usize,
-        consume.fetch_wait.get(),
-    ))
-}
-
-/// Refuses roles that could not meet the others, and locks the store where this process alone may use it.
-fn refuse_what_cannot_work(config: &Config, roles: &[Role]) -> anyhow::Result<Option<File>> {
-    let engines = !config.kafka.brokers.is_empty() || !config.redis.url.is_empty();
-    if engines {
-        bail!(
-            "kafka.brokers or redis.url is set, but this version has only the in-process bus and cache: \
-             leave both empty and run `trackbox all`"
-        );
-    }
-    for (role, why) in [
-        (
-            Role::Work,
-            "what it hears would reach no consumer, and another worker would not know what it has spent",
-        ),
-        (
-            Role::Consume,
-            "it would hear of nothing, and the API's cache would not hear of it",
-        ),
-    ] {
-        if roles == [role] {
-            bail!(
-                "`trackbox {0}` alone needs kafka.brokers and redis.url to meet the other roles ({why}); \
-                 `trackbox all` runs everything in one process without them",
-                role.name()
-            );
-        }
-    }
-    if roles.contains(&Role::Consume) {
-        lock_store(config).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-/// Holds a lock beside the SQLite file for the life of the process.
-fn lock_store(config: &Config) -> anyhow::Result<File> {
-    let url = config.store.url.expose();
-    let Some(file) = url.strip_prefix("sqlite:") else {
-        bail!(
-            "`trackbox all` without Kafka and Redis works on SQLite: set store.url = \"sqlite://FILE\""
-        );
-    };
-    let file = file.trim_start_matches("//");
-    let path = format!("{}.lock", file.split('?').next().unwrap_or(file));
-    if let Some(folder) = std::path::Path::new(&path).parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    let lock = File::create(&path).with_context(|| format!("cannot create {path}"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another `trackbox all` works on {}: two of them would each spend the carriers' limits. \
-             Stop it first, or give this one another store.url",
-            config.store.url
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {path}"))
-        }
-    }
-}
-
-async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
+/// Sets `clock` by the store's time, measured in the middle of the question.
+pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
     let before = clock.monotonic();
     let time = store
         .time()

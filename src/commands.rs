@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use crate::app;
+use crate::app::parts::open_store;
 use crate::config::Config;
 
 /// The most dead letters printed at once.
@@ -35,7 +35,7 @@ pub enum DeadLetters {
 
 /// Applies the migrations that are missing, or with `status` only tells.
 pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
-    let store = app::open_store(config).await?;
+    let store = open_store(config).await?;
     if !status {
         store.migrate().await?;
     }
@@ -65,7 +65,7 @@ pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Resu
 }
 
 async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
-    let store = app::open_store(config).await?;
+    let store = open_store(config).await?;
     let letters = store
         .dead_letters(None, limit)
         .await

@@ -15,7 +15,7 @@ use trackbox_emulator::scenario::Parcel;
 use trackbox_emulator::time::Time;
 use trackbox_generator::numbers;
 
-use crate::app::Parts;
+use crate::app::parts::Parts;
 use crate::config::{Config, SecretUrl};
 
 use crate::model::status::Status;
@@ -147,7 +147,7 @@ async fn show(parts: Parts, stop: CancellationToken) {
     let line = ProgressBar::new_spinner();
     line.set_draw_target(ProgressDrawTarget::stderr());
     line.set_style(
-        ProgressStyle::with_template("{spinner} {msg}")
+        ProgressStyle::with_template("{spinner} {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
     let every = if line.is_hidden() {
@@ -176,7 +176,7 @@ async fn show(parts: Parts, stop: CancellationToken) {
             .filter(|(status, _)| status.is_terminal())
             .map(|(_, n)| n)
             .sum();
-        let text = format!("{} | {per_second:.1} checks/s", by_status(&counts));
+        let text = format!("{per_second:.1} checks/s | {}", by_status(&counts));
         if line.is_hidden() {
             if !told_the_end {
                 tracing::info!("{text}");

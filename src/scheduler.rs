@@ -151,15 +151,15 @@ impl Scheduler {
         self.caller.pauses.take_over(&states);
         let carriers = self.due_carriers(now).await?;
         self.next_slot = None;
-        let mut claimed = 0;
-        for due in carriers.iter().filter(|due| due.earliest <= now) {
-            claimed += self.claim_carrier(&due.carrier_code, &states).await?;
-        }
         self.next_due = carriers
             .iter()
             .map(|due| due.earliest)
             .filter(|at| *at > now)
             .min();
+        let mut claimed = 0;
+        for due in carriers.iter().filter(|due| due.earliest <= now) {
+            claimed += self.claim_carrier(&due.carrier_code, &states).await?;
+        }
         self.start_calls().await?;
         self.parts.stats.cycle(now, claimed as u64);
         Ok(claimed)

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trackbox_emulator::emulator::Emulator;
 
-use crate::app::{Parts, Role};
+use crate::app::Role;
+use crate::app::parts::Parts;
 use crate::demo::Demo;
 use crate::http::{self, Serve};
 use crate::scheduler::ops::{self, Ops};

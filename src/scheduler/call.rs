@@ -1,5 +1,7 @@
 //! One call: sends what the adapter says, within the permit, the time-out and the lease, and publishes what came back.
 
+mod judge;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -12,13 +14,11 @@ use futures_util::StreamExt as _;
 use crate::cache::limiter::Permit;
 use crate::carriers::routes::{Account, Route};
 use crate::carriers::{
-    ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request, STEPS_MAX, Sighting, Step, Verdict,
+    ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request, STEPS_MAX, Sighting, Step,
 };
 use crate::clock::{Time, delta};
 use crate::kafka::message::{Checked, encode};
-use crate::metrics::CheckOutcome;
-use crate::model::status::{Status, SubStatus};
-use crate::model::{Outcome, Report, Source, TrackNumber, Tracking, Update, clean_text};
+use crate::model::{TrackNumber, Tracking};
 use crate::scheduler::pauses::Pauses;
 use crate::scheduler::{LEASE_MARGIN, Parts};
 
@@ -33,9 +33,6 @@ const PAUSE_DEFAULT: Duration = Duration::from_secs(60);
 
 /// The longest pause that a carrier may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
-
-/// The name of the adapter in messages that no carrier was asked for.
-const NO_ADAPTER: &str = "none";
 
 /// A planned call.
 #[derive(Clone)]
@@ -124,37 +121,6 @@ impl Caller {
         let updates = self.updates(&call, &heard, paused_until);
         self.publish(&account.name, updates).await;
         ended
-    }
-
-    /// Publishes that these trackings had no news for so long that checking ends; asks nobody.
-    pub async fn expire(&self, account: &Account, trackings: Vec<Tracking>) -> Ended {
-        let now = self.parts.clock.now();
-        let checks = trackings
-            .iter()
-            .map(|row| {
-                let report = Report {
-                    status: Status::Expired,
-                    sub_status: Some(SubStatus::ExpiredNoNews),
-                    direction: row.direction,
-                    status_raw: Status::Expired.as_str().to_owned(),
-                    status_at: Some(now),
-                    last_event_code: row.last_event_code.clone(),
-                    last_event_at: row.last_event_at,
-                };
-                let outcome = Outcome::Seen {
-                    report,
-                    events: Vec::new(),
-                };
-                let next_check_at = self.parts.plan.after_answer(Status::Expired, row.id, now);
-                checked(row, now, outcome, next_check_at, 0, NO_ADAPTER, 0)
-            })
-            .collect();
-        self.publish(&account.name, checks).await;
-        Ended {
-            account: account.name.clone(),
-            trackings: trackings.len() as u64,
-            was_call: false,
-        }
     }
 
     async fn ask(&self, call: &Call) -> Heard {
@@ -300,110 +266,6 @@ impl Caller {
         }
     }
 
-    fn updates(&self, call: &Call, heard: &Heard, paused_until: Option<Time>) -> Vec<Checked> {
-        let adapter = call.route.adapter.name();
-        let account = &call.route.account.name;
-        let no_answer = Verdict::Failed {
-            reason: "the carrier's answer leaves this number out".to_owned(),
-        };
-        call.trackings
-            .iter()
-            .map(|row| match &heard.result {
-                Ok(sightings) => {
-                    let sighting = sightings.iter().find(|s| s.number == row.track_number);
-                    let verdict = sighting.map_or(&no_answer, |sighting| &sighting.verdict);
-                    self.judge(account, row, verdict, heard.asked_at, adapter)
-                }
-                Err(error) => {
-                    let outcome = match error {
-                        CarrierError::RateLimited { .. } => CheckOutcome::Limited,
-                        _ => CheckOutcome::Failed,
-                    };
-                    self.parts.metrics.check(account, outcome);
-                    self.parts
-                        .stats
-                        .error(&format!("{}: {error}", row.carrier_code));
-                    self.failed(
-                        row,
-                        heard.asked_at,
-                        error.to_string(),
-                        paused_until,
-                        adapter,
-                    )
-                }
-            })
-            .collect()
-    }
-
-    fn judge(
-        &self,
-        account: &str,
-        row: &Tracking,
-        verdict: &Verdict,
-        asked_at: Time,
-        adapter: &'static str,
-    ) -> Checked {
-        let metrics = &self.parts.metrics;
-        match verdict {
-            Verdict::Seen(observation) => {
-                metrics.check(account, CheckOutcome::Seen);
-                let status = observation.report.status;
-                let next = self.parts.plan.after_answer(status, row.id, asked_at);
-                let outcome = Outcome::Seen {
-                    report: observation.report.clone(),
-                    events: observation.events.clone(),
-                };
-                checked(
-                    row,
-                    asked_at,
-                    outcome,
-                    next,
-                    0,
-                    adapter,
-                    observation.mapping_version,
-                )
-            }
-            Verdict::NotFoundYet => {
-                metrics.check(account, CheckOutcome::NotFound);
-                // What the tracking stays in decides how soon: "not found" does not replace a status.
-                let status = if row.status == Status::Unknown {
-                    Status::Pending
-                } else {
-                    row.status
-                };
-                let next = self.parts.plan.after_answer(status, row.id, asked_at);
-                checked(row, asked_at, Outcome::NotFoundYet, next, 0, adapter, 0)
-            }
-            Verdict::Invalid { reason } => {
-                metrics.check(account, CheckOutcome::Failed);
-                let reason =
-                    format!("the carrier says that this is no number of its own: {reason}");
-                self.failed(row, asked_at, reason, None, adapter)
-            }
-            Verdict::Failed { reason } => {
-                metrics.check(account, CheckOutcome::Failed);
-                self.failed(row, asked_at, reason.clone(), None, adapter)
-            }
-        }
-    }
-
-    fn failed(
-        &self,
-        row: &Tracking,
-        asked_at: Time,
-        reason: String,
-        paused_until: Option<Time>,
-        adapter: &'static str,
-    ) -> Checked {
-        let fails = row.check_fail_count.saturating_add(1);
-        let backoff = self.parts.plan.after_failure(fails, asked_at);
-        let next = paused_until.unwrap_or(backoff);
-        let outcome = Outcome::Failed {
-            error: clean_text(&reason),
-        };
-        checked(row, asked_at, outcome, next, fails, adapter, 0)
-    }
-
     /// Publishes in one go; what cannot be published is checked again when its lease ends.
     async fn publish(&self, account: &str, checks: Vec<Checked>) {
         let records: Vec<_> = checks.iter().flat_map(encode).collect();
@@ -432,31 +294,6 @@ impl Caller {
         if let Err(error) = self.parts.store.give_back(&leases).await {
             tracing::warn!("leases not given back end by themselves: {error}");
         }
-    }
-}
-
-fn checked(
-    row: &Tracking,
-    asked_at: Time,
-    outcome: Outcome,
-    next_check_at: Time,
-    fails: u32,
-    adapter: &'static str,
-    mapping_version: i32,
-) -> Checked {
-    let update = Update {
-        tracking_id: row.id,
-        checked_at: asked_at,
-        check_id: row.lease_id.unwrap_or_else(uuid::Uuid::now_v7),
-        outcome,
-        next_check_at,
-        check_fail_count: Some(fails),
-    };
-    Checked {
-        update,
-        adapter,
-        mapping_version,
-        source: Source::Poll,
     }
 }
 

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use trackbox::app::{self, Parts, Role};
+use trackbox::app::Role;
+use trackbox::app::parts::{self as app_parts, Parts};
 use trackbox::clock::Clock;
 use trackbox::config::{Cadence, Config};
 use trackbox::kafka::consumer::{Consumer, Step};
@@ -81,13 +82,13 @@ impl Pipe {
             stop.clone(),
         ));
         let config = config(&setup, &format!("http://{address}"), folder.path());
-        let parts = app::connect(config, Role::ALL, clock.clone())
+        let parts = app_parts::connect(config, Role::ALL, clock.clone())
             .await
             .expect("connects");
         let workers = (0..setup.workers)
-            .map(|_| app::make_scheduler(&parts).expect("makes a worker"))
+            .map(|_| app_parts::make_scheduler(&parts).expect("makes a worker"))
             .collect();
-        let consumer = app::make_consumer(&parts).expect("makes a consumer");
+        let consumer = app_parts::make_consumer(&parts).expect("makes a consumer");
         Self {
             clock,
             parts,

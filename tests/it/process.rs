@@ -112,6 +112,10 @@ impl World {
 
     /// Starts `trackbox all`; its log goes to a file beside the database.
     pub fn start(&self) -> Child {
+        self.start_role("all")
+    }
+
+    pub fn start_role(&self, role: &str) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -119,7 +123,7 @@ impl World {
             .expect("opens the log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_trackbox"));
         command
-            .arg("all")
+            .arg(role)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -311,4 +315,43 @@ async fn stopped_for_thirty_seconds_it_goes_on_without_a_call_too_many() {
     stop(child, || world.log()).await;
     world.assert_truth().await;
     truth::assert_budget(&world.emulator);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_would_not_hear_of_each_other_are_refused() {
+    let world = World::new(&[("CDEK", 600)]).await;
+    world.create("CDEK", 1, 1).await;
+    let first = world.start();
+    world.wait_until_arrived(Duration::from_secs(60)).await;
+    for role in ["all", "serve"] {
+        let mut second = world.start_role(role);
+        let ended = tokio::time::timeout(Duration::from_secs(10), second.wait()).await;
+        assert!(
+            !ended
+                .expect("ends at once")
+                .expect("is waited for")
+                .success()
+        );
+        assert!(
+            world
+                .log()
+                .contains("error: another TrackBox works on sqlite://"),
+            "{}",
+            world.log()
+        );
+    }
+    for role in ["work", "consume"] {
+        let mut lone = world.start_role(role);
+        let ended = tokio::time::timeout(Duration::from_secs(10), lone.wait()).await;
+        assert!(
+            !ended
+                .expect("ends at once")
+                .expect("is waited for")
+                .success()
+        );
+        assert!(world.log().contains(&format!(
+            "error: `trackbox {role}` alone needs kafka.brokers and redis.url"
+        )));
+    }
+    stop(first, || world.log()).await;
 }
