@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::emulator::{TrueEvent, unit};
+use crate::emulator::TrueEvent;
+use crate::moving::unit;
 
 /// The most rules at once.
 pub const RULES_MAX: usize = 1_000;

@@ -5,9 +5,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::emulator::{Emulator, ToldEvent};
+use crate::emulator::Emulator;
 use crate::http::deliver::deliver;
 use crate::http::problem::{Params, Problem};
+use crate::moving::ToldEvent;
 
 /// The carrier under which an aggregator's parcels are seeded and judged.
 pub const CARRIER: &str = "AUTO";

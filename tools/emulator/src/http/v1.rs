@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::emulator::{Emulator, Told};
+use crate::emulator::Emulator;
 use crate::faults::Fault;
 use crate::http::deliver::deliver;
 use crate::http::problem::{Problem, read_json};
+use crate::moving::Told;
 
 /// The most numbers of one batch.
 const BATCH_MAX: usize = 30;
