@@ -31,6 +31,18 @@ pub struct Record {
     pub timestamp: Time,
 }
 
+/// What a fetch gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// The offset that was really read from. It differs from the one asked for where that is out of range: what lay
+    /// between is gone, which the bus logs.
+    pub from: i64,
+    /// In the order of their offsets, which may have gaps; none lies below `from`.
+    pub records: Vec<Record>,
+    /// The offset that the partition's next record gets.
+    pub high_watermark: i64,
+}
+
 /// Why the bus did not take or give records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
@@ -75,14 +87,14 @@ impl Bus {
         }
     }
 
-    /// The records of `partition` from `offset` on, at most `limit`; waits up to `wait` for the first.
+    /// Records of `partition` from `offset` on, about `limit` at most; waits up to `wait` for the first.
     pub async fn fetch(
         &self,
         partition: i32,
         offset: i64,
         limit: usize,
         wait: Duration,
-    ) -> Result<Vec<Record>, BusError> {
+    ) -> Result<Fetched, BusError> {
         match self {
             Self::Memory(bus) => bus.fetch(partition, offset, limit, wait).await,
         }
@@ -99,13 +111,6 @@ impl Bus {
     pub async fn drained(&self) {
         match self {
             Self::Memory(bus) => bus.drained().await,
-        }
-    }
-
-    /// How many records `partition` holds from `offset` on.
-    pub fn lag(&self, partition: i32, offset: i64) -> i64 {
-        match self {
-            Self::Memory(bus) => bus.end(partition).saturating_sub(offset).max(0),
         }
     }
 }

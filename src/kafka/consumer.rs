@@ -144,12 +144,11 @@ impl Consumer {
             .parts
             .bus
             .fetch(partition, offset, self.batch, self.wait);
-        let records = tokio::select! {
-            records = fetch => records.context("cannot fetch")?,
+        let fetched = tokio::select! {
+            fetched = fetch => fetched.context("cannot fetch")?,
             () = stop.cancelled() => return Ok(Step::Idle),
         };
-        // Kafka's batches may begin below what was asked for.
-        let records: Vec<Record> = records.into_iter().filter(|r| r.offset >= offset).collect();
+        let records = fetched.records;
         if records.is_empty() {
             return Ok(Step::Idle);
         }
@@ -161,8 +160,8 @@ impl Consumer {
                     .await
                     .insert(partition, (ownership, next_offset));
                 self.parts.bus.applied(partition, next_offset);
-                let lag = self.parts.bus.lag(partition, next_offset);
-                self.parts.metrics.lag(partition, lag);
+                let lag = fetched.high_watermark - next_offset;
+                self.parts.metrics.lag(partition, lag.max(0));
                 Ok(Step::Applied(records.len()))
             }
             Err(error) => {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
-use crate::kafka::{BusError, Outgoing, Record, partition_of};
+use crate::kafka::{BusError, Fetched, Outgoing, Record, partition_of};
 
 /// What its topic is called in offsets and dead letters, so that a store that moves to Kafka skips nothing there.
 pub const TOPIC: &str = "in-process";
@@ -143,17 +143,17 @@ impl MemoryBus {
         offset: i64,
         limit: usize,
         wait: Duration,
-    ) -> Result<Vec<Record>, BusError> {
+    ) -> Result<Fetched, BusError> {
         let partition = self.partition(partition)?;
         let deadline = Instant::now() + wait;
         loop {
             let published = partition.published.notified();
-            let records = partition.lock().from(offset, limit);
-            if !records.is_empty() || wait.is_zero() {
-                return Ok(records);
+            let fetched = partition.lock().from(offset, limit);
+            if !fetched.records.is_empty() || wait.is_zero() {
+                return Ok(fetched);
             }
             if timeout_at(deadline, published).await.is_err() {
-                return Ok(Vec::new());
+                return Ok(fetched);
             }
         }
     }
@@ -191,12 +191,6 @@ impl MemoryBus {
             }
         }
     }
-
-    /// The offset that the next record of `partition` gets.
-    pub fn end(&self, partition: i32) -> i64 {
-        self.partition(partition)
-            .map_or(0, |partition| partition.lock().end())
-    }
 }
 
 fn size_of_record(record: &Record) -> usize {
@@ -216,13 +210,18 @@ impl Log {
         self.first + i64::try_from(self.records.len()).unwrap_or(i64::MAX)
     }
 
-    fn from(&self, offset: i64, limit: usize) -> Vec<Record> {
+    fn from(&self, offset: i64, limit: usize) -> Fetched {
         let skip = usize::try_from(offset.saturating_sub(self.first)).unwrap_or(0);
-        self.records
-            .iter()
-            .skip(skip)
-            .take(limit)
-            .cloned()
-            .collect()
+        Fetched {
+            from: offset,
+            records: self
+                .records
+                .iter()
+                .skip(skip)
+                .take(limit)
+                .cloned()
+                .collect(),
+            high_watermark: self.end(),
+        }
     }
 }

@@ -330,7 +330,11 @@ async fn a_dead_letter_is_published_again_as_it_was_and_forgotten() {
         json!({"published": true})
     );
     let bus = api.serve.bus.clone().expect("a bus");
-    let records = bus.fetch(0, 0, 10, Duration::ZERO).await.expect("fetches");
+    let records = bus
+        .fetch(0, 0, 10, Duration::ZERO)
+        .await
+        .expect("fetches")
+        .records;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].key.as_deref(), Some(&b"1"[..]));
     assert_eq!(records[0].value.as_deref(), Some(&b"\xffno text"[..]));
