@@ -71,6 +71,13 @@ impl Bus {
         }
     }
 
+    /// Whether other processes read and write it too.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+        }
+    }
+
     /// The partitions of the topic.
     pub fn partitions(&self) -> Vec<i32> {
         match self {

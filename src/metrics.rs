@@ -381,6 +381,11 @@ impl Metrics {
             .get_or_create(&PartitionLabels { partition })
             .set(records);
     }
+
+    /// The partition is another process's to apply, and to measure.
+    pub fn forget_lag(&self, partition: i32) {
+        self.consumer_lag.remove(&PartitionLabels { partition });
+    }
 }
 
 fn account_labels(account: &str) -> AccountLabels {

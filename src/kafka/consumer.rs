@@ -4,18 +4,19 @@
 //! transaction. What cannot be read goes to the dead letters in the same transaction; a batch that the database refuses
 //! is halved until the culprit stands alone.
 
+pub mod group;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::kafka::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::kafka::{Bus, Record, message};
 use crate::metrics::Metrics;
 use crate::model::{Tracking, Update};
@@ -30,6 +31,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often old dead letters are ended.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// How long the store may take to say whose partitions are whose.
+const STORE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a batch may take to be applied, halving it included.
+const APPLY_MAX: Duration = Duration::from_secs(120);
+
 /// What a consumer works with.
 #[derive(Clone)]
 pub struct Parts {
@@ -40,15 +47,17 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
 }
 
+/// How long giving the partitions back may take; who cannot lets the leases end.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+
 /// The consumer of all partitions that this process owns.
 pub struct Consumer {
     parts: Parts,
-    member: Uuid,
+    group: Group,
     /// The most records applied in one transaction.
     batch: usize,
     /// How long a fetch waits for the first record.
     wait: Duration,
-    owned: Mutex<HashMap<i32, (Ownership, i64)>>,
 }
 
 /// What a step did.
@@ -60,6 +69,8 @@ pub enum Step {
     Applied(usize),
     /// Somebody else has gone on; the next step asks the store where to.
     Lost,
+    /// The partition is somebody else's.
+    NotOwned,
 }
 
 /// A record as far as it could be read.
@@ -71,11 +82,10 @@ enum Read {
 impl Consumer {
     pub fn new(parts: Parts, batch: usize, wait: Duration) -> Self {
         Self {
+            group: Group::new(parts.store.clone(), parts.bus.clone(), parts.clock.clone()),
             parts,
-            member: Uuid::now_v7(),
             batch: batch.max(1),
             wait,
-            owned: Mutex::new(HashMap::new()),
         }
     }
 
@@ -85,19 +95,59 @@ impl Consumer {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let consumer = Arc::new(self);
         let mut tasks = JoinSet::new();
-        for partition in consumer.parts.bus.partitions() {
-            tasks.spawn(Arc::clone(&consumer).run_partition(partition, stop.clone()));
+        let mut running: HashMap<i32, Id> = HashMap::new();
+        tasks.spawn(Arc::clone(&consumer).run_pruning(stop.clone()));
+        while !stop.is_cancelled() {
+            if let Err(error) = consumer.balance().await {
+                tracing::warn!("the share of partitions stays as it is: {error:#}");
+            }
+            for partition in consumer.group.partitions() {
+                running.entry(partition).or_insert_with(|| {
+                    let task = Arc::clone(&consumer).run_partition(partition, stop.clone());
+                    tasks.spawn(task).id()
+                });
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(BALANCE_EVERY) => {}
+                Some(ended) = tasks.join_next_with_id() => {
+                    let (id, ()) = ended.context("a partition's consumer died")?;
+                    running.retain(|_, task| *task != id);
+                }
+            }
         }
-        tasks.spawn(Arc::clone(&consumer).run_pruning(stop));
         while let Some(ended) = tasks.join_next().await {
             ended.context("a partition's consumer died")?;
         }
+        match tokio::time::timeout(LEAVE_MAX, consumer.group.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("the partitions' leases end by themselves: {error:#}"),
+            Err(_) => tracing::warn!("the partitions' leases end by themselves: no answer in time"),
+        }
         Ok(())
+    }
+
+    /// Looks after this process's share of the partitions; see [`Group::balance`].
+    ///
+    /// # Errors
+    /// Where the store is away.
+    pub async fn balance(&self) -> anyhow::Result<()> {
+        let balanced = tokio::time::timeout(STORE_MAX, self.group.balance()).await;
+        balanced.context("the database did not answer in time")?
+    }
+
+    /// The partitions that are this process's now.
+    pub fn partitions(&self) -> Vec<i32> {
+        self.group.partitions()
     }
 
     async fn run_partition(self: Arc<Self>, partition: i32, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let failed = match self.step_until(partition, &stop).await {
+                Ok(Step::NotOwned) => {
+                    self.parts.metrics.forget_lag(partition);
+                    return;
+                }
                 Ok(_) => false,
                 Err(error) => {
                     tracing::warn!(partition, "consuming pauses: {error:#}");
@@ -139,58 +189,65 @@ impl Consumer {
     }
 
     async fn step_until(&self, partition: i32, stop: &CancellationToken) -> anyhow::Result<Step> {
-        let (ownership, offset) = self.position(partition).await?;
+        let Some(position) = self.group.position(partition).await? else {
+            return Ok(Step::NotOwned);
+        };
         let fetch = self
             .parts
             .bus
-            .fetch(partition, offset, self.batch, self.wait);
+            .fetch(partition, position.next_offset, self.batch, self.wait);
         let fetched = tokio::select! {
             fetched = fetch => fetched.context("cannot fetch")?,
             () = stop.cancelled() => return Ok(Step::Idle),
         };
         let records = fetched.records;
+        let lag = |next_offset: i64| {
+            let lag = fetched.high_watermark.saturating_sub(next_offset).max(0);
+            self.parts.metrics.lag(partition, lag);
+        };
         if records.is_empty() {
+            lag(position.next_offset);
+            let end = Some(fetched.high_watermark);
+            self.group.moved(Position { end, ..position });
             return Ok(Step::Idle);
         }
         let read: Vec<Read> = records.iter().map(|record| self.read(record)).collect();
-        match self.apply_all(&ownership, offset, &records, &read).await {
+        let Position {
+            ownership,
+            next_offset,
+            ..
+        } = position;
+        let applied = self.apply_all(&ownership, next_offset, &records, &read);
+        let applied = match tokio::time::timeout(APPLY_MAX, applied).await {
+            Ok(applied) => applied,
+            Err(_) => {
+                self.group.forget(partition);
+                anyhow::bail!(
+                    "the database did not answer within {} s",
+                    APPLY_MAX.as_secs()
+                );
+            }
+        };
+        match applied {
             Ok(next_offset) => {
-                self.owned
-                    .lock()
-                    .await
-                    .insert(partition, (ownership, next_offset));
+                self.group.moved(Position {
+                    ownership,
+                    next_offset,
+                    end: Some(fetched.high_watermark),
+                });
                 self.parts.bus.applied(partition, next_offset);
-                let lag = fetched.high_watermark - next_offset;
-                self.parts.metrics.lag(partition, lag.max(0));
+                lag(next_offset);
                 Ok(Step::Applied(records.len()))
             }
             Err(error) => {
                 // Whether the last transaction was committed may be unknown: the store knows.
-                self.owned.lock().await.remove(&partition);
+                self.group.forget(partition);
                 match error {
                     StoreError::OffsetMoved { .. } => Ok(Step::Lost),
                     error => Err(error).context("cannot apply a batch"),
                 }
             }
         }
-    }
-
-    /// The right to a partition and the offset to go on at, from the store where this process does not know.
-    async fn position(&self, partition: i32) -> anyhow::Result<(Ownership, i64)> {
-        let mut owned = self.owned.lock().await;
-        if let Some(position) = owned.get(&partition) {
-            return Ok(position.clone());
-        }
-        let topic = self.parts.bus.topic();
-        let now = self.parts.clock.now();
-        let position = self
-            .parts
-            .store
-            .take_partition(topic, partition, self.member, now)
-            .await
-            .context("cannot take a partition")?;
-        owned.insert(partition, position.clone());
-        Ok(position)
     }
 
     fn read(&self, record: &Record) -> Read {

@@ -5,6 +5,7 @@ mod consumer;
 mod faults;
 mod fixture;
 mod house;
+mod partitions;
 mod pipe;
 mod process;
 mod store;
