@@ -3,7 +3,7 @@
 //! Every role works by the store's time: the time of the last measurement plus the monotonic time since,
 //! so a machine whose clock is wrong or jumps neither steals leases nor blocks anyone's results.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -108,13 +108,26 @@ impl Clock {
     }
 }
 
+/// By how many seconds this process takes the machine's clock to be wrong: for tests, nothing where it is not set.
+const OFFSET_VARIABLE: &str = "TRACKBOX_TEST_CLOCK_OFFSET";
+
 /// The machine's own time, which only SQLite's store and the clock's start go by.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the clock"
 )]
 pub fn machine_now() -> Time {
-    cut(Utc::now())
+    cut(Utc::now() + wrong_by())
+}
+
+/// By how much this process's clock is wrong on purpose.
+pub fn wrong_by() -> TimeDelta {
+    static OFFSET: OnceLock<TimeDelta> = OnceLock::new();
+    *OFFSET.get_or_init(|| {
+        let text = std::env::var(OFFSET_VARIABLE).unwrap_or_default();
+        let secs = text.trim().parse::<i32>().unwrap_or_default();
+        TimeDelta::seconds(i64::from(secs))
+    })
 }
 
 /// `time` without what is finer than a microsecond, the finest both databases keep.

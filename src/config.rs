@@ -35,6 +35,7 @@ pub struct Config {
     pub store: Store,
     pub kafka: Kafka,
     pub redis: Redis,
+    pub tls: Tls,
     pub cache: Cache,
     pub demo: Demo,
     pub log: Log,
@@ -126,7 +127,7 @@ pub struct Store {
     pub url: SecretUrl,
     /// The connections that read, on SQLite; default 4.
     pub readers: u32,
-    /// The connections in all, on PostgreSQL; default 16.
+    /// The most connections, on PostgreSQL; 0, the default: as the role needs.
     pub connections: u32,
     /// How long one statement may take; default 30 s.
     pub statement_timeout: Span,
@@ -142,8 +143,36 @@ pub struct Kafka {
     pub topic: String,
     /// How many partitions a topic gets that is created here, 1 to 1,000; default 12.
     pub partitions: u32,
+    /// Default `plaintext`.
+    pub security: KafkaSecurity,
+    /// How to log in; default not at all.
+    pub sasl: KafkaSasl,
+    /// Empty without a log-in.
+    pub user: String,
+    /// Empty without a log-in.
+    pub password: Secret,
     /// The most bytes that the log inside the process holds; default 64 MiB.
     pub in_process_bytes_max: usize,
+}
+
+/// Whether the brokers are spoken to in the open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KafkaSecurity {
+    Plaintext,
+    Tls,
+}
+
+/// How a client says who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KafkaSasl {
+    None,
+    Plain,
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    #[serde(rename = "scram-sha-512")]
+    ScramSha512,
 }
 
 /// What the processes share besides the store: the cache and the carriers' limits.
@@ -152,6 +181,14 @@ pub struct Kafka {
 pub struct Redis {
     /// `redis://…` or `rediss://…`; empty, the default: inside the process.
     pub url: SecretUrl,
+}
+
+/// Encrypted connections to Kafka and Redis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file of certificates to trust besides the system's; empty, the default: none.
+    pub ca_file: String,
 }
 
 /// The cache of current statuses.

@@ -19,4 +19,5 @@ pub mod model;
 pub mod scheduler;
 pub mod servers;
 pub mod store;
+pub mod tls;
 pub mod web;

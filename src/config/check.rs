@@ -12,7 +12,7 @@ use crate::config::keys::{KeyPath, toml_text};
 use crate::config::layers::Layer;
 use crate::config::network::Network;
 use crate::config::secret::{MASK, hide_password};
-use crate::config::{Config, Problem, Span};
+use crate::config::{Config, KafkaSasl, Problem, Span};
 
 /// How much longer than a call's time-out a lease must be, so that the answer is published before it ends.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
@@ -36,6 +36,7 @@ pub fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     check.store();
     check.kafka();
     check.redis();
+    check.tls();
     check.log();
     check.carriers();
     check.problems
@@ -242,6 +243,46 @@ impl Check<'_> {
                 &["kafka", "topic"],
                 format!("is {topic}, the name that the log inside the process goes by"),
                 "give another name, such as tracking.updated",
+            );
+        }
+        self.kafka_login();
+    }
+
+    /// A log-in needs a name and a password, and both need a log-in.
+    fn kafka_login(&mut self) {
+        let kafka = &self.config.kafka;
+        let logs_in = kafka.sasl != KafkaSasl::None;
+        for (name, empty) in [
+            ("user", kafka.user.is_empty()),
+            ("password", kafka.password.is_empty()),
+        ] {
+            if logs_in && empty {
+                self.refuse(
+                    &["kafka", name],
+                    "is empty, but kafka.sasl asks for a log-in",
+                    format!(
+                        "give it, as TRACKBOX_KAFKA__{} for one; or set kafka.sasl = \"none\"",
+                        name.to_uppercase()
+                    ),
+                );
+            } else if !logs_in && !empty {
+                self.refuse(
+                    &["kafka", name],
+                    "is given, but kafka.sasl is none: nobody would log in",
+                    "set kafka.sasl to plain, scram-sha-256 or scram-sha-512, or leave this away",
+                );
+            }
+        }
+        self.mask(&["kafka", "password"], kafka.password.expose());
+    }
+
+    fn tls(&mut self) {
+        let file = &self.config.tls.ca_file;
+        if !file.is_empty() && !std::path::Path::new(file).is_file() {
+            self.refuse(
+                &["tls", "ca_file"],
+                format!("is {}, and there is no such file", toml_text(file)),
+                "give the path of a PEM file; empty for none",
             );
         }
     }

@@ -141,6 +141,26 @@ const WRONG: &[(&str, &str, &str)] = &[
         "is not host:port",
         "localhost:9092",
     ),
+    (
+        "kafka.sasl = \"plain\"\nkafka.password = \"p\"",
+        "kafka.user is empty, but kafka.sasl asks for a log-in",
+        "TRACKBOX_KAFKA__USER",
+    ),
+    (
+        "kafka.sasl = \"scram-sha-256\"\nkafka.user = \"me\"",
+        "kafka.password is empty",
+        "TRACKBOX_KAFKA__PASSWORD",
+    ),
+    (
+        "kafka.user = \"me\"",
+        "kafka.user is given, but kafka.sasl is none",
+        "scram-sha-512",
+    ),
+    (
+        "tls.ca_file = \"/no/such/file.pem\"",
+        "there is no such file",
+        "PEM",
+    ),
     ("kafka.topic = \"a b\"", "which Kafka does not take", "a-z"),
     ("kafka.topic = \"\"", "which Kafka does not take", "a-z"),
     ("kafka.topic = \"..\"", "which Kafka does not take", "a-z"),

@@ -38,7 +38,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
         (
             "port = 1",
             "port",
-            "the sections are http, work, consume, store, kafka, redis, cache, demo, log, carriers.CODE",
+            "the sections are http, work, consume, store, kafka, redis, tls, cache, demo, log, carriers.CODE",
         ),
         (
             "[redis]\nzzzzzzzz = 1",

@@ -13,6 +13,9 @@ fn with_secrets() -> Config {
             "postgres://me:hunter2@db:5432/trackbox?sslpassword=hunter2",
         ),
         ("TRACKBOX_REDIS__URL", "rediss://:hunter2@cache:6379/0"),
+        ("TRACKBOX_KAFKA__SASL", "scram-sha-512"),
+        ("TRACKBOX_KAFKA__USER", "me"),
+        ("TRACKBOX_KAFKA__PASSWORD", "hunter2"),
         ("TRACKBOX_CARRIERS__CDEK__API_KEY", "hunter2"),
         (
             "TRACKBOX_CARRIERS__CDEK__BASE_URL",
@@ -52,6 +55,7 @@ fn a_configuration_with_hidden_secrets_is_refused_key_by_key() {
     for key in [
         "store.url",
         "redis.url",
+        "kafka.password",
         "CDEK.api_key",
         "CDEK.base_url",
         "POST_RU.base_url",
@@ -77,6 +81,8 @@ fn no_error_holds_a_secret() {
         "store.url = \"postgres://me:hunter2@db:99999/trackbox\"",
         "store.url = \"postgres://me:hunter2/x@db:77/trackbox\"",
         "store.url = \"me:hunter2@db/trackbox\"",
+        "kafka.password = [\"hunter2\"]",
+        "kafka.password = \"hunter2\"",
         "redis.url = \"redis//:hunter2@cache\"",
         "redis.url = \"cache?password=hunter2@1\"",
         "kafka.brokers = [\"me:hunter2@kafka:9092\"]",
