@@ -3,6 +3,7 @@
 pub mod parts;
 pub mod refuse;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -73,7 +74,8 @@ pub async fn run_until(
     demo: Option<Demo>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let lock = refuse::what_cannot_work(&config, roles)?;
+    refuse::what_cannot_work(&config, roles)?;
+    let lock = refuse::lock_store(&config, roles).await?;
     let emulator = match &demo {
         Some(_) => Some(demo::start_emulator(&config)?),
         None => None,
@@ -88,6 +90,8 @@ pub async fn run_until(
     let serve_stop = serve.stop.clone();
     serve.spawn("http", servers.run(serve_stop));
     serve.spawn("clock", keep_clock(parts.clone(), stop.clone()));
+    let config = Arc::clone(&parts.config);
+    serve.spawn("lock", refuse::keep_lock(lock, config, serve.stop.clone()));
     if roles.contains(&Role::Work) {
         work.spawn("work", make_scheduler(&parts)?.run(work.stop.clone()));
     }
@@ -127,7 +131,6 @@ pub async fn run_until(
     consume.end().await;
     serve.end().await;
     parts.store.close().await;
-    drop(lock);
     ended
 }
 

@@ -8,6 +8,7 @@ pub mod carrier_state;
 pub mod claims;
 pub mod dead_letters;
 pub mod events;
+pub mod lock;
 pub mod migrate;
 pub mod partitions;
 pub mod sql;

@@ -9,6 +9,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("model", &["clock"]),
     ("config", &["model"]),
     ("logging", &["config"]),
+    ("tls", &[]),
     ("store", &["clock", "model"]),
     ("cache", &["clock", "model"]),
     ("carriers", &["clock", "model", "config", "cache"]),
@@ -47,6 +48,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "scheduler",
             "servers",
             "store",
+            "tls",
         ],
     ),
 ];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trackbox::model::status::Status;
 use trackbox::store::StoreError;
+use trackbox::store::lock::StoreLock;
 use trackbox::store::trackings::Refresh;
 use trackbox::store::updates::Batch;
 use uuid::Uuid;
@@ -548,6 +549,26 @@ async fn any_order_repetition_and_batching_ends_in_the_same_row_and_events() {
         for end in &ends {
             assert_eq!(end, &ends[0]);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_needs_the_database_alone_is_refused_while_others_are_there() {
+    on_every_store(async |TestStore { url, .. }| {
+        let take = async |alone| StoreLock::take(&url, alone).await.expect("answers");
+        let mut first = take(false).await.expect("nobody is there");
+        let second = take(false).await.expect("they share");
+        assert!(take(true).await.is_none(), "two others are there");
+        first.release().await;
+        second.release().await;
+        let mut alone = take(true).await.expect("all are gone");
+        assert!(take(false).await.is_none());
+        assert!(take(true).await.is_none());
+        assert!(alone.keep().await.expect("is held"));
+        alone.release().await;
+        first = take(false).await.expect("it is gone");
+        first.release().await;
     })
     .await;
 }

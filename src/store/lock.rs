@@ -1,0 +1,143 @@
+//! A lock on the whole database, held by each process for its life: alone, or together with others that share.
+//!
+//! On SQLite it is a file lock beside the database; on PostgreSQL a session's advisory lock, on a connection of its own,
+//! which a pooler between the program and the server must not share.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+use sea_orm::sqlx::{self, Connection as _, PgConnection};
+
+use crate::store::{StoreError, connect_error};
+
+/// What the lock is called in PostgreSQL: the letters of TRACKBOX.
+const KEY: i64 = i64::from_be_bytes(*b"TRACKBOX");
+
+/// How long the server may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// How often, and how often in all, a lock is tried that the last process may be about to let go.
+const TRY_EVERY: Duration = Duration::from_millis(200);
+const TRIES: u32 = 5;
+
+/// The lock, until it is dropped.
+pub struct StoreLock {
+    url: String,
+    alone: bool,
+    held: Held,
+}
+
+enum Held {
+    File {
+        _file: File,
+    },
+    Session(PgConnection),
+    /// The server went away, and the lock with it.
+    Lost,
+}
+
+impl StoreLock {
+    /// Locks the database at `url`, `alone` or together with others; `None` where others hold it so that it cannot be.
+    ///
+    /// # Errors
+    /// Where the database is away, or its folder cannot be written.
+    pub async fn take(url: &str, alone: bool) -> Result<Option<Self>, StoreError> {
+        for attempt in 1..=TRIES {
+            let held = match url.strip_prefix("sqlite:") {
+                Some(file) => lock_file(file, alone)?.map(|_file| Held::File { _file }),
+                None => lock_session(url, alone).await?.map(Held::Session),
+            };
+            if let Some(held) = held {
+                return Ok(Some(Self {
+                    url: url.to_owned(),
+                    alone,
+                    held,
+                }));
+            }
+            if attempt < TRIES {
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that the lock is still held, and takes it again where the server went away; `false` where somebody
+    /// else took it meanwhile.
+    ///
+    /// # Errors
+    /// Where the database is away: nobody else gets the lock either.
+    pub async fn keep(&mut self) -> Result<bool, StoreError> {
+        if let Held::Session(session) = &mut self.held {
+            let alive = tokio::time::timeout(ANSWER_MAX, session.ping()).await;
+            if matches!(alive, Ok(Ok(()))) {
+                return Ok(true);
+            }
+            self.held = Held::Lost;
+        }
+        if let Held::Lost = self.held {
+            let Some(session) = lock_session(&self.url, self.alone).await? else {
+                return Ok(false);
+            };
+            self.held = Held::Session(session);
+        }
+        Ok(true)
+    }
+
+    /// Lets the lock go, so that the next process need not wait for the server to notice.
+    pub async fn release(self) {
+        if let Held::Session(session) = self.held {
+            let closed = tokio::time::timeout(ANSWER_MAX, session.close()).await;
+            if !matches!(closed, Ok(Ok(()))) {
+                tracing::debug!("the lock on the database ends with its connection");
+            }
+        }
+    }
+}
+
+fn lock_file(file: &str, alone: bool) -> Result<Option<File>, StoreError> {
+    let file = file.trim_start_matches("//");
+    let path = format!("{}.lock", file.split('?').next().unwrap_or(file));
+    let refused = |what: &str, error: std::io::Error| {
+        StoreError::Url(format!("cannot {what} {path}: {error}"))
+    };
+    if let Some(folder) = Path::new(&path).parent() {
+        std::fs::create_dir_all(folder).map_err(|error| refused("make the folder of", error))?;
+    }
+    let lock = File::create(&path).map_err(|error| refused("create", error))?;
+    let locked = if alone {
+        lock.try_lock()
+    } else {
+        lock.try_lock_shared()
+    };
+    match locked {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(refused("lock", error)),
+    }
+}
+
+async fn lock_session(url: &str, alone: bool) -> Result<Option<PgConnection>, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
+        .application_name("trackbox-lock");
+    let sql = if alone {
+        "SELECT pg_try_advisory_lock($1)"
+    } else {
+        "SELECT pg_try_advisory_lock_shared($1)"
+    };
+    let locked = async {
+        let mut session = PgConnection::connect_with(&options).await?;
+        let got: bool = sqlx::query_scalar(sql)
+            .bind(KEY)
+            .fetch_one(&mut session)
+            .await?;
+        Ok(got.then_some(session))
+    };
+    match tokio::time::timeout(ANSWER_MAX, locked).await {
+        Ok(locked) => locked.map_err(connect_error),
+        Err(_) => Err(connect_error(sqlx::Error::PoolTimedOut)),
+    }
+}
