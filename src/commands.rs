@@ -1,15 +1,20 @@
 //! Commands that do one thing and end.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 
+use crate::app::Role;
 use crate::app::parts::open_store;
 use crate::config::Config;
 
 /// The most dead letters printed at once.
 const LISTED_MAX: u32 = 1_000;
+
+/// How long a process may take to say whether it is ready.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a retry may take.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,6 +36,43 @@ pub enum DeadLetters {
         #[arg(long, value_name = "URL")]
         api: Option<String>,
     },
+}
+
+/// Asks the process of `role` on this machine whether it is ready; without one, the API.
+///
+/// # Errors
+/// Where nothing answers at the role's configured address, or it is not ready.
+pub async fn health(config: &Config, role: Role) -> anyhow::Result<()> {
+    let (key, mut listen) = match role {
+        Role::Serve => ("http.listen", config.http.listen),
+        Role::Work => ("work.listen", config.work.listen),
+        Role::Consume => ("consume.listen", config.consume.listen),
+    };
+    ensure!(
+        listen.port() != 0,
+        "{key} has port 0, so nobody knows where it listens: give it a port"
+    );
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let client = reqwest::Client::builder()
+        .timeout(HEALTH_TIMEOUT)
+        .build()
+        .context("cannot make an HTTP client")?;
+    let answer = client
+        .get(format!("http://{listen}/readyz"))
+        .send()
+        .await
+        .with_context(|| format!("nothing answers at {listen} ({key})"))?;
+    if answer.status().is_success() {
+        println!("ready");
+        return Ok(());
+    }
+    let problem: serde_json::Value = answer.json().await.unwrap_or_default();
+    bail!("{}", problem["detail"].as_str().unwrap_or("not ready"))
 }
 
 /// Applies the migrations that are missing, or with `status` only tells.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use trackbox::app::{self, Role};
 use trackbox::config::{Cadence, Config};
 use trackbox::demo::{self, Demo};
@@ -46,11 +46,35 @@ enum Command {
     },
     /// Prints the configuration in force, secrets hidden.
     Config,
+    /// Asks the process on this machine whether it is ready: exit 0 where it is. For a container's health check.
+    Health {
+        /// Whose address to ask; all runs them all, so any will do.
+        #[arg(value_enum, default_value = "serve")]
+        role: HealthRole,
+    },
     /// Records that could not be read or applied, set aside.
     DeadLetters {
         #[command(subcommand)]
         command: commands::DeadLetters,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum HealthRole {
+    All,
+    Serve,
+    Work,
+    Consume,
+}
+
+impl From<HealthRole> for Role {
+    fn from(role: HealthRole) -> Self {
+        match role {
+            HealthRole::All | HealthRole::Serve => Self::Serve,
+            HealthRole::Work => Self::Work,
+            HealthRole::Consume => Self::Consume,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -113,6 +137,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Work => app::run(config, &[Role::Work], None).await,
             Command::Consume => app::run(config, &[Role::Consume], None).await,
             Command::Migrate { status } => commands::migrate(&config, status).await,
+            Command::Health { role } => commands::health(&config, role.into()).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Config => Ok(()),
         }
