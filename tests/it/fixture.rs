@@ -44,7 +44,7 @@ pub async fn sqlite() -> TestStore {
 }
 
 /// A PostgreSQL database of the test's own, on the server that TRACKBOX_TEST_POSTGRES names.
-async fn postgres(server: &str) -> TestStore {
+pub async fn postgres(server: &str) -> TestStore {
     let name = format!("trackbox_{}", Uuid::now_v7().simple());
     let admin = sea_orm::Database::connect(format!("{server}/postgres"))
         .await
@@ -75,10 +75,19 @@ async fn postgres(server: &str) -> TestStore {
 /// Runs one contract on every kind of store.
 pub async fn on_every_store<F: Future<Output = ()>>(contract: impl Fn(TestStore) -> F) {
     contract(sqlite().await).await;
-    let server = std::env::var("TRACKBOX_TEST_POSTGRES").expect(
-        "TRACKBOX_TEST_POSTGRES names no server: run the tests through tools/test, which starts one",
-    );
-    contract(postgres(&server).await).await;
+    contract(postgres(&postgres_server()).await).await;
+}
+
+/// Where the tests' PostgreSQL is.
+pub fn postgres_server() -> String {
+    server("TRACKBOX_TEST_POSTGRES")
+}
+
+/// Where a server is that the tests need; without it they fail.
+pub fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} names no server: run the tests through tools/test, which starts one")
+    })
 }
 
 pub fn code(text: &str) -> CarrierCode {

@@ -7,6 +7,7 @@ mod fixture;
 mod house;
 mod partitions;
 mod pipe;
+mod plans;
 mod process;
 mod store;
 mod truth;
