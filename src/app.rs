@@ -14,11 +14,15 @@ use crate::app::parts::{Parts, connect, make_consumer, make_scheduler};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::{self, Demo};
+use crate::outage::Outage;
 use crate::servers::Servers;
 use crate::store::Store;
 
 /// How often the clock is set by the store's time.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the store may take to tell its time: half of it is how far off the clock may be.
+const CLOCK_MAX: Duration = Duration::from_secs(2);
 
 /// How long the consumer may take to apply what the worker published last.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -178,9 +182,9 @@ impl Stage {
 /// Sets `clock` by the store's time, measured in the middle of the question.
 pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
     let before = clock.monotonic();
-    let time = store
-        .time()
+    let time = tokio::time::timeout(CLOCK_MAX, store.time())
         .await
+        .context("the database did not tell the time soon enough to be of use")?
         .context("cannot ask the database for the time")?;
     let after = clock.monotonic();
     let moved = clock.set(time, before + (after - before) / 2);
@@ -195,13 +199,15 @@ pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
 
 /// Keeps the clock by the store's time.
 async fn keep_clock(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut outage = Outage::new("setting the clock by the database's");
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(CLOCK_EVERY) => {}
         }
-        if let Err(error) = set_clock(&parts.store, &parts.clock).await {
-            tracing::warn!("the clock goes on by itself: {error:#}");
+        match set_clock(&parts.store, &parts.clock).await {
+            Ok(()) => outage.over(),
+            Err(error) => outage.failed(format_args!("{error:#}")),
         }
     }
 }

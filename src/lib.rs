@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod logging;
 pub mod metrics;
 pub mod model;
+pub mod outage;
 pub mod scheduler;
 pub mod servers;
 pub mod store;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
@@ -26,6 +26,7 @@ use crate::clock::{Clock, Time};
 use crate::kafka::Bus;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
+use crate::outage::Outage;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
 use crate::scheduler::ops::Stats;
@@ -42,6 +43,9 @@ const CYCLE_MIN: Duration = Duration::from_millis(10);
 
 /// How long a call may outlast its time-out for its answer to be published within the lease.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// How long one cycle may take.
+const STEP_MAX: Duration = Duration::from_secs(60);
 
 /// How long the claims rest after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -110,11 +114,15 @@ impl Scheduler {
     /// Works until `stop`; then claims nothing more, lets calls in flight end within the grace time, and gives back
     /// what was not started.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut outage = Outage::new("claiming");
         while !stop.is_cancelled() {
-            let wait = match self.step().await {
-                Ok(_) => self.wait(),
+            let wait = match self.step_within(STEP_MAX).await {
+                Ok(_) => {
+                    outage.over();
+                    self.wait()
+                }
                 Err(error) => {
-                    tracing::warn!("claiming pauses: {error:#}");
+                    outage.failed(format_args!("{error:#}"));
                     self.parts.stats.error(&format!("{error:#}"));
                     RETRY_AFTER
                 }
@@ -133,13 +141,21 @@ impl Scheduler {
         self.finish().await
     }
 
+    /// A cycle cut short is like one of a worker that died: what it claimed is due again when the leases end.
+    async fn step_within(&mut self, deadline: Duration) -> anyhow::Result<usize> {
+        let step = tokio::time::timeout(deadline, self.step()).await;
+        step.context("the database did not answer in time")?
+    }
+
     /// One cycle: starts the calls whose slot has come, then claims what permits and free slots allow; answers how many
     /// trackings were claimed.
     ///
     /// # Errors
-    /// Where the store is away; what was claimed before stays planned.
+    /// Where the store is away, or the bus takes nothing; what was claimed before stays planned.
     pub async fn step(&mut self) -> anyhow::Result<usize> {
         self.reap()?;
+        // What a carrier says now could not be told to anybody: better not to ask.
+        ensure!(self.parts.bus.is_ready().await, "the bus takes nothing now");
         self.start_calls().await?;
         let now = self.parts.clock.now();
         let states = self

@@ -20,6 +20,7 @@ use crate::kafka::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::kafka::{Bus, Record, message};
 use crate::metrics::Metrics;
 use crate::model::{Tracking, Update};
+use crate::outage::Outage;
 use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
 use crate::store::partitions::Ownership;
 use crate::store::updates::{Applied, Batch};
@@ -97,9 +98,11 @@ impl Consumer {
         let mut tasks = JoinSet::new();
         let mut running: HashMap<i32, Id> = HashMap::new();
         tasks.spawn(Arc::clone(&consumer).run_pruning(stop.clone()));
+        let mut outage = Outage::new("sharing the partitions");
         while !stop.is_cancelled() {
-            if let Err(error) = consumer.balance().await {
-                tracing::warn!("the share of partitions stays as it is: {error:#}");
+            match consumer.balance().await {
+                Ok(()) => outage.over(),
+                Err(error) => outage.failed(format_args!("{error:#}")),
             }
             for partition in consumer.group.partitions() {
                 running.entry(partition).or_insert_with(|| {
@@ -142,15 +145,19 @@ impl Consumer {
     }
 
     async fn run_partition(self: Arc<Self>, partition: i32, stop: CancellationToken) {
+        let mut outage = Outage::new("consuming");
         while !stop.is_cancelled() {
             let failed = match self.step_until(partition, &stop).await {
                 Ok(Step::NotOwned) => {
                     self.parts.metrics.forget_lag(partition);
                     return;
                 }
-                Ok(_) => false,
+                Ok(_) => {
+                    outage.over();
+                    false
+                }
                 Err(error) => {
-                    tracing::warn!(partition, "consuming pauses: {error:#}");
+                    outage.failed(format_args!("{error:#} (partition {partition})"));
                     true
                 }
             };

@@ -76,6 +76,14 @@ impl MemoryBus {
         (0..self.count()).collect()
     }
 
+    /// Whether more is consumed than published: every partition's log is less than three quarters full.
+    pub fn has_room(&self) -> bool {
+        let full = self.bytes_max / 4 * 3;
+        self.partitions
+            .iter()
+            .all(|partition| partition.lock().bytes < full)
+    }
+
     fn count(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
     }

@@ -9,18 +9,23 @@ const PLAN: &[(&str, &[&str])] = &[
     ("model", &["clock"]),
     ("config", &["model"]),
     ("logging", &["config"]),
+    ("outage", &[]),
     ("tls", &[]),
     ("store", &["clock", "model"]),
     ("cache", &["clock", "model"]),
     ("carriers", &["clock", "model", "config", "cache"]),
     ("metrics", &[]),
-    ("kafka", &["clock", "model", "store", "cache", "metrics"]),
+    (
+        "kafka",
+        &["clock", "model", "store", "cache", "metrics", "outage"],
+    ),
     ("web", &["clock", "model", "config", "store", "metrics"]),
     // The roles do not know each other: they meet in the database and on the bus.
     (
         "scheduler",
         &[
-            "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "web",
+            "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "outage",
+            "web",
         ],
     ),
     (
@@ -45,6 +50,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "demo",
             "kafka",
             "metrics",
+            "outage",
             "scheduler",
             "servers",
             "store",
