@@ -77,7 +77,7 @@ pub async fn health(config: &Config, role: Role) -> anyhow::Result<()> {
 
 /// Applies the migrations that are missing, or with `status` only tells.
 pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    let store = open_store(config, &[]).await?;
     if !status {
         store.migrate().await?;
     }
@@ -107,7 +107,7 @@ pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Resu
 }
 
 async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    let store = open_store(config, &[]).await?;
     let letters = store
         .dead_letters(None, limit)
         .await

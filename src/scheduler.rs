@@ -33,7 +33,7 @@ use crate::scheduler::ops::Stats;
 use crate::scheduler::plan::Plan;
 use crate::store::Store;
 use crate::store::carrier_state::{CarrierState, day_of};
-use crate::store::claims::DueCarrier;
+use crate::store::claims::{DueCarrier, Take};
 
 /// The most carrier codes looked at in one cycle; the next cycle goes on after the last.
 const CARRIERS_MAX: u32 = 1_000;
@@ -303,7 +303,7 @@ impl Scheduler {
         let claimed = self
             .parts
             .store
-            .claim_due(carrier, now, self.settings.lease, limit)
+            .claim_due(carrier, Take::Due, now, self.settings.lease, limit)
             .await
             .with_context(|| format!("cannot claim parcels of {carrier}"))?;
         for error in &claimed.unreadable {

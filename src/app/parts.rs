@@ -36,11 +36,20 @@ pub struct Parts {
     pub trigger: Arc<Notify>,
 }
 
-/// Opens the configured database.
-pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+/// Opens the configured database, with as many connections as `roles` need where the configuration says nothing; one
+/// command without a role needs few.
+pub async fn open_store(config: &Config, roles: &[Role]) -> anyhow::Result<Store> {
+    let postgres = match (config.store.connections, roles) {
+        (0, []) => 2,
+        (0, [Role::Serve]) => 12,
+        (0, [Role::Work]) => 6,
+        (0, [Role::Consume]) => 8,
+        (0, _) => 20,
+        (connections, _) => connections,
+    };
     let connections = Connections {
         readers: config.store.readers,
-        postgres: config.store.connections,
+        postgres,
         statement_timeout: config.store.statement_timeout.get(),
     };
     Store::open(config.store.url.expose(), connections)
@@ -51,7 +60,7 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// Connects what the roles need, migrates the database, and sets `clock` by it.
 pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Result<Parts> {
     let routes = Arc::new(Routes::new(&config)?);
-    let store = open_store(&config).await?;
+    let store = open_store(&config, roles).await?;
     store.migrate().await?;
     set_clock(&store, &clock).await?;
     let whole = roles.contains(&Role::Work) && roles.contains(&Role::Consume);

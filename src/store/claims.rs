@@ -19,6 +19,16 @@ pub struct DueCarrier {
     pub earliest: Time,
 }
 
+/// Which trackings of a carrier may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// Those whose check is due.
+    Due,
+    /// After those, also the next ones to be due, if their last good answer is older than this and no failure has come
+    /// since: for permits that cannot be saved for later.
+    Early { answered_before: Time },
+}
+
 /// What was claimed.
 #[derive(Debug, Default)]
 pub struct Claimed {
@@ -80,13 +90,14 @@ impl Store {
         Ok(carriers)
     }
 
-    /// Takes up to `limit` trackings of one carrier whose check is due, urgent ones first, then by due time, and hides
-    /// them from other workers for `lease`.
+    /// Takes up to `limit` trackings of one carrier, urgent ones first, then by due time, and hides them from other
+    /// workers for `lease`.
     ///
     /// A worker that dies mid-check needs no clean-up: its trackings are due again when the lease ends.
     pub async fn claim_due(
         &self,
         carrier: &CarrierCode,
+        take: Take,
         now: Time,
         lease: Duration,
         limit: u32,
@@ -100,12 +111,26 @@ impl Store {
         };
         let locked = self.dialect.skip_locked();
         let from = Sql::rows(self.dialect, 4, "u", &[("check_id", Kind::Uuid)]);
-        // Two ranges of the claim index: one range over both priorities would read all that is not yet due.
+        let (early, more) = match take {
+            Take::Due => (String::new(), ""),
+            Take::Early { .. } => {
+                let early = format!(
+                    "room AS (SELECT $3 - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n), \
+                     early AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings \
+                     WHERE carrier_code = $1 AND active AND priority = 0 AND next_check_at > $2 \
+                     AND check_fail_count = 0 AND last_ok_at < $6 AND (lease_until IS NULL OR lease_until <= $2) \
+                     ORDER BY next_check_at LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room) {locked}), "
+                );
+                (early, " UNION ALL SELECT * FROM early")
+            }
+        };
+        // Ranges of the claim index, one after the other: one range over both priorities would read all that is not
+        // yet due.
         let sql = format!(
-            "WITH {}, {}, chosen AS (\
-               SELECT both_kinds.id AS row_id, \
-                      row_number() OVER (ORDER BY both_kinds.priority DESC, both_kinds.next_check_at, both_kinds.id) AS place \
-               FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due) AS both_kinds), \
+            "WITH {}, {}, {early} chosen AS (\
+               SELECT every_kind.id AS row_id, \
+                      row_number() OVER (ORDER BY every_kind.priority DESC, every_kind.next_check_at, every_kind.id) AS place \
+               FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due{more}) AS every_kind), \
              leases AS (SELECT u.nth AS nth, u.check_id AS check_id FROM {from}) \
              UPDATE trackings SET lease_until = $5, lease_id = leases.check_id \
              FROM chosen JOIN leases ON leases.nth = chosen.place \
@@ -116,13 +141,16 @@ impl Store {
         let check_ids = (0..limit)
             .map(|_| json!({"check_id": Uuid::now_v7()}))
             .collect();
-        let sql = self
+        let mut sql = self
             .sql(sql)
             .bind(carrier.as_str())
             .bind_time(now)
             .bind(i64::from(limit))
             .bind_rows(check_ids)
             .bind_time(now + lease);
+        if let Take::Early { answered_before } = take {
+            sql = sql.bind_time(answered_before);
+        }
         let found = self.writer.query_all_raw(sql.statement()).await?;
         let mut claimed = Claimed::default();
         for row in &found {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, Statement};
 use trackbox::model::Update;
+use trackbox::store::claims::Take;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
@@ -70,7 +71,7 @@ async fn work_with(store: &Store) {
             let limit = if n % 2 == 0 { 100 } else { 3 };
             let lease = Duration::from_secs(120);
             let claimed = store
-                .claim_due(&code(carrier), at(1_800), lease, limit)
+                .claim_due(&code(carrier), Take::Due, at(1_800), lease, limit)
                 .await
                 .expect("claims");
             assert!(claimed.trackings.is_empty() || carrier != "NONE");

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -28,13 +27,26 @@ pub struct World {
     pub emulator: Emulator,
     pub folder: TempDir,
     pub api: String,
+    store_url: String,
     variables: Vec<(String, String)>,
     _stop: DropGuard,
 }
 
 impl World {
-    /// `limits` are calls a minute, the same on both sides; 0 is none.
+    /// On SQLite, all in one process. `limits` are calls a minute, the same on both sides; 0 is none.
     pub async fn new(limits: &[(&str, u32)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store_url = format!("sqlite://{}/trackbox.db", folder.path().display());
+        Self::with(folder, store_url, limits, "emulator").await
+    }
+
+    /// Its data in `store_url`, its logs in `folder`; carriers are asked as `adapter` does.
+    pub async fn with(
+        folder: TempDir,
+        store_url: String,
+        limits: &[(&str, u32)],
+        adapter: &str,
+    ) -> Self {
         crate::fixture::install_tls();
         let options = Options {
             progress: Progress::Clock,
@@ -55,18 +67,17 @@ impl World {
             listener,
             stop.clone(),
         ));
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let listen = format!("127.0.0.1:{}", free_port());
         let mut variables = vec![
             ("HTTP__LISTEN".to_owned(), listen.clone()),
             ("WORK__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
             ("CONSUME__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
-            ("STORE__URL".to_owned(), url(folder.path())),
+            ("STORE__URL".to_owned(), store_url.clone()),
             ("WORK__CADENCE".to_owned(), "demo".to_owned()),
             ("CARRIERS__DEFAULT__BASE_URL".to_owned(), carriers.clone()),
         ];
         for (code, limit) in limits {
-            variables.push((format!("CARRIERS__{code}__ADAPTER"), "emulator".to_owned()));
+            variables.push((format!("CARRIERS__{code}__ADAPTER"), adapter.to_owned()));
             variables.push((format!("CARRIERS__{code}__BASE_URL"), carriers.clone()));
             variables.push((format!("CARRIERS__{code}__PER_MINUTE"), limit.to_string()));
         }
@@ -74,6 +85,7 @@ impl World {
             emulator,
             folder,
             api: format!("http://{listen}"),
+            store_url,
             variables,
             _stop: stop.drop_guard(),
         }
@@ -105,9 +117,18 @@ impl World {
     }
 
     pub async fn store(&self) -> Store {
-        Store::open(&url(self.folder.path()), Connections::default())
+        let connections = Connections {
+            postgres: 4,
+            ..Connections::default()
+        };
+        Store::open(&self.store_url, connections)
             .await
             .expect("opens")
+    }
+
+    /// Sets a variable of every process started from now on.
+    pub fn set(&mut self, key: &str, value: String) {
+        self.variables.push((key.to_owned(), value));
     }
 
     /// Starts `trackbox all`; its log goes to a file beside the database.
@@ -116,6 +137,11 @@ impl World {
     }
 
     pub fn start_role(&self, role: &str) -> Child {
+        self.start_with(role, &[])
+    }
+
+    /// Starts a role with variables of its own.
+    pub fn start_with(&self, role: &str, own: &[(&str, String)]) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -130,6 +156,9 @@ impl World {
             .stderr(log)
             .kill_on_drop(true);
         for (key, value) in &self.variables {
+            command.env(format!("TRACKBOX_{key}"), value);
+        }
+        for (key, value) in own {
             command.env(format!("TRACKBOX_{key}"), value);
         }
         command.spawn().expect("starts")
@@ -166,15 +195,11 @@ impl World {
 }
 
 /// The one wait of these tests: they watch another process, which knows no clock of ours.
-async fn pause(time: Duration) {
+pub async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}/trackbox.db", folder.display())
-}
-
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let probe = TcpListener::bind("127.0.0.1:0").expect("binds");
     probe.local_addr().expect("has an address").port()
 }
@@ -196,13 +221,15 @@ pub async fn stop(mut child: Child, log: impl Fn() -> String) {
     assert!(status.success(), "{status}\n{}", log());
 }
 
-/// Reads all parcels through the API until `stop`, and answers how often; panics where one goes back.
-async fn read_all_along(api: String, count: usize, stop: CancellationToken) -> u64 {
+/// Reads `ids` through the APIs in turn until `stop`, and answers how often; panics where a parcel goes back.
+pub async fn read_all_along(apis: Vec<String>, ids: Vec<i64>, stop: CancellationToken) -> u64 {
     let client = reqwest::Client::new();
-    let ids: Vec<usize> = (1..=count).collect();
     let mut seen: HashMap<String, (i64, String, bool)> = HashMap::new();
     let mut reads = 0;
-    while !stop.is_cancelled() {
+    for api in apis.iter().cycle() {
+        if stop.is_cancelled() {
+            break;
+        }
         let request = client
             .post(format!("{api}/trackings/get-by-ids"))
             .json(&json!({"ids": ids}));
@@ -272,8 +299,8 @@ async fn killed_twenty_times_nothing_is_lost_doubled_or_seen_going_back() {
     world.create("POST_RU", PARCELS / 2, 7).await;
     let stop_reading = CancellationToken::new();
     let reader = tokio::spawn(read_all_along(
-        world.api.clone(),
-        PARCELS,
+        vec![world.api.clone()],
+        (1..=PARCELS as i64).collect(),
         stop_reading.clone(),
     ));
     let mut offset = 0;

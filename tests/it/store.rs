@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trackbox::model::status::Status;
 use trackbox::store::StoreError;
+use trackbox::store::claims::Take;
 use trackbox::store::lock::StoreLock;
 use trackbox::store::trackings::Refresh;
 use trackbox::store::updates::Batch;
@@ -53,13 +54,13 @@ async fn a_due_tracking_is_claimed_once_per_lease() {
         create(&store, "CDEK", 5).await;
         create(&store, "OTHER", 5).await;
         let first = store
-            .claim_due(&code("CDEK"), at(1), LEASE, 3)
+            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 3)
             .await
             .expect("claims")
             .trackings;
         assert_eq!(first.len(), 3);
         let second = store
-            .claim_due(&code("CDEK"), at(1), LEASE, 100)
+            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 100)
             .await
             .expect("claims")
             .trackings;
@@ -73,13 +74,13 @@ async fn a_due_tracking_is_claimed_once_per_lease() {
         checks.dedup();
         assert_eq!(checks.len(), 5, "each check has an id of its own");
         let none = store
-            .claim_due(&code("CDEK"), at(120), LEASE, 100)
+            .claim_due(&code("CDEK"), Take::Due, at(120), LEASE, 100)
             .await
             .expect("claims")
             .trackings;
         assert_eq!(none, []);
         let after = store
-            .claim_due(&code("CDEK"), at(121), LEASE, 100)
+            .claim_due(&code("CDEK"), Take::Due, at(121), LEASE, 100)
             .await
             .expect("claims")
             .trackings;
@@ -93,12 +94,12 @@ async fn what_is_given_back_is_due_at_once_unless_somebody_else_holds_it_now() {
     on_every_store(async |TestStore { store, .. }| {
         create(&store, "CDEK", 1).await;
         let lost = store
-            .claim_due(&code("CDEK"), at(1), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
         let held = store
-            .claim_due(&code("CDEK"), at(200), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(200), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
@@ -108,7 +109,7 @@ async fn what_is_given_back_is_due_at_once_unless_somebody_else_holds_it_now() {
             .await
             .expect("gives back");
         let none = store
-            .claim_due(&code("CDEK"), at(201), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(201), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
@@ -118,7 +119,7 @@ async fn what_is_given_back_is_due_at_once_unless_somebody_else_holds_it_now() {
             .await
             .expect("gives back");
         let again = store
-            .claim_due(&code("CDEK"), at(201), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(201), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
@@ -145,7 +146,7 @@ async fn the_urgent_come_first_then_the_longest_overdue() {
             .expect("refreshes");
         assert!(matches!(done, Refresh::Done(_)));
         let claimed = store
-            .claim_due(&code("CDEK"), at(95), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(95), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
@@ -166,7 +167,7 @@ async fn every_carrier_with_something_claimable_is_listed_with_its_earliest_time
             create(&store, carrier, 2).await;
         }
         store
-            .claim_due(&code("B"), at(1), LEASE, 9)
+            .claim_due(&code("B"), Take::Due, at(1), LEASE, 9)
             .await
             .expect("claims");
         let all = store.due_carriers("", 10, at(1)).await.expect("lists");
@@ -351,7 +352,7 @@ async fn a_lease_is_kept_through_a_refresh_and_ended_by_its_own_check() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
         let claimed = store
-            .claim_due(&code("CDEK"), at(1), LEASE, 9)
+            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 9)
             .await
             .expect("claims")
             .trackings;
