@@ -6,6 +6,7 @@ mod consumer;
 mod faults;
 mod fixture;
 mod house;
+mod large;
 mod partitions;
 mod pipe;
 mod plans;

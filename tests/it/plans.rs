@@ -4,64 +4,14 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
 use trackbox::store::claims::Take;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
 use crate::fixture::{Applier, at, code, postgres, postgres_server, seen};
-
-const TRACKINGS: i64 = 100_000;
-const EVENTS_EACH: i64 = 5;
-
-/// Rows as the program writes them: a tenth of the parcels has arrived, the others are due over an hour.
-async fn fill(database: &DatabaseConnection) {
-    let trackings = format!(
-        "INSERT INTO trackings (carrier_code, track_number, status, status_raw, next_check_at, active, created_at, \
-         updated_at) \
-         SELECT CASE n % 3 WHEN 0 THEN 'CDEK' WHEN 1 THEN 'POST_RU' ELSE 'C' || n % 100 END, 'N' || n, \
-         CASE WHEN n % 10 = 0 THEN 'DELIVERED' ELSE 'IN_TRANSIT' END, 'x', to_timestamp({}) + n % 3600 * interval '1 s', \
-         n % 10 <> 0, now(), now() FROM generate_series(1, {TRACKINGS}) AS n",
-        at(0).timestamp()
-    );
-    let events = format!(
-        "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, payload_json, \
-         journey, digest, mapping_version, created_at) \
-         SELECT t.id, 'IN_TRANSIT', 'x', to_timestamp({}) + e * interval '1 h', 'Omsk', 'moved', '', 1, \
-         sha256((t.id || '/' || e)::bytea), 1, now() FROM trackings AS t, generate_series(1, {EVENTS_EACH}) AS e",
-        at(0).timestamp()
-    );
-    for sql in [&trackings, &events, "ANALYZE"] {
-        database.execute_unprepared(sql).await.expect("fills");
-    }
-}
-
-/// Sequential scans of the two large tables since they were made, once the sessions' counts have arrived.
-async fn sequential_scans(database: &DatabaseConnection) -> i64 {
-    let sql = "SELECT SUM(seq_scan)::bigint AS scans FROM pg_stat_user_tables \
-               WHERE relname IN ('trackings', 'tracking_events')";
-    let statement = Statement::from_string(sea_orm::DbBackend::Postgres, sql);
-    let row = database.query_one_raw(statement).await.expect("reads");
-    let row = row.expect("a sum has a row");
-    row.try_get("", "scans").expect("is a number")
-}
-
-/// The counts of other sessions arrive when they end.
-async fn sessions_gone(database: &DatabaseConnection) {
-    let sql = "SELECT COUNT(*) AS others FROM pg_stat_activity \
-               WHERE datname = current_database() AND application_name = 'trackbox'";
-    for _ in 0..100 {
-        let statement = Statement::from_string(sea_orm::DbBackend::Postgres, sql);
-        let row = database.query_one_raw(statement).await.expect("reads");
-        let others: i64 = row.expect("a row").try_get("", "others").expect("a number");
-        if others == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the store's sessions are still there");
-}
+use crate::large::{fill, sequential_scans, sessions_gone};
 
 async fn work_with(store: &Store) {
     for n in 0..8 {
@@ -117,7 +67,7 @@ async fn work_with(store: &Store) {
 async fn no_statement_of_the_pipe_scans_a_large_table() {
     let test = postgres(&postgres_server()).await;
     let admin = Database::connect(&test.url).await.expect("connects");
-    fill(&admin).await;
+    fill(&admin, 100_000).await;
     test.store.close().await;
     sessions_gone(&admin).await;
     for mode in ["auto", "force_generic_plan", "force_custom_plan"] {
