@@ -19,6 +19,10 @@ pub struct DueCarrier {
     pub earliest: Time,
 }
 
+/// How many parcels that are not yet due a claim looks at: where all of them were checked just now, or are in back-off,
+/// looking further would cost more than the permits are worth.
+const EARLY_SCAN_MAX: u32 = 1_000;
+
 /// Which trackings of a carrier may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -106,7 +110,7 @@ impl Store {
             format!(
                 "{name} AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings \
                  WHERE carrier_code = $1 AND active AND priority = {priority} AND next_check_at <= $2 \
-                 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY next_check_at LIMIT $3 {locked})"
+                 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY next_check_at, id LIMIT $3 {locked})"
             )
         };
         let locked = self.dialect.skip_locked();
@@ -114,12 +118,17 @@ impl Store {
         let (early, more) = match take {
             Take::Due => (String::new(), ""),
             Take::Early { .. } => {
+                let free = "check_fail_count = 0 AND last_ok_at < $6 AND (lease_until IS NULL OR lease_until <= $2)";
                 let early = format!(
                     "room AS (SELECT $3 - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n), \
-                     early AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings \
-                     WHERE carrier_code = $1 AND active AND priority = 0 AND next_check_at > $2 \
-                     AND check_fail_count = 0 AND last_ok_at < $6 AND (lease_until IS NULL OR lease_until <= $2) \
-                     ORDER BY next_check_at LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room) {locked}), "
+                     ahead AS MATERIALIZED (\
+                       SELECT id, next_check_at, check_fail_count, last_ok_at, lease_until FROM trackings \
+                       WHERE carrier_code = $1 AND active AND priority = 0 AND next_check_at > $2 \
+                       ORDER BY next_check_at, id LIMIT {EARLY_SCAN_MAX}), \
+                     early AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings WHERE id IN (\
+                       SELECT id FROM ahead WHERE {free} ORDER BY next_check_at, id \
+                       LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)) \
+                     AND active AND priority = 0 AND {free} {locked}), "
                 );
                 (early, " UNION ALL SELECT * FROM early")
             }

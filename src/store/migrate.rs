@@ -8,12 +8,20 @@ use crate::store::sql::Dialect;
 use crate::store::{Store, StoreError};
 
 /// Version, what it brings, and its text for each database. Append only.
-const MIGRATIONS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "trackings, events, partitions, dead letters, carrier state",
-    include_str!("../../migrations/sqlite/0001_trackings.sql"),
-    include_str!("../../migrations/postgres/0001_trackings.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "trackings, events, partitions, dead letters, carrier state",
+        include_str!("../../migrations/sqlite/0001_trackings.sql"),
+        include_str!("../../migrations/postgres/0001_trackings.sql"),
+    ),
+    (
+        2,
+        "the claim's order to the last",
+        include_str!("../../migrations/sqlite/0002_claim_order.sql"),
+        include_str!("../../migrations/postgres/0002_claim_order.sql"),
+    ),
+];
 
 /// One migration, and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

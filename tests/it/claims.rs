@@ -47,9 +47,9 @@ async fn a_claim_takes_what_a_plain_model_would_take_in_the_same_order() {
                 let (a, b) = (chance.random_range(1..97), chance.random_range(0..97));
                 let empty = if column == "next_check_at" { 0 } else { 3 };
                 let time = if url.starts_with("sqlite") {
-                    format!("{} + (id * {a} + {b}) % 97 * 1000000", at(0).timestamp_micros())
+                    format!("{} + (id * {a} + {b}) % 23 * 4000000", at(0).timestamp_micros())
                 } else {
-                    format!("to_timestamp({}) + (id * {a} + {b}) % 97 * interval '1 s'", at(0).timestamp())
+                    format!("to_timestamp({}) + (id * {a} + {b}) % 23 * interval '4 s'", at(0).timestamp())
                 };
                 let sql = format!(
                     "UPDATE trackings SET {column} = CASE WHEN id % 10 < {empty} THEN NULL ELSE {time} END"
