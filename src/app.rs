@@ -134,6 +134,9 @@ pub async fn run_until(
     drain(&parts).await;
     consume.end().await;
     serve.end().await;
+    if let Some(redis) = &parts.redis {
+        redis.close().await;
+    }
     parts.store.close().await;
     ended
 }

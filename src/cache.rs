@@ -2,11 +2,13 @@
 
 pub mod limiter;
 pub mod memory;
+pub mod redis;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cache::memory::{MemoryCache, MemoryTicket};
+use crate::cache::redis::values::{RedisCache, RedisTicket};
 use crate::model::Tracking;
 
 /// Current states by tracking id. Never fails: what it cannot give is a miss. A clone is the same cache.
@@ -18,6 +20,7 @@ pub enum Cache {
     /// No cache: every look-up is a miss.
     None,
     Memory(Arc<MemoryCache>),
+    Redis(Arc<RedisCache>),
 }
 
 /// What a look-up found, and the ticket to put the rest with.
@@ -32,6 +35,7 @@ pub struct Lookup {
 pub enum Ticket {
     None,
     Memory(MemoryTicket),
+    Redis(RedisTicket),
 }
 
 impl Cache {
@@ -47,6 +51,13 @@ impl Cache {
                 let found = cache.get(ids);
                 Lookup { found, ticket }
             }
+            Self::Redis(cache) => {
+                let (found, ticket) = cache.get(ids).await;
+                Lookup {
+                    found,
+                    ticket: Ticket::Redis(ticket),
+                }
+            }
         }
     }
 
@@ -55,20 +66,25 @@ impl Cache {
         match self {
             Self::None => Ticket::None,
             Self::Memory(cache) => Ticket::Memory(cache.ticket()),
+            Self::Redis(cache) => Ticket::Redis(cache.get(&[]).await.1),
         }
     }
 
     /// Keeps `rows`, read or written after `ticket` was taken, where they are the newest known.
     pub async fn put(&self, rows: &[Tracking], ticket: &Ticket) {
-        if let (Self::Memory(cache), Ticket::Memory(ticket)) = (self, ticket) {
-            cache.put(rows, ticket);
+        match (self, ticket) {
+            (Self::Memory(cache), Ticket::Memory(ticket)) => cache.put(rows, ticket),
+            (Self::Redis(cache), Ticket::Redis(ticket)) => cache.put(rows, ticket).await,
+            (Self::None | Self::Memory(_) | Self::Redis(_), _) => {}
         }
     }
 
     /// Makes every value of these trackings a miss whose version is below the one given: (id, least valid version).
     pub async fn fence(&self, versions: &[(i64, i64)]) {
-        if let Self::Memory(cache) = self {
-            cache.fence(versions);
+        match self {
+            Self::None => {}
+            Self::Memory(cache) => cache.fence(versions),
+            Self::Redis(cache) => cache.fence(versions).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A record's key is the tracking id in decimal, so that one parcel stays in one partition. [`Bus::Memory`] is the same
 //! log of bytes inside one process.
 
+pub mod broker;
 pub mod consumer;
 pub mod memory;
 pub mod message;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::kafka::broker::Broker;
 use crate::kafka::memory::MemoryBus;
 
 /// A record to be published.
@@ -55,12 +57,15 @@ pub enum BusError {
     },
     #[error("there is no partition {partition}")]
     NoPartition { partition: i32 },
+    #[error("cannot {doing}: {reason}")]
+    Away { doing: &'static str, reason: String },
 }
 
 /// The topic, wherever it lives. A clone is the same topic.
 #[derive(Clone, Debug)]
 pub enum Bus {
     Memory(Arc<MemoryBus>),
+    Kafka(Arc<Broker>),
 }
 
 impl Bus {
@@ -68,6 +73,7 @@ impl Bus {
     pub fn topic(&self) -> &str {
         match self {
             Self::Memory(_) => memory::TOPIC,
+            Self::Kafka(broker) => broker.topic(),
         }
     }
 
@@ -75,6 +81,7 @@ impl Bus {
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Memory(_) => false,
+            Self::Kafka(_) => true,
         }
     }
 
@@ -82,13 +89,26 @@ impl Bus {
     pub async fn is_ready(&self) -> bool {
         match self {
             Self::Memory(bus) => bus.has_room(),
+            Self::Kafka(broker) => broker.is_ready().await,
         }
     }
 
-    /// The partitions of the topic.
+    /// Makes sure that the topic is there and its partitions are counted; cheap where that was done lately.
+    ///
+    /// # Errors
+    /// [`BusError::Away`].
+    pub async fn prepare(&self) -> Result<(), BusError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Kafka(broker) => broker.prepare().await,
+        }
+    }
+
+    /// The partitions of the topic, as far as they are known.
     pub fn partitions(&self) -> Vec<i32> {
         match self {
             Self::Memory(bus) => bus.partitions(),
+            Self::Kafka(broker) => broker.partitions(),
         }
     }
 
@@ -98,6 +118,7 @@ impl Bus {
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         match self {
             Self::Memory(bus) => bus.publish(records).await,
+            Self::Kafka(broker) => broker.publish(records).await,
         }
     }
 
@@ -111,6 +132,7 @@ impl Bus {
     ) -> Result<Fetched, BusError> {
         match self {
             Self::Memory(bus) => bus.fetch(partition, offset, limit, wait).await,
+            Self::Kafka(broker) => broker.fetch(partition, offset, limit, wait).await,
         }
     }
 
@@ -118,6 +140,7 @@ impl Bus {
     pub fn applied(&self, partition: i32, next_offset: i64) {
         match self {
             Self::Memory(bus) => bus.forget_below(partition, next_offset),
+            Self::Kafka(_) => {}
         }
     }
 
@@ -125,6 +148,7 @@ impl Bus {
     pub async fn drained(&self) {
         match self {
             Self::Memory(bus) => bus.drained().await,
+            Self::Kafka(_) => {}
         }
     }
 }

@@ -58,11 +58,13 @@ fn check_code(text: &str) -> Result<(), CodeError> {
 }
 
 /// A carrier's code as the users write it: 1 to 64 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CarrierCode(String);
 
 /// A track number as the users write it: 1 to 64 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TrackNumber(String);
 
 macro_rules! code {
@@ -81,6 +83,14 @@ macro_rules! code {
             }
         }
 
+        impl TryFrom<String> for $name {
+            type Error = CodeError;
+
+            fn try_from(text: String) -> Result<Self, CodeError> {
+                Self::parse(text)
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(&self.0)
@@ -91,8 +101,8 @@ macro_rules! code {
 code!(CarrierCode);
 code!(TrackNumber);
 
-/// One number at one carrier that we follow, as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One number at one carrier that we follow, as the store keeps it, and as JSON in a shared cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracking {
     pub id: i64,
     pub carrier_code: CarrierCode,
@@ -159,7 +169,7 @@ impl Tracking {
 }
 
 /// What a status rests on; the higher one is never replaced by the lower.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Heard {
     Nothing,
     NotFoundYet,

@@ -50,25 +50,22 @@ impl Servers {
             }
             None => None,
         };
-        let ready = ready_checks(parts, emulator.as_ref().map(|(_, _, address)| *address));
+        let carriers = emulator.as_ref().map(|(_, _, address)| *address);
         let guard = FloodGuard::new(&config.http);
         let mut servers = Vec::new();
         for role in roles {
+            let ready = ready_checks(parts, *role, carriers);
             let (key, listen, router) = match role {
                 Role::Serve => (
                     "http.listen",
                     config.http.listen,
-                    serve(parts, ready.clone(), guard.clone()),
+                    serve(parts, ready, guard.clone()),
                 ),
-                Role::Work => (
-                    "work.listen",
-                    config.work.listen,
-                    work(parts, ready.clone()),
-                ),
+                Role::Work => ("work.listen", config.work.listen, work(parts, ready)),
                 Role::Consume => (
                     "consume.listen",
                     config.consume.listen,
-                    consume(parts, ready.clone()),
+                    consume(parts, ready),
                 ),
             };
             let server = Server::bind(listen, router, &config.http)
@@ -135,13 +132,33 @@ impl Servers {
     }
 }
 
-/// What this process needs: its database, and in a demo its carriers.
-fn ready_checks(parts: &Parts, emulator: Option<SocketAddr>) -> ReadyChecks {
+/// What a role needs to do its work: its database, what it cannot do without, and in a demo its carriers.
+fn ready_checks(parts: &Parts, role: Role, emulator: Option<SocketAddr>) -> ReadyChecks {
     let store = parts.store.clone();
-    let checks = ReadyChecks::default().with("database", move || {
+    let mut checks = ReadyChecks::default().with("database", move || {
         let store = store.clone();
         async move { store.ping().await }
     });
+    // The API answers without either: slower, and with what it has.
+    if let (Some(redis), Role::Work) = (&parts.redis, role) {
+        let redis = Arc::clone(redis);
+        checks = checks.with("Redis", move || {
+            let redis = Arc::clone(&redis);
+            async move { redis.ping().await }
+        });
+    }
+    if let (Some(bus), Role::Work | Role::Consume) = (&parts.bus, role)
+        && bus.is_shared()
+    {
+        let bus = bus.clone();
+        checks = checks.with("Kafka", move || {
+            let bus = bus.clone();
+            async move {
+                anyhow::ensure!(bus.is_ready().await, "no broker answers");
+                Ok(())
+            }
+        });
+    }
     match emulator {
         None => checks,
         Some(address) => checks.with("emulator", move || async move {

@@ -7,12 +7,16 @@ use tokio::sync::Notify;
 
 use crate::app::{Role, set_clock};
 use crate::cache::Cache;
+use crate::cache::limiter::redis::RedisLimiter;
 use crate::cache::limiter::{MemoryLimiter, RateLimiter};
 use crate::cache::memory::MemoryCache;
+use crate::cache::redis::Redis;
+use crate::cache::redis::values::RedisCache;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, KafkaSasl, KafkaSecurity};
 use crate::kafka::Bus;
+use crate::kafka::broker::{Broker, BrokerSettings, Mechanism, Sasl};
 use crate::kafka::consumer::{self, Consumer};
 use crate::kafka::memory::{self, MemoryBus};
 use crate::metrics::Metrics;
@@ -20,6 +24,7 @@ use crate::scheduler::ops::Stats;
 use crate::scheduler::plan::Plan;
 use crate::scheduler::{self, Scheduler, Settings};
 use crate::store::{Connections, Store};
+use crate::tls;
 
 /// Everything the roles are made of, connected.
 #[derive(Clone)]
@@ -29,6 +34,8 @@ pub struct Parts {
     pub bus: Option<Bus>,
     pub cache: Cache,
     pub limiter: RateLimiter,
+    /// What cache and limiter live in, where it is Redis.
+    pub redis: Option<Arc<Redis>>,
     pub routes: Arc<Routes>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
@@ -64,21 +71,30 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
     store.migrate().await?;
     set_clock(&store, &clock).await?;
     let whole = roles.contains(&Role::Work) && roles.contains(&Role::Consume);
-    let bus = if whole {
+    let bus = if !config.kafka.brokers.is_empty() {
+        Some(kafka_bus(&config, &clock).await?)
+    } else if whole {
         Some(memory_bus(&config, &store, &clock).await?)
     } else {
         None
     };
-    let cache = if whole {
-        Cache::Memory(Arc::new(MemoryCache::new(
-            config.cache.entries_max,
-            config.cache.ttl.get(),
-        )))
-    } else {
-        Cache::None
+    let redis = redis(&config).await?;
+    let ttl = config.cache.ttl.get();
+    let cache = match &redis {
+        Some(redis) => Cache::Redis(Arc::new(RedisCache::new(Arc::clone(redis), ttl))),
+        None if whole => Cache::Memory(Arc::new(MemoryCache::new(config.cache.entries_max, ttl))),
+        None => Cache::None,
+    };
+    let limiter = match &redis {
+        Some(redis) => {
+            let limiter = RedisLimiter::new(Arc::clone(redis), clock.clone());
+            RateLimiter::Redis(Arc::new(limiter))
+        }
+        None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
     Ok(Parts {
-        limiter: RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
+        limiter,
+        redis,
         metrics: Arc::new(Metrics::new()),
         stats: Arc::new(Stats::new(clock.now())),
         trigger: Arc::new(Notify::new()),
@@ -89,6 +105,55 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         routes,
         clock,
     })
+}
+
+/// The topic on Kafka. Where no broker answers yet, the roles wait for it.
+async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
+    let kafka = &config.kafka;
+    let tls = match kafka.security {
+        KafkaSecurity::Plaintext => None,
+        KafkaSecurity::Tls => Some(Arc::new(tls::client_config(&config.tls.ca_file)?)),
+    };
+    let mechanism = match kafka.sasl {
+        KafkaSasl::None => None,
+        KafkaSasl::Plain => Some(Mechanism::Plain),
+        KafkaSasl::ScramSha256 => Some(Mechanism::ScramSha256),
+        KafkaSasl::ScramSha512 => Some(Mechanism::ScramSha512),
+    };
+    let settings = BrokerSettings {
+        brokers: kafka.brokers.clone(),
+        topic: kafka.topic.clone(),
+        partitions: i32::try_from(kafka.partitions).unwrap_or(i32::MAX),
+        tls,
+        sasl: mechanism.map(|mechanism| Sasl {
+            mechanism,
+            user: kafka.user.clone(),
+            password: kafka.password.expose().to_owned(),
+        }),
+    };
+    let bus = Bus::Kafka(Arc::new(Broker::new(settings, clock.clone())));
+    if let Err(error) = bus.prepare().await {
+        tracing::warn!(
+            "no Kafka at {} yet, going on as soon as there is: {error}",
+            kafka.brokers.join(", ")
+        );
+    }
+    Ok(bus)
+}
+
+/// The connection to Redis, where one is configured. While nobody answers there, carriers with a limit wait.
+async fn redis(config: &Config) -> anyhow::Result<Option<Arc<Redis>>> {
+    let url = &config.redis.url;
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let tls = if url.expose().starts_with("rediss:") {
+        Some(tls::client_config(&config.tls.ca_file)?)
+    } else {
+        None
+    };
+    let redis = Redis::connect(url.expose(), tls, "trackbox:").await?;
+    Ok(Some(Arc::new(redis)))
 }
 
 /// The in-process bus, which goes on where the store stands.

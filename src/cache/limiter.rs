@@ -5,10 +5,13 @@
 //! arrivals, never counts more than L in any W, calendar minutes included:
 //! spacing = (W + age + transit) / (L − burst + 1).
 
+pub mod redis;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::cache::limiter::redis::RedisLimiter;
 use crate::clock::Clock;
 
 /// How far ahead slots are handed out.
@@ -47,6 +50,8 @@ pub struct Reservation {
     pub permits: Vec<Permit>,
     /// When the next slot after these comes; when to ask again.
     pub next: Duration,
+    /// The same on the limiter's own clock, in µs: tells whether anybody reserved since.
+    mark: u64,
 }
 
 /// One window of an account's limits.
@@ -93,6 +98,7 @@ impl Limits {
 #[derive(Clone)]
 pub enum RateLimiter {
     Memory(Arc<MemoryLimiter>),
+    Redis(Arc<RedisLimiter>),
 }
 
 impl RateLimiter {
@@ -100,6 +106,7 @@ impl RateLimiter {
     pub async fn reserve(&self, account: &str, limits: &Limits, calls: u32) -> Reservation {
         match self {
             Self::Memory(limiter) => limiter.reserve(account, limits, calls),
+            Self::Redis(limiter) => limiter.reserve(account, limits, calls).await,
         }
     }
 
@@ -113,6 +120,9 @@ impl RateLimiter {
     ) {
         match self {
             Self::Memory(limiter) => limiter.give_back(account, limits, reservation, calls),
+            Self::Redis(limiter) => {
+                limiter.give_back(account, limits, reservation, calls).await;
+            }
         }
     }
 }
@@ -151,6 +161,7 @@ impl MemoryLimiter {
                 return Reservation {
                     permits,
                     next: slot,
+                    mark: micros(slot),
                 };
             }
             for (full_at, window) in bucket.iter_mut().zip(&windows) {
@@ -169,7 +180,7 @@ impl MemoryLimiter {
         let Some(bucket) = buckets.get_mut(account) else {
             return;
         };
-        let untouched = slot(bucket, &windows, Duration::ZERO) == slot_of(reservation);
+        let untouched = micros(slot(bucket, &windows, Duration::ZERO)) == reservation.mark;
         if untouched && calls as usize <= reservation.permits.len() {
             for (full_at, window) in bucket.iter_mut().zip(&windows) {
                 *full_at = full_at.saturating_sub(window.spacing * calls);
@@ -178,8 +189,8 @@ impl MemoryLimiter {
     }
 }
 
-fn slot_of(reservation: &Reservation) -> Duration {
-    reservation.next
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The first moment from `now` on at which every window admits a call.
@@ -199,6 +210,7 @@ fn unlimited(now: Duration, calls: u32) -> Reservation {
     Reservation {
         permits: vec![permit; calls as usize],
         next: now,
+        mark: 0,
     }
 }
 

@@ -12,7 +12,7 @@ const PLAN: &[(&str, &[&str])] = &[
     ("outage", &[]),
     ("tls", &[]),
     ("store", &["clock", "model"]),
-    ("cache", &["clock", "model"]),
+    ("cache", &["clock", "model", "outage"]),
     ("carriers", &["clock", "model", "config", "cache"]),
     ("metrics", &[]),
     (

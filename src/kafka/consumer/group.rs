@@ -108,6 +108,10 @@ impl Group {
         if !self.bus.is_shared() {
             return Ok(());
         }
+        self.bus
+            .prepare()
+            .await
+            .context("cannot count the partitions")?;
         let topic = self.bus.topic();
         let partitions = self.bus.partitions();
         let now = self.clock.now();

@@ -1,0 +1,36 @@
+-- Keeps values, each where it is newer than what is known. KEYS: the epoch's key, then values' keys.
+-- ARGV: the reader's epoch and time in µs, how long a value is valid and how long a reader may take (both µs), then
+-- version and JSON of each value. An empty JSON is a fence: the least valid version, and a miss.
+-- A value is kept as EPOCH|VERSION|VALID UNTIL|JSON, and remembered as a fence for as long as a reader may take.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local epoch = redis.call('GET', KEYS[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local valid, grace = tonumber(ARGV[3]), tonumber(ARGV[4])
+local is_fence = ARGV[1] == ''
+if not epoch or string.sub(epoch, 1, #run) ~= run then
+  -- Nothing of this epoch was ever read, so nothing needs a fence.
+  return 0
+end
+if not is_fence and (epoch ~= ARGV[1] or now - tonumber(ARGV[2]) > grace) then return 0 end
+local head = epoch .. '|'
+local put = 0
+for at = 2, #KEYS do
+  local version, json = tonumber(ARGV[2 * at + 1]), ARGV[2 * at + 2]
+  local kept = redis.call('GET', KEYS[at])
+  local known, has_value = -1, false
+  if kept and string.sub(kept, 1, #head) == head then
+    local _, last, number, ends = string.find(kept, '^(%d+)|(%d+)|', #head + 1)
+    if last then
+      known = tonumber(number)
+      has_value = #kept > last and tonumber(ends) > now
+    end
+  end
+  if version > known or (version == known and not is_fence and not has_value) then
+    local ends = string.format('%.0f', now + valid)
+    local value = head .. ARGV[2 * at + 1] .. '|' .. ends .. '|' .. json
+    redis.call('SET', KEYS[at], value, 'PX', math.ceil((valid + grace) / 1000))
+    put = put + 1
+  end
+end
+return put

@@ -1,0 +1,244 @@
+//! Current states in Redis, by the rules of [`crate::cache`].
+//!
+//! One key a tracking holds its epoch, its version, until when it is valid, and its JSON; without the JSON it is a fence.
+//! What was cached while this process could not see Redis is not trusted: after a failure or a new connection it neither
+//! reads nor writes for [`TRUST_AFTER`], in which the others come back too, and then begins a new epoch.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fred::types::Value;
+use fred::types::scripts::Script;
+use uuid::Uuid;
+
+use crate::cache::redis::{Redis, RedisError};
+use crate::model::Tracking;
+
+/// How long after an outage the cache stays unused: longer than all others need to notice that it is over, so that
+/// nobody's fence fails any more.
+const TRUST_AFTER: Duration = Duration::from_secs(3);
+
+/// How long a reader may take from its look-up to its write.
+const READER_MAX: Duration = Duration::from_secs(60);
+
+/// How many values travel in one call.
+const CHUNK: usize = 1_000;
+
+/// The cache of a process in Redis.
+pub struct RedisCache {
+    redis: Arc<Redis>,
+    time_to_live: Duration,
+    trust: Mutex<Trust>,
+    get: Script,
+    put: Script,
+    renew: Script,
+}
+
+/// When a reader began: the epoch, and the server's time in µs. Empty where Redis could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisTicket {
+    epoch: String,
+    time: String,
+}
+
+struct Trust {
+    /// The gaps that the current epoch was begun after; `None` before the first.
+    begun_after: Option<u64>,
+    /// The newest gap, and when it was seen.
+    gap: (u64, Instant),
+}
+
+impl RedisCache {
+    pub fn new(redis: Arc<Redis>, time_to_live: Duration) -> Self {
+        let gap = (redis.gaps(), Instant::now());
+        Self {
+            redis,
+            time_to_live,
+            trust: Mutex::new(Trust {
+                begun_after: None,
+                gap,
+            }),
+            get: Script::from_lua(include_str!("get.lua")),
+            put: Script::from_lua(include_str!("put.lua")),
+            renew: Script::from_lua(include_str!("renew.lua")),
+        }
+    }
+
+    /// See [`crate::cache::Cache::get`].
+    pub async fn get(&self, ids: &[i64]) -> (HashMap<i64, Arc<Tracking>>, RedisTicket) {
+        match self.try_get(ids).await {
+            Ok(Some(found)) => found,
+            Ok(None) | Err(_) => (HashMap::new(), RedisTicket::none()),
+        }
+    }
+
+    async fn try_get(
+        &self,
+        ids: &[i64],
+    ) -> Result<Option<(HashMap<i64, Arc<Tracking>>, RedisTicket)>, RedisError> {
+        let Some(gaps) = self.trusted().await? else {
+            return Ok(None);
+        };
+        let mut found = HashMap::new();
+        let mut first: Option<RedisTicket> = None;
+        let chunks: Vec<&[i64]> = if ids.is_empty() {
+            vec![ids]
+        } else {
+            ids.chunks(CHUNK).collect()
+        };
+        for chunk in chunks {
+            let random = Value::from(Uuid::new_v4().simple().to_string());
+            let answer: Vec<String> = self
+                .redis
+                .run(&self.get, self.keys(chunk), vec![random])
+                .await?;
+            let [epoch, time, values @ ..] = answer.as_slice() else {
+                return Ok(None);
+            };
+            // The first ticket is the oldest: valid for all.
+            first.get_or_insert_with(|| RedisTicket {
+                epoch: epoch.clone(),
+                time: time.clone(),
+            });
+            for (id, json) in chunk.iter().zip(values) {
+                // What another version of the program wrote may be unreadable: a miss.
+                if let Ok(row) = serde_json::from_str::<Tracking>(json)
+                    && row.id == *id
+                {
+                    found.insert(*id, Arc::new(row));
+                }
+            }
+        }
+        // A connection made between may have missed a fence.
+        if self.redis.gaps() != gaps {
+            return Ok(None);
+        }
+        Ok(first.map(|ticket| (found, ticket)))
+    }
+
+    /// See [`crate::cache::Cache::put`].
+    pub async fn put(&self, rows: &[Tracking], ticket: &RedisTicket) {
+        if ticket.epoch.is_empty() || !matches!(self.trusted().await, Ok(Some(_))) {
+            return;
+        }
+        for chunk in rows.chunks(CHUNK) {
+            let ids: Vec<i64> = chunk.iter().map(|row| row.id).collect();
+            let mut arguments = self.arguments(&ticket.epoch, &ticket.time);
+            for row in chunk {
+                arguments.push(Value::from(row.version.to_string()));
+                // Without JSON it would be a fence, which is true as well.
+                arguments.push(Value::from(serde_json::to_string(row).unwrap_or_default()));
+            }
+            let put: Result<i64, _> = self.redis.run(&self.put, self.keys(&ids), arguments).await;
+            if put.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// See [`crate::cache::Cache::fence`]. One that cannot be raised is made up for by the next epoch.
+    pub async fn fence(&self, versions: &[(i64, i64)]) {
+        for chunk in versions.chunks(CHUNK) {
+            let ids: Vec<i64> = chunk.iter().map(|(id, _)| *id).collect();
+            let mut arguments = self.arguments("", "0");
+            for (_, version) in chunk {
+                arguments.push(Value::from(version.to_string()));
+                arguments.push(Value::from(""));
+            }
+            let raised: Result<i64, _> =
+                self.redis.run(&self.put, self.keys(&ids), arguments).await;
+            if raised.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn arguments(&self, epoch: &str, time: &str) -> Vec<Value> {
+        let micros = |time: Duration| Value::from(time.as_micros().to_string());
+        vec![
+            Value::from(epoch),
+            Value::from(time),
+            micros(self.time_to_live),
+            micros(READER_MAX),
+        ]
+    }
+
+    fn keys(&self, ids: &[i64]) -> Vec<String> {
+        let values = ids
+            .iter()
+            .map(|id| self.redis.key(format_args!("tracking:{id}")));
+        std::iter::once(self.redis.key("epoch"))
+            .chain(values)
+            .collect()
+    }
+
+    /// How many gaps there were, if what is cached may be trusted; begins a new epoch where that is due.
+    async fn trusted(&self) -> Result<Option<u64>, RedisError> {
+        let gaps = self.redis.gaps();
+        let look = self.lock().look(gaps);
+        match look {
+            Trusted::Yes => return Ok(Some(gaps)),
+            Trusted::NotYet => return Ok(None),
+            Trusted::WithoutTheOld { then_use } => {
+                // Others may begin one too meanwhile, which does no harm.
+                self.begin_epoch().await?;
+                if !then_use || self.redis.gaps() != gaps {
+                    return Ok(None);
+                }
+            }
+        }
+        self.lock().begun_after = Some(gaps);
+        Ok(Some(gaps))
+    }
+
+    async fn begin_epoch(&self) -> Result<(), RedisError> {
+        let random = Value::from(Uuid::new_v4().simple().to_string());
+        let keys = vec![self.redis.key("epoch")];
+        let _: i64 = self.redis.run(&self.renew, keys, vec![random]).await?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether what is cached may be used.
+enum Trusted {
+    Yes,
+    NotYet,
+    /// What is cached must be forgotten first, by a new epoch.
+    WithoutTheOld {
+        then_use: bool,
+    },
+}
+
+impl Trust {
+    fn look(&mut self, gaps: u64) -> Trusted {
+        if self.begun_after == Some(gaps) {
+            return Trusted::Yes;
+        }
+        let news = self.gap.0 != gaps;
+        if news {
+            self.gap = (gaps, Instant::now());
+        }
+        // At the start there is nothing yet that this process could have missed.
+        let then_use = self.begun_after.is_none() || self.gap.1.elapsed() >= TRUST_AFTER;
+        // At once, so that nobody reads what this process could not fence, and again when all are back.
+        if news || then_use {
+            Trusted::WithoutTheOld { then_use }
+        } else {
+            Trusted::NotYet
+        }
+    }
+}
+
+impl RedisTicket {
+    fn none() -> Self {
+        Self {
+            epoch: String::new(),
+            time: String::new(),
+        }
+    }
+}
