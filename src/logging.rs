@@ -7,12 +7,21 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Clients whose own lines say nothing that ours do not; a filter that names one brings it back.
+const QUIET: &[&str] = &["rskafka", "fred", "sqlx"];
+
 /// Starts logging for the whole process.
 ///
 /// # Errors
 /// Where `log.filter` is no filter, or logging was started before.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.filter).with_context(|| {
+    let mut directives = log.filter.clone();
+    for client in QUIET {
+        if !log.filter.contains(client) {
+            directives.push_str(&format!(",{client}=off"));
+        }
+    }
+    let filter = EnvFilter::try_new(&directives).with_context(|| {
         format!(
             "log.filter = {:?} is no filter; try \"info\" or \"info,trackbox=debug\"",
             log.filter

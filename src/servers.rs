@@ -12,6 +12,7 @@ use trackbox_emulator::emulator::Emulator;
 
 use crate::app::Role;
 use crate::app::parts::Parts;
+use crate::config::Config;
 use crate::demo::Demo;
 use crate::http::{self, Serve};
 use crate::scheduler::ops::{self, Ops};
@@ -26,6 +27,8 @@ pub struct Servers {
     guard: FloodGuard,
     emulator: Option<(Emulator, TcpListener, SocketAddr)>,
     database: String,
+    /// What else the processes meet in, and where it is.
+    engines: Vec<(&'static str, String)>,
 }
 
 impl Servers {
@@ -80,12 +83,16 @@ impl Servers {
             guard,
             emulator,
             database: config.store.url.to_string(),
+            engines: engines(config),
         })
     }
 
     /// Tells where everything is.
     pub fn announce(&self, demo: Option<&Demo>) {
         tracing::info!("database   {}", self.database);
+        for (what, place) in &self.engines {
+            tracing::info!("{what:10} {place}");
+        }
         for (role, server) in &self.servers {
             let at = server.address();
             match role {
@@ -130,6 +137,18 @@ impl Servers {
         }
         Ok(())
     }
+}
+
+fn engines(config: &Config) -> Vec<(&'static str, String)> {
+    let mut engines = Vec::new();
+    if !config.kafka.brokers.is_empty() {
+        let (topic, brokers) = (&config.kafka.topic, config.kafka.brokers.join(", "));
+        engines.push(("Kafka", format!("{brokers}   topic {topic}")));
+    }
+    if !config.redis.url.is_empty() {
+        engines.push(("Redis", config.redis.url.to_string()));
+    }
+    engines
 }
 
 /// What a role needs to do its work: its database, what it cannot do without, and in a demo its carriers.

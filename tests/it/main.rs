@@ -11,5 +11,6 @@ mod partitions;
 mod pipe;
 mod plans;
 mod process;
+mod roles;
 mod store;
 mod truth;

@@ -135,6 +135,8 @@ impl Group {
         let share = share(partitions.len(), &live, self.member);
         if held > share {
             let surplus = self.take_off(held - share);
+            let given: Vec<i32> = surplus.iter().map(|o| o.partition).collect();
+            tracing::info!("gives partitions {given:?} of {topic} to others; its share is {share}");
             held -= surplus.len();
             self.store
                 .release_partitions(&surplus)
@@ -154,12 +156,11 @@ impl Group {
                 )
                 .await
                 .context("cannot take partitions")?;
+            if !acquired.is_empty() {
+                let taken: Vec<i32> = acquired.iter().map(|(o, _)| o.partition).collect();
+                tracing::info!("applies partitions {taken:?} of {topic} too; its share is {share}");
+            }
             for (ownership, next_offset) in acquired {
-                tracing::info!(
-                    partition = ownership.partition,
-                    "applying partition {} from offset {next_offset}",
-                    ownership.partition
-                );
                 self.insert(ownership, next_offset);
             }
         }
