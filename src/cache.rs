@@ -88,3 +88,6 @@ impl Cache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,28 +141,6 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_cannot_put_what_was_overtaken() {
-        let cache = cache();
-        let ticket = cache.ticket();
-        cache.fence(&[(1, 5)]);
-        cache.put(&[tracking(1, 4)], &ticket);
-        assert_eq!(version_of(&cache, 1), None);
-        cache.put(&[tracking(1, 5)], &ticket);
-        assert_eq!(version_of(&cache, 1), Some(5));
-        cache.put(&[tracking(1, 4)], &cache.ticket());
-        assert_eq!(version_of(&cache, 1), Some(5));
-    }
-
-    #[test]
-    fn a_fence_makes_an_older_value_a_miss_at_once() {
-        let cache = cache();
-        cache.put(&[tracking(1, 4)], &cache.ticket());
-        assert_eq!(version_of(&cache, 1), Some(4));
-        cache.fence(&[(1, 5)]);
-        assert_eq!(version_of(&cache, 1), None);
-    }
-
-    #[test]
     fn a_reader_from_before_forgotten_fences_puts_nothing() {
         let cache = cache();
         let ticket = cache.ticket();

@@ -3,6 +3,8 @@
 //! It connects in the background and again for as long as it takes. A call has a deadline and is tried once; while Redis
 //! is away, calls fail at once.
 
+#[cfg(test)]
+pub mod fixture;
 pub mod values;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

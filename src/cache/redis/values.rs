@@ -119,7 +119,7 @@ impl RedisCache {
 
     /// See [`crate::cache::Cache::put`].
     pub async fn put(&self, rows: &[Tracking], ticket: &RedisTicket) {
-        if ticket.epoch.is_empty() || !matches!(self.trusted().await, Ok(Some(_))) {
+        if ticket.is_none() || !matches!(self.trusted().await, Ok(Some(_))) {
             return;
         }
         for chunk in rows.chunks(CHUNK) {
@@ -235,10 +235,43 @@ impl Trust {
 }
 
 impl RedisTicket {
+    /// Whether it gives no right to put anything.
+    pub fn is_none(&self) -> bool {
+        self.epoch.is_empty()
+    }
+
     fn none() -> Self {
         Self {
             epoch: String::new(),
             time: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{READER_MAX, RedisCache, RedisTicket};
+    use crate::cache::redis::fixture::{connect, random_prefix};
+    use crate::model::fixture::tracking;
+
+    #[tokio::test]
+    async fn a_reader_that_took_more_than_a_minute_puts_nothing() {
+        let redis = Arc::new(connect(&random_prefix()).await);
+        let cache = RedisCache::new(redis, Duration::from_secs(600));
+        let (_, ticket) = cache.get(&[]).await;
+        let began: u128 = ticket.time.parse().expect("is a time");
+        let earlier = |by: Duration| RedisTicket {
+            time: (began - by.as_micros()).to_string(),
+            ..ticket.clone()
+        };
+        let late = earlier(READER_MAX + Duration::from_secs(1));
+        cache.put(&[tracking(1, 4)], &late).await;
+        assert!(cache.get(&[1]).await.0.is_empty());
+        let in_time = earlier(READER_MAX - Duration::from_secs(5));
+        cache.put(&[tracking(1, 4)], &in_time).await;
+        assert_eq!(cache.get(&[1]).await.0.len(), 1);
     }
 }

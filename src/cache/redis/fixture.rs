@@ -1,0 +1,110 @@
+//! Redis for the tests: the shared server, and private ones to be killed, stopped and emptied.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::cache::redis::Redis;
+
+/// A prefix that nobody else's keys have.
+pub fn random_prefix() -> String {
+    format!("test:{}:", Uuid::new_v4().simple())
+}
+
+/// A connection to the tests' server, which tools/test starts; without it the test fails.
+pub async fn connect(prefix: &str) -> Redis {
+    let url = std::env::var("TRACKBOX_TEST_REDIS").expect(
+        "TRACKBOX_TEST_REDIS names no server: run the tests through tools/test, which starts one",
+    );
+    Redis::connect(&url, None, prefix).await.expect("connects")
+}
+
+/// A server of the test's own; gone when it is dropped.
+pub struct PrivateRedis {
+    port: u16,
+    folder: Option<TempDir>,
+    process: Child,
+}
+
+impl PrivateRedis {
+    pub fn start() -> Self {
+        let probe = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let port = probe.local_addr().expect("has an address").port();
+        drop(probe);
+        Self::spawn(port, tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn spawn(port: u16, folder: TempDir) -> Self {
+        let process = Command::new("redis-server")
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts: tools/test installs it");
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(10), "Redis answers");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self {
+            port,
+            folder: Some(folder),
+            process,
+        }
+    }
+
+    pub async fn connect(&self) -> Redis {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        Redis::connect(&url, None, "test:").await.expect("connects")
+    }
+
+    /// Runs a command that answers OK.
+    pub fn command(&self, command: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .expect("asks");
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).expect("answers");
+        assert_eq!(&answer, b"+OK\r\n", "{command}");
+    }
+
+    /// Kills it and starts it on the same port with what it last saved.
+    pub fn restart_from_its_file(mut self) -> Self {
+        self.end();
+        let folder = self.folder.take().expect("is there until now");
+        Self::spawn(self.port, folder)
+    }
+
+    /// Sends its process a signal, such as -STOP.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([name, &self.process.id().to_string()])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    fn end(&mut self) {
+        // Gone already after a restart.
+        if self.process.kill().is_ok() {
+            self.process.wait().expect("is gone");
+        }
+    }
+}
+
+impl Drop for PrivateRedis {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

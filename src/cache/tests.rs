@@ -1,0 +1,201 @@
+//! What every cache promises, each promise one function for both kinds; and what only a shared one can get wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Cache, Ticket};
+use crate::cache::memory::MemoryCache;
+use crate::cache::redis::Redis;
+use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
+use crate::cache::redis::values::RedisCache;
+use crate::model::fixture::tracking;
+
+const TTL: Duration = Duration::from_secs(600);
+
+fn in_redis(redis: Redis, ttl: Duration) -> Cache {
+    Cache::Redis(Arc::new(RedisCache::new(Arc::new(redis), ttl)))
+}
+
+/// Runs one contract on every kind of cache.
+async fn on_every_cache<F: Future<Output = ()>>(contract: impl Fn(Cache) -> F) {
+    contract(Cache::Memory(Arc::new(MemoryCache::new(100_000, TTL)))).await;
+    contract(in_redis(connect(&random_prefix()).await, TTL)).await;
+}
+
+async fn version_of(cache: &Cache, id: i64) -> Option<i64> {
+    cache.get(&[id]).await.found.get(&id).map(|row| row.version)
+}
+
+#[tokio::test]
+async fn what_was_put_is_found_whole_and_what_was_not_is_a_miss() {
+    on_every_cache(async |cache| {
+        let ticket = cache.ticket().await;
+        let rows = [tracking(1, 4), tracking(2, 9)];
+        cache.put(&rows, &ticket).await;
+        let found = cache.get(&[2, 3, 1]).await.found;
+        assert_eq!(found.len(), 2);
+        for row in &rows {
+            assert_eq!(*found[&row.id], *row);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_cannot_put_what_was_overtaken() {
+    on_every_cache(async |cache| {
+        let ticket = cache.ticket().await;
+        cache.fence(&[(1, 5)]).await;
+        cache.put(&[tracking(1, 4)], &ticket).await;
+        assert_eq!(version_of(&cache, 1).await, None);
+        cache.put(&[tracking(1, 5)], &ticket).await;
+        assert_eq!(version_of(&cache, 1).await, Some(5));
+        let ticket = cache.ticket().await;
+        cache.put(&[tracking(1, 4)], &ticket).await;
+        assert_eq!(version_of(&cache, 1).await, Some(5));
+    })
+    .await;
+}
+
+/// What a consumer leaves that dies between its commit and its write to the cache.
+#[tokio::test]
+async fn a_fence_alone_makes_an_older_value_a_miss_and_keeps_a_newer_one() {
+    on_every_cache(async |cache| {
+        let ticket = cache.ticket().await;
+        cache.put(&[tracking(1, 4), tracking(2, 7)], &ticket).await;
+        assert_eq!(version_of(&cache, 1).await, Some(4));
+        cache.fence(&[(1, 5), (2, 7), (3, 1)]).await;
+        assert_eq!(version_of(&cache, 1).await, None);
+        assert_eq!(version_of(&cache, 2).await, Some(7));
+        cache.fence(&[(2, 6)]).await;
+        assert_eq!(version_of(&cache, 2).await, Some(7));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ten_thousand_are_put_and_found() {
+    on_every_cache(async |cache| {
+        let rows: Vec<_> = (1..=10_000).map(|id| tracking(id, 2)).collect();
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let ticket = cache.ticket().await;
+        cache.put(&rows, &ticket).await;
+        assert_eq!(cache.get(&ids).await.found.len(), 10_000);
+        let fences: Vec<(i64, i64)> = ids.iter().map(|id| (*id, 3)).collect();
+        cache.fence(&fences).await;
+        assert!(cache.get(&ids).await.found.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
+    let prefix = random_prefix();
+    let first = in_redis(connect(&prefix).await, TTL);
+    let second = in_redis(connect(&prefix).await, TTL);
+    let tickets = (first.ticket().await, second.ticket().await);
+    second.put(&[tracking(1, 4)], &tickets.1).await;
+    assert_eq!(version_of(&first, 1).await, Some(4));
+    first.fence(&[(1, 5)]).await;
+    assert_eq!(version_of(&second, 1).await, None);
+    let ticket = first.ticket().await;
+    first.put(&[tracking(1, 5)], &ticket).await;
+    let third = in_redis(connect(&prefix).await, TTL);
+    assert_eq!(
+        version_of(&third, 1).await,
+        None,
+        "its start begins an epoch"
+    );
+    assert_eq!(version_of(&first, 1).await, None);
+    first.put(&[tracking(1, 5)], &ticket).await;
+    assert_eq!(
+        version_of(&first, 1).await,
+        None,
+        "a ticket of the last epoch"
+    );
+}
+
+#[tokio::test]
+async fn an_expired_value_still_shuts_out_what_is_older() {
+    let cache = in_redis(connect(&random_prefix()).await, Duration::from_millis(30));
+    let ticket = cache.ticket().await;
+    cache.put(&[tracking(1, 5)], &ticket).await;
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+    cache.put(&[tracking(1, 4)], &ticket).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+    cache.put(&[tracking(1, 5)], &ticket).await;
+    assert_eq!(version_of(&cache, 1).await, Some(5));
+}
+
+#[tokio::test]
+async fn emptying_redis_loses_fences_and_with_them_the_right_of_all_readers() {
+    let server = PrivateRedis::start();
+    let cache = in_redis(server.connect().await, TTL);
+    let before = cache.ticket().await;
+    cache.fence(&[(1, 5)]).await;
+    server.command("FLUSHALL");
+    cache.put(&[tracking(1, 4)], &before).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+    cache.put(&[tracking(1, 4)], &before).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+    let after = cache.ticket().await;
+    cache.put(&[tracking(1, 5)], &after).await;
+    assert_eq!(version_of(&cache, 1).await, Some(5));
+}
+
+#[tokio::test]
+async fn what_a_restarted_redis_read_from_its_file_is_not_believed() {
+    let server = PrivateRedis::start();
+    let cache = in_redis(server.connect().await, TTL);
+    let ticket = cache.ticket().await;
+    cache.put(&[tracking(1, 4)], &ticket).await;
+    server.command("SAVE");
+    cache.fence(&[(1, 5)]).await;
+    let server = server.restart_from_its_file();
+    // One that never saw the outage, and one that did.
+    let fresh = in_redis(server.connect().await, TTL);
+    assert_eq!(version_of(&fresh, 1).await, None);
+    assert_eq!(version_of(&cache, 1).await, None);
+    cache.put(&[tracking(1, 4)], &ticket).await;
+    assert_eq!(version_of(&fresh, 1).await, None);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_back() {
+    let server = PrivateRedis::start();
+    let cache = in_redis(server.connect().await, TTL);
+    let ticket = cache.ticket().await;
+    cache.put(&[tracking(1, 4)], &ticket).await;
+    server.signal("-STOP");
+    let began = std::time::Instant::now();
+    for _ in 0..50 {
+        assert_eq!(version_of(&cache, 1).await, None);
+        // Raised in vain: whoever reads Redis next must not find version 4.
+        cache.fence(&[(1, 5)]).await;
+        cache.put(&[tracking(1, 5)], &ticket).await;
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
+    server.signal("-CONT");
+    let mut usable = None;
+    for _ in 0..400 {
+        let ticket = cache.ticket().await;
+        let known = matches!(&ticket, Ticket::Redis(ticket) if !ticket.is_none());
+        cache.put(&[tracking(1, 6)], &ticket).await;
+        match version_of(&cache, 1).await {
+            None => {}
+            Some(version) => {
+                assert_eq!(version, 6, "version 4 is of an epoch that is over");
+                assert!(known);
+                usable = Some(began.elapsed());
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(usable.is_some(), "the cache works again");
+}
