@@ -36,11 +36,13 @@ pub struct Record {
 /// What a fetch gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// The offset that was really read from. It differs from the one asked for where that is out of range: what lay
-    /// between is gone, which the bus logs.
+    /// The offset that was really read from. It differs from the one asked for where nothing can be had there: what lay
+    /// between is gone or unreadable, which the bus logs.
     pub from: i64,
     /// In the order of their offsets, which may have gaps; none lies below `from`.
     pub records: Vec<Record>,
+    /// Why the offsets between the one asked for and `from` could not be read, where they are there.
+    pub unreadable: Option<String>,
     /// The offset that the partition's next record gets.
     pub high_watermark: i64,
 }

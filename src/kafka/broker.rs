@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use rskafka::BackoffConfig;
-use rskafka::client::error::{Error, ProtocolError};
+use rskafka::client::error::{Error, ProtocolError, RequestError};
 use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
-use rskafka::record::Record as WireRecord;
+use rskafka::record::{Record as WireRecord, RecordAndOffset};
 use tokio::time::timeout;
 
 use crate::clock::{Clock, cut};
@@ -50,6 +51,15 @@ const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// How often a broker that is away is asked whether it is back, and how long it may take to answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(2);
+
+/// How many offsets that cannot be decoded are passed over in one fetch: more than a batch holds.
+const SKIPPED_MAX: i64 = 10_000;
+
+/// What rskafka 0.6.0 says of the mark that ends a transaction, which it cannot decode (tried on Kafka 4.1, 2026-11-23).
+const CONTROL_BATCH: &str = "control batch";
+
+/// Records, and the end of the partition.
+type Batch = (Vec<RecordAndOffset>, i64);
 
 /// Where the topic is, and how to get in.
 #[derive(Clone, Debug)]
@@ -189,8 +199,8 @@ impl Broker {
         matches!(timeout(PROBE_MAX, self.prepare()).await, Ok(Ok(())))
     }
 
-    /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a request has to be sent
-    /// again: consumers go by what a record says, not by its place.
+    /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a request had to be
+    /// sent again: consumers go by what a record says, not by its place.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         self.prepare().await?;
         let deadline = Instant::now() + PUBLISH_MAX;
@@ -198,6 +208,7 @@ impl Broker {
         let mut refused = None;
         let mut pause = RETRY_FIRST;
         loop {
+            self.connect_writers(&pending).await;
             let sent: Vec<_> = futures_util::stream::iter(pending)
                 .map(|request| async { (self.produce(&request).await, request) })
                 .buffer_unordered(IN_FLIGHT)
@@ -222,6 +233,20 @@ impl Broker {
             }
             pause *= 2;
         }
+    }
+
+    /// Connects to where `requests` go, each once: requests that share a connection keep their order. What cannot be
+    /// connected is told by the requests.
+    async fn connect_writers(&self, requests: &[(i32, Vec<WireRecord>)]) {
+        let mut partitions: Vec<i32> = requests.iter().map(|(partition, _)| *partition).collect();
+        partitions.dedup();
+        let connecting = partitions.into_iter().map(|partition| async move {
+            let connecting = self.partition_client(partition, |state| &mut state.writers);
+            if let Ok(Err(error)) = timeout(CALL_MAX, connecting).await {
+                tracing::debug!("cannot connect to partition {partition}: {error}");
+            }
+        });
+        join_all(connecting).await;
     }
 
     /// The records by partition, in requests of [`REQUEST_BYTES_MAX`]; a larger record goes alone.
@@ -295,19 +320,23 @@ impl Broker {
         wait: Duration,
     ) -> Result<Fetched, BusError> {
         let mut from = offset;
-        let fetched = match self.fetch_once(partition, from, wait).await {
+        let mut unreadable = None;
+        let mut fetched = self
+            .fetch_once(partition, from, FETCH_BYTES_MAX, wait)
+            .await;
+        match fetched {
             Err(error) if is(&error, ProtocolError::OffsetOutOfRange) => {
-                from = self
-                    .within(
-                        "find the offset",
-                        CALL_MAX * 3,
-                        self.back_in_range(partition, offset),
-                    )
-                    .await?;
-                self.fetch_once(partition, from, wait).await
+                let range = self.back_in_range(partition, offset);
+                from = self.within("find the offset", CALL_MAX * 3, range).await?;
+                fetched = self
+                    .fetch_once(partition, from, FETCH_BYTES_MAX, wait)
+                    .await;
             }
-            fetched => fetched,
-        };
+            Err(error) if is_undecodable(&error) => {
+                (from, unreadable, fetched) = self.past_unreadable(partition, offset, wait).await;
+            }
+            Ok(_) | Err(_) => {}
+        }
         match fetched {
             Ok((records, high_watermark)) => {
                 self.back();
@@ -324,6 +353,7 @@ impl Broker {
                             timestamp: cut(record.record.timestamp),
                         })
                         .collect(),
+                    unreadable,
                     high_watermark,
                 })
             }
@@ -334,20 +364,47 @@ impl Broker {
         }
     }
 
-    async fn fetch_once(
+    /// Goes on from `offset` batch by batch, past those that rskafka cannot decode: the marks that end a transaction, one
+    /// offset each, and what else nobody foresaw. Answers where it got to, and why what lies between is not there.
+    ///
+    /// A batch comes whole from any offset in it, so the first offset that can be read is the one after the bad batch.
+    async fn past_unreadable(
         &self,
         partition: i32,
         offset: i64,
         wait: Duration,
-    ) -> Result<(Vec<rskafka::record::RecordAndOffset>, i64), Error> {
+    ) -> (i64, Option<String>, Result<Batch, Error>) {
+        let mut unreadable = None;
+        for from in offset.. {
+            // A connection that read nonsense is not used again.
+            self.lock().readers.remove(&partition);
+            let fetched = self.fetch_once(partition, from, 2, wait).await;
+            match fetched {
+                Err(error) if is_undecodable(&error) && from - offset < SKIPPED_MAX => {
+                    let reason = reason(&error);
+                    if !reason.contains(CONTROL_BATCH) {
+                        unreadable = Some(reason);
+                    }
+                }
+                fetched => return (from, unreadable, fetched),
+            }
+        }
+        (offset, unreadable, Err(Error::Timeout))
+    }
+
+    async fn fetch_once(
+        &self,
+        partition: i32,
+        offset: i64,
+        bytes_max: i32,
+        wait: Duration,
+    ) -> Result<Batch, Error> {
         let fetching = async {
             let reader = self
                 .partition_client(partition, |state| &mut state.readers)
                 .await?;
             let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-            reader
-                .fetch_records(offset, 1..FETCH_BYTES_MAX, wait_ms)
-                .await
+            reader.fetch_records(offset, 1..bytes_max, wait_ms).await
         };
         timeout(wait + CALL_MAX, fetching)
             .await
@@ -500,6 +557,15 @@ impl Broker {
     /// Never held across an await; a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the broker answered, and rskafka could not read what. The same question gets the same answer.
+fn is_undecodable(error: &Error) -> bool {
+    match error {
+        Error::InvalidResponse(_) => true,
+        Error::Request(error) => !matches!(error, RequestError::IO(_) | RequestError::Poisoned(_)),
+        _ => false,
     }
 }
 

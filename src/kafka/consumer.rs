@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::kafka::consumer::group::{BALANCE_EVERY, Group, Position};
-use crate::kafka::{Bus, Record, message};
+use crate::kafka::{Bus, Fetched, Record, message};
 use crate::metrics::Metrics;
 use crate::model::{Tracking, Update};
 use crate::outage::Outage;
@@ -207,6 +207,12 @@ impl Consumer {
             fetched = fetch => fetched.context("cannot fetch")?,
             () = stop.cancelled() => return Ok(Step::Idle),
         };
+        let passed_over = fetched.from != position.next_offset;
+        let position = if passed_over {
+            self.pass_over(position, &fetched).await?
+        } else {
+            position
+        };
         let records = fetched.records;
         let lag = |next_offset: i64| {
             let lag = fetched.high_watermark.saturating_sub(next_offset).max(0);
@@ -255,6 +261,44 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Moves the offset to where the bus went on, and sets aside what could not even be taken apart.
+    async fn pass_over(&self, position: Position, fetched: &Fetched) -> anyhow::Result<Position> {
+        let now = self.parts.clock.now();
+        let (first, next) = (position.next_offset, fetched.from);
+        let letter = fetched.unreadable.as_ref().map(|reason| DeadLetter {
+            id: 0,
+            topic: position.ownership.topic.clone(),
+            partition: position.ownership.partition,
+            offset: first,
+            key: None,
+            value: Vec::new(),
+            size_bytes: 0,
+            error: format!(
+                "the records from offset {first} to {} cannot be decoded: {reason}",
+                next - 1
+            ),
+            at: now,
+        });
+        let batch = Batch {
+            ownership: position.ownership.clone(),
+            first_offset: first,
+            next_offset: next,
+            updates: Vec::new(),
+            dead_letters: letter.into_iter().collect(),
+        };
+        let applied = self.parts.store.apply(&batch, now, async |_| {}).await;
+        if applied.is_err() {
+            self.group.forget(position.ownership.partition);
+        }
+        self.count(&applied.context("cannot pass over records")?, &batch);
+        let position = Position {
+            next_offset: next,
+            ..position
+        };
+        self.group.moved(position.clone());
+        Ok(position)
     }
 
     fn read(&self, record: &Record) -> Read {

@@ -229,6 +229,7 @@ impl Log {
                 .take(limit)
                 .cloned()
                 .collect(),
+            unreadable: None,
             high_watermark: self.end(),
         }
     }

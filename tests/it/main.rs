@@ -1,6 +1,7 @@
 //! The promises, tested from outside: one integration binary.
 
 mod budget;
+mod bus;
 mod claims;
 mod consumer;
 mod faults;
