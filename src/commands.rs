@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 
 use crate::app::Role;
-use crate::app::parts::open_store;
+use crate::app::parts::{kafka_bus, open_store};
+use crate::clock::Clock;
 use crate::config::Config;
 
 /// The most dead letters printed at once.
@@ -73,6 +74,45 @@ pub async fn health(config: &Config, role: Role) -> anyhow::Result<()> {
     }
     let problem: serde_json::Value = answer.json().await.unwrap_or_default();
     bail!("{}", problem["detail"].as_str().unwrap_or("not ready"))
+}
+
+/// Prints how far the consumers are behind the topic, by partition; nothing is read of the topic itself.
+///
+/// # Errors
+/// Where the bus is inside a process, or Kafka or the database is away.
+pub async fn lag(config: &Config) -> anyhow::Result<()> {
+    ensure!(
+        !config.kafka.brokers.is_empty(),
+        "kafka.brokers is empty: the topic is inside the running process, whose /metrics tell its lag \
+         (trackbox_consumer_lag)"
+    );
+    let store = open_store(config, &[]).await?;
+    let bus = kafka_bus(config, &Clock::system()).await?;
+    let ends = bus.ends().await.context("cannot read the topic's ends")?;
+    let states = store
+        .partition_states(bus.topic())
+        .await
+        .context("cannot read the offsets")?;
+    let now = store.time().await.context("cannot ask for the time")?;
+    let mut total = 0;
+    println!(
+        "{:>9} {:>12} {:>12} {:>9}  applied by",
+        "partition", "applied to", "end", "lag"
+    );
+    for (partition, end) in ends {
+        let state = states.iter().find(|state| state.partition == partition);
+        let next = state.map_or(0, |state| state.next_offset);
+        let owner = state
+            .filter(|state| state.lease_until.is_some_and(|until| until >= now))
+            .and_then(|state| state.owner)
+            .map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
+        let lag = (end - next).max(0);
+        total += lag;
+        println!("{partition:>9} {next:>12} {end:>12} {lag:>9}  {owner}");
+    }
+    println!("{total} records of {} are not yet applied", bus.topic());
+    store.close().await;
+    Ok(())
 }
 
 /// Applies the migrations that are missing, or with `status` only tells.

@@ -138,6 +138,17 @@ impl Bus {
         }
     }
 
+    /// The end of every partition: the offset that its next record gets.
+    ///
+    /// # Errors
+    /// [`BusError::Away`].
+    pub async fn ends(&self) -> Result<Vec<(i32, i64)>, BusError> {
+        match self {
+            Self::Memory(bus) => Ok(bus.ends()),
+            Self::Kafka(broker) => broker.ends().await,
+        }
+    }
+
     /// Says that everything below `next_offset` has taken effect.
     pub fn applied(&self, partition: i32, next_offset: i64) {
         match self {

@@ -52,6 +52,8 @@ enum Command {
         #[arg(value_enum, default_value = "serve")]
         role: HealthRole,
     },
+    /// How many records of the topic the consumers have yet to apply, by partition.
+    Lag,
     /// Records that could not be read or applied, set aside.
     DeadLetters {
         #[command(subcommand)]
@@ -138,6 +140,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Consume => app::run(config, &[Role::Consume], None).await,
             Command::Migrate { status } => commands::migrate(&config, status).await,
             Command::Health { role } => commands::health(&config, role.into()).await,
+            Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Config => Ok(()),
         }

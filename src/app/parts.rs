@@ -108,7 +108,7 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
 }
 
 /// The topic on Kafka. Where no broker answers yet, the roles wait for it.
-async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
+pub async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
     let kafka = &config.kafka;
     let tls = match kafka.security {
         KafkaSecurity::Plaintext => None,

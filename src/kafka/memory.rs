@@ -76,6 +76,15 @@ impl MemoryBus {
         (0..self.count()).collect()
     }
 
+    /// See [`crate::kafka::Bus::ends`].
+    pub fn ends(&self) -> Vec<(i32, i64)> {
+        let ends = self
+            .partitions
+            .iter()
+            .map(|partition| partition.lock().end());
+        (0..).zip(ends).collect()
+    }
+
     /// Whether more is consumed than published: every partition's log is less than three quarters full.
     pub fn has_room(&self) -> bool {
         let full = self.bytes_max / 4 * 3;
