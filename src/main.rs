@@ -48,9 +48,9 @@ enum Command {
     Config,
     /// Asks the process on this machine whether it is ready: exit 0 where it is. For a container's health check.
     Health {
-        /// Whose address to ask; all runs them all, so any will do.
-        #[arg(value_enum, default_value = "serve")]
-        role: HealthRole,
+        /// Whose address to ask; without one, the first of serve, work and consume that answers.
+        #[arg(value_enum)]
+        role: Option<HealthRole>,
     },
     /// How many records of the topic the consumers have yet to apply, by partition.
     Lag,
@@ -63,7 +63,6 @@ enum Command {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum HealthRole {
-    All,
     Serve,
     Work,
     Consume,
@@ -72,7 +71,7 @@ enum HealthRole {
 impl From<HealthRole> for Role {
     fn from(role: HealthRole) -> Self {
         match role {
-            HealthRole::All | HealthRole::Serve => Self::Serve,
+            HealthRole::Serve => Self::Serve,
             HealthRole::Work => Self::Work,
             HealthRole::Consume => Self::Consume,
         }
@@ -139,7 +138,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Work => app::run(config, &[Role::Work], None).await,
             Command::Consume => app::run(config, &[Role::Consume], None).await,
             Command::Migrate { status } => commands::migrate(&config, status).await,
-            Command::Health { role } => commands::health(&config, role.into()).await,
+            Command::Health { role } => commands::health(&config, role.map(Role::from)).await,
             Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Config => Ok(()),

@@ -1,0 +1,44 @@
+# One image for every role: docker build -t trackbox .
+#
+# Binaries that are built already need no compiler: put trackbox, trackbox-emulator and trackbox-generator into dist/ and
+# run docker build --build-arg BINARIES=ready -t trackbox .
+ARG BINARIES=build
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /src
+# The dependencies alone, a layer that stays until a manifest changes.
+COPY Cargo.toml Cargo.lock ./
+COPY tools/emulator/Cargo.toml tools/emulator/
+COPY tools/generator/Cargo.toml tools/generator/
+RUN for part in . tools/emulator tools/generator; do \
+      mkdir -p $part/src && echo 'fn main() {}' > $part/src/main.rs && touch $part/src/lib.rs; \
+    done && mkdir benches && for bench in $(sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml); do \
+      echo 'fn main() {}' > benches/$bench.rs; \
+    done && cargo build --release --locked --workspace --bins
+COPY . .
+# Newer than the empty sources, whose binaries cargo would take for these otherwise.
+RUN find src tools -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --bins \
+    && mkdir /out && cp target/release/trackbox target/release/trackbox-emulator target/release/trackbox-generator /out/
+
+FROM scratch AS ready
+COPY dist/ /out/
+
+FROM ${BINARIES} AS binaries
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --create-home --home-dir /var/lib/trackbox trackbox
+COPY --from=binaries /out/ /usr/local/bin/
+USER trackbox
+# Where SQLite's file goes in `trackbox all`; a config.toml here is read.
+WORKDIR /var/lib/trackbox
+VOLUME /var/lib/trackbox
+ENV TRACKBOX_HTTP__LISTEN=0.0.0.0:8080 \
+    TRACKBOX_WORK__LISTEN=0.0.0.0:8082 \
+    TRACKBOX_CONSUME__LISTEN=0.0.0.0:8083
+EXPOSE 8080 8082 8083
+# The program ends cleanly on SIGTERM, within work.grace and five seconds more.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["trackbox", "health"]
+ENTRYPOINT ["trackbox"]
+CMD ["all"]
