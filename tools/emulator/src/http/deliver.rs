@@ -13,6 +13,9 @@ use crate::faults::Fault;
 use crate::http::problem::{Params, Problem};
 use crate::ledger::End;
 
+/// How long half a body is left to be written before the connection breaks.
+const FLUSH_WAIT: Duration = Duration::from_millis(20);
+
 /// The size of one piece of a huge body.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -164,7 +167,12 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response 
 /// Half of what its Content-Length announces, then the connection breaks.
 fn truncated(body: &[u8]) -> Response {
     let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
-    let pieces = stream::iter([Ok(half), Err(std::io::Error::other("truncated on purpose"))]);
+    // An error right behind it would take the half along, and the head: the server writes when the body makes it wait.
+    let breaks = stream::once(async {
+        tokio::time::sleep(FLUSH_WAIT).await;
+        Err(std::io::Error::other("truncated on purpose"))
+    });
+    let pieces = futures_util::StreamExt::chain(stream::iter([Ok(half)]), breaks);
     let mut response = with(
         StatusCode::OK,
         "application/json",

@@ -14,6 +14,8 @@ use crate::emulator::Emulator;
 use crate::options::{Options, Progress};
 use crate::time::Time;
 
+mod wire;
+
 struct World {
     emulator: Emulator,
     now: Arc<Mutex<DateTime<Utc>>>,
