@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use trackbox::app::{self, Role};
 use trackbox::config::{Cadence, Config};
 use trackbox::demo::{self, Demo};
+use trackbox::simulate::{self, Simulation};
 use trackbox::{commands, logging};
 
 /// Keeps parcels' tracking numbers fresh within what the carriers allow, and publishes every change.
@@ -52,6 +53,8 @@ enum Command {
         #[arg(value_enum)]
         role: Option<HealthRole>,
     },
+    /// Tries polling policies on invented carriers in virtual time: how fresh is each at the same number of calls?
+    Simulate(Box<Simulation>),
     /// How many records of the topic the consumers have yet to apply, by partition.
     Lag,
     /// Records that could not be read or applied, set aside.
@@ -104,6 +107,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Command::Simulate(simulation) = &cli.command {
+        return simulate::simulate(simulation);
+    }
     let preset = match &cli.command {
         Command::All(All { demo: true, .. }) => Some(Cadence::Demo),
         _ => None,
@@ -141,7 +147,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Health { role } => commands::health(&config, role.map(Role::from)).await,
             Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
-            Command::Config => Ok(()),
+            Command::Config | Command::Simulate(_) => Ok(()),
         }
     })
 }

@@ -11,6 +11,8 @@ const PLAN: &[(&str, &[&str])] = &[
     ("logging", &["config"]),
     ("outage", &[]),
     ("tls", &[]),
+    ("plan", &[]),
+    ("simulate", &["plan"]),
     ("store", &["clock", "model"]),
     ("cache", &["clock", "model", "outage"]),
     ("carriers", &["clock", "model", "config", "cache"]),

@@ -1,0 +1,71 @@
+//! When to look again, learned: how likely news is, what a call is worth, and what follows. Pure; time is an argument.
+//!
+//! Time is in hours, as a number: of a parcel's life, and of the day. What is learned of a carrier are counts by the
+//! code of a parcel's last event, the time since, and the hour of the day ([`hazard`]); from them follows how much news
+//! a parcel is expected to have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches
+//! the price of a call ([`price`]), which is what makes the budget last, hour by hour.
+
+pub mod decide;
+pub mod hazard;
+pub mod price;
+pub mod quota;
+
+/// Hours of a day.
+pub const HOURS: usize = 24;
+
+/// From which age in hours on each class of ages begins; the last one has no end.
+pub const AGE_EDGES: [f64; 16] = [
+    0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0, 120.0, 240.0,
+];
+
+/// How many classes of ages there are.
+pub const AGES: usize = AGE_EDGES.len();
+
+/// How much an event matters that people wait for, where any other counts 1.
+pub const IMPORTANT: f64 = 5.0;
+
+/// What is known of a kind of event before anything was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    PreTransit,
+    InTransit,
+    OutForDelivery,
+    Exception,
+    Pickup,
+}
+
+impl Class {
+    /// Events an hour that follow such an event.
+    pub fn prior(self) -> f64 {
+        match self {
+            Self::PreTransit => 1.0 / 36.0,
+            Self::InTransit | Self::Exception => 1.0 / 24.0,
+            Self::OutForDelivery => 1.0 / 6.0,
+            Self::Pickup => 1.0 / 48.0,
+        }
+    }
+}
+
+/// The usual day of carriers before anything was learned: little at night. Its mean is 1.
+pub fn usual_day() -> [f64; HOURS] {
+    let mut day = [0.15; HOURS];
+    for hour in &mut day[7..21] {
+        *hour = 1.55;
+    }
+    let mean = day.iter().sum::<f64>() / HOURS as f64;
+    day.map(|hour| hour / mean)
+}
+
+/// The class of an age in hours.
+pub fn age_class(age: f64) -> usize {
+    AGE_EDGES
+        .iter()
+        .rposition(|edge| age >= *edge)
+        .unwrap_or_default()
+}
+
+/// The hour of the day of a time in hours.
+pub fn hour_of(time: f64) -> usize {
+    // At most 23, and a negative time counts backwards from midnight.
+    time.floor().rem_euclid(HOURS as f64) as usize
+}

@@ -1,0 +1,279 @@
+//! `trackbox simulate`: policies against invented carriers, minute by minute, with the production's own planning.
+//!
+//! Every policy sees the same parcels of a seed, makes the same number of calls, and is judged by how long events stayed
+//! unseen. A ratio above 1 says how many times fresher a policy is than the fixed one.
+
+pub mod bound;
+pub mod plot;
+pub mod process;
+pub mod report;
+pub mod run;
+pub mod trace;
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::simulate::bound::Bound;
+use crate::simulate::process::Process;
+use crate::simulate::report::{Report, Summary};
+use crate::simulate::run::{Outcome, Policy, Run, Setting};
+use crate::simulate::trace::journeys;
+
+/// What to simulate.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Simulation {
+    /// The carriers and what happens to their parcels, as tools/processes/default.toml has it; without it, that file.
+    #[arg(long, value_name = "FILE")]
+    pub process: Option<PathBuf>,
+    /// Which policies; fixed comes along, to compare with.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "fixed,learned"
+    )]
+    pub policy: Vec<Policy>,
+    /// Calls a parcel and day: 2 is scarce, 8 medium, 48 ample.
+    #[arg(long, value_delimiter = ',', default_value = "8", value_parser = load)]
+    pub load: Vec<f64>,
+    /// Seeds: 3, or 1..6 for all from 1 to 6.
+    #[arg(long, default_value = "1", value_parser = seeds)]
+    pub seeds: Seeds,
+    /// How many days are simulated.
+    #[arg(long, default_value_t = 42, value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub days: u16,
+    /// The first day whose events count.
+    #[arg(long, default_value_t = 14)]
+    pub from: u16,
+    /// The day before which they end to count; without it two days before the end.
+    #[arg(long)]
+    pub to: Option<u16>,
+    /// Calls are limited by day instead of by minute.
+    #[arg(long)]
+    pub quota: bool,
+    /// Minutes until a carrier shows an event.
+    #[arg(long, value_name = "MINUTES", default_value_t = 0.0, value_parser = minutes)]
+    pub lag: f64,
+    /// The share of calls that fail, besides outages.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
+    pub pfail: f64,
+    /// Each parcel's lane is longer or shorter than the others', which no policy is told.
+    #[arg(long)]
+    pub het: bool,
+    /// From this day on all hours of activity come twelve hours later.
+    #[arg(long, value_name = "DAY")]
+    pub drift: Option<u16>,
+    /// What was learned is never forgotten: shows what forgetting is for.
+    #[arg(long, hide = true)]
+    pub keep: bool,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Draws the staleness by policy into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub plot: Option<PathBuf>,
+}
+
+/// A range of seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seeds(Vec<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .map_err(|_| format!("{text:?} is no number; give 3, or 1..6 for all from 1 to 6"))
+    };
+    let (first, last) = match text.split_once("..") {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => (number(text)?, number(text)?),
+    };
+    if first > last || last - first >= 100 {
+        return Err("give at most 100 seeds, the smaller number first".to_owned());
+    }
+    Ok(Seeds((first..=last).collect()))
+}
+
+fn bounded(text: &str, max: f64, what: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=max).contains(&number) => Ok(number),
+        _ => Err(format!("give {what} from 0 to {max}")),
+    }
+}
+
+fn load(text: &str) -> Result<f64, String> {
+    let load = bounded(text, 1_440.0, "calls a parcel and day")?;
+    if load < 0.01 {
+        return Err("give at least 0.01 calls a parcel and day".to_owned());
+    }
+    Ok(load)
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    bounded(text, 1_440.0, "minutes")
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    bounded(text, 1.0, "a share")
+}
+
+/// One policy at one load on one seed.
+#[derive(Clone, Copy)]
+struct Job {
+    policy: Policy,
+    setting: Setting,
+}
+
+/// Simulates and prints what came of it.
+///
+/// # Errors
+/// Where the process cannot be read, the days make no sense, or the plot cannot be written.
+pub fn simulate(simulation: &Simulation) -> anyhow::Result<()> {
+    let report = compare(simulation)?;
+    if simulation.json {
+        println!("{}", report.json()?);
+    } else {
+        print!("{}", report.table());
+    }
+    if let Some(file) = &simulation.plot {
+        std::fs::write(file, plot::svg(&report))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("drew {}", file.display());
+    }
+    Ok(())
+}
+
+/// Runs all policies, loads and seeds, on as many threads as there are processors.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn compare(simulation: &Simulation) -> anyhow::Result<Report> {
+    let text = match &simulation.process {
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?,
+        None => process::DEFAULT.to_owned(),
+    };
+    let named = simulation
+        .process
+        .as_ref()
+        .map_or("the default process".to_owned(), |file| {
+            file.display().to_string()
+        });
+    let mut process = Process::read(&text).with_context(|| named.clone())?;
+    if let Some(day) = simulation.drift {
+        process.shift(f64::from(day) * 24.0);
+    }
+    let to = simulation.to.unwrap_or(simulation.days.saturating_sub(2));
+    ensure!(
+        simulation.from < to && to <= simulation.days,
+        "the days that count, {} to {to}, do not lie within the {} days simulated: change --from, --to or --days",
+        simulation.from,
+        simulation.days
+    );
+    let mut policies = simulation.policy.clone();
+    policies.push(Policy::Fixed);
+    policies.sort_unstable();
+    policies.dedup();
+    let setting = |load: f64, seed: u64| Setting {
+        load,
+        seed,
+        days: f64::from(simulation.days),
+        from: f64::from(simulation.from),
+        to: f64::from(to),
+        quota: simulation.quota,
+        lag: simulation.lag / 60.0,
+        failing: simulation.pfail,
+        forgets: !simulation.keep,
+    };
+    let jobs: Vec<Job> = simulation
+        .load
+        .iter()
+        .flat_map(|load| simulation.seeds.0.iter().map(move |seed| (*load, *seed)))
+        .flat_map(|(load, seed)| policies.iter().map(move |policy| (*policy, load, seed)))
+        .map(|(policy, load, seed)| Job {
+            policy,
+            setting: setting(load, seed),
+        })
+        .collect();
+    let bar = ProgressBar::new(
+        jobs.len() as u64 * u64::from(simulation.days) * process.carriers.len() as u64,
+    );
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}% of {len} days, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let summaries = run_all(&process, &jobs, simulation.het, &bar);
+    bar.finish_and_clear();
+    let bound = bound(&process, simulation, f64::from(to));
+    let bound = if simulation.quota {
+        bound.by_day()
+    } else {
+        bound.by_minute()
+    };
+    Ok(Report::new(named, summaries, bound))
+}
+
+fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) -> Vec<Summary> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, Summary)>> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(jobs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(place) else {
+                        return;
+                    };
+                    let summary =
+                        Summary::of(job.policy, &job.setting, &run(process, job, own_lanes, bar));
+                    done.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push((place, summary));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, summary)| summary).collect()
+}
+
+/// What can be won at most on the first seed.
+fn bound(process: &Process, simulation: &Simulation, to: f64) -> Bound {
+    let mut bound = Bound::default();
+    let seed = simulation.seeds.0.first().copied().unwrap_or(1);
+    for (place, carrier) in process.carriers.iter().enumerate() {
+        let days = f64::from(simulation.days) * 24.0;
+        let journeys = journeys(carrier, seed * 1_000 + place as u64, days, simulation.het);
+        bound.add(carrier, &journeys, f64::from(simulation.from), to);
+    }
+    bound
+}
+
+/// All carriers together, each with its own calls.
+fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> Outcome {
+    let mut whole = Outcome::default();
+    for (place, carrier) in process.carriers.iter().enumerate() {
+        let seed = job.setting.seed * 1_000 + place as u64;
+        let journeys = journeys(carrier, seed, job.setting.days * 24.0, own_lanes);
+        let run = Run::new(
+            carrier,
+            &journeys,
+            job.policy,
+            Setting {
+                seed,
+                ..job.setting
+            },
+        );
+        whole.add(run.run(|| bar.inc(1)));
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests;

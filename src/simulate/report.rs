@@ -1,0 +1,255 @@
+//! What came of a simulation, as a table for people and as JSON for machines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::plan::IMPORTANT;
+use crate::simulate::run::{Outcome, Policy, Setting, Stale};
+
+/// One policy at one load on one seed; staleness in minutes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    pub policy: &'static str,
+    pub load: f64,
+    pub seed: u64,
+    pub events: usize,
+    pub unseen: usize,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub weighted: f64,
+    pub important: f64,
+    pub important_p90: f64,
+    pub calls: f64,
+    pub calls_per_parcel_day: f64,
+    pub longest_gap_hours: f64,
+    /// The most calls of one day, as a share of the quota; 0 without one.
+    pub busiest_day: f64,
+    pub decisions: u64,
+    pub first_day: usize,
+    /// The weighted mean by day, from the first one that counts.
+    pub daily: Vec<f64>,
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let place = (sorted.len() as f64 * share) as usize;
+    sorted
+        .get(place.min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
+}
+
+fn weighted<'a>(stale: impl Iterator<Item = &'a Stale>) -> f64 {
+    let (sum, weights) = stale.fold((0.0, 0.0), |(sum, weights), event| {
+        (sum + event.minutes * event.weight, weights + event.weight)
+    });
+    if weights > 0.0 { sum / weights } else { 0.0 }
+}
+
+impl Summary {
+    pub fn of(policy: Policy, setting: &Setting, outcome: &Outcome) -> Self {
+        let sorted = |important: bool| {
+            let mut minutes: Vec<f64> = outcome
+                .stale
+                .iter()
+                .filter(|event| !important || event.weight >= IMPORTANT)
+                .map(|event| event.minutes)
+                .collect();
+            minutes.sort_unstable_by(f64::total_cmp);
+            minutes
+        };
+        let mean = |minutes: &[f64]| minutes.iter().sum::<f64>() / minutes.len().max(1) as f64;
+        let (all, important) = (sorted(false), sorted(true));
+        let days = setting.from as usize..setting.to as usize;
+        let mut by_day: Vec<Vec<&Stale>> = vec![Vec::new(); days.len()];
+        for event in &outcome.stale {
+            if let Some(day) = by_day.get_mut(event.day - days.start) {
+                day.push(event);
+            }
+        }
+        Self {
+            policy: policy.name(),
+            load: setting.load,
+            seed: setting.seed,
+            events: all.len(),
+            unseen: outcome.unseen,
+            mean: mean(&all),
+            p50: percentile(&all, 0.5),
+            p90: percentile(&all, 0.9),
+            p99: percentile(&all, 0.99),
+            weighted: weighted(outcome.stale.iter()),
+            important: mean(&important),
+            important_p90: percentile(&important, 0.9),
+            calls: outcome.calls,
+            calls_per_parcel_day: outcome.calls / outcome.parcel_days.max(1e-9),
+            longest_gap_hours: outcome.longest_gap,
+            busiest_day: outcome.busiest_day,
+            decisions: outcome.decisions,
+            first_day: days.start,
+            daily: by_day
+                .into_iter()
+                .map(|day| weighted(day.into_iter()))
+                .collect(),
+        }
+    }
+}
+
+/// How many times fresher than fixed a policy is, over the seeds: mean, and half of the 95 % interval of the mean.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ratio {
+    pub policy: &'static str,
+    pub load: f64,
+    pub seeds: usize,
+    pub weighted: (f64, f64),
+    pub mean: (f64, f64),
+    pub important: (f64, f64),
+    /// Calls against fixed's.
+    pub calls: f64,
+}
+
+/// Everything that was simulated.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub process: String,
+    /// How many times fresher than fixed any policy can be where waits are short.
+    pub bound: f64,
+    pub runs: Vec<Summary>,
+    pub ratios: Vec<Ratio>,
+}
+
+/// The mean, and half of its 95 % interval by Student's t.
+fn interval(values: &[f64]) -> (f64, f64) {
+    /// Student's t at 97.5 % for 1 to 9 degrees of freedom, then the normal's.
+    const T: [f64; 9] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count.max(1.0);
+    if values.len() < 2 {
+        return (mean, 0.0);
+    }
+    let variance = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / (count - 1.0);
+    let t = T.get(values.len() - 2).copied().unwrap_or(1.96);
+    (mean, t * (variance / count).sqrt())
+}
+
+impl Report {
+    pub fn new(process: String, runs: Vec<Summary>, bound: f64) -> Self {
+        let mut paired: BTreeMap<(u64, &'static str), Vec<(&Summary, &Summary)>> = BTreeMap::new();
+        for run in &runs {
+            let fixed = runs.iter().find(|other| {
+                other.policy == "fixed" && other.load == run.load && other.seed == run.seed
+            });
+            if let Some(fixed) = fixed {
+                let load = (run.load * 1_000.0) as u64;
+                paired
+                    .entry((load, run.policy))
+                    .or_default()
+                    .push((fixed, run));
+            }
+        }
+        let ratios = paired
+            .into_iter()
+            .map(|((load, policy), pairs)| {
+                let of = |figure: fn(&Summary) -> f64| {
+                    let ratios: Vec<f64> = pairs
+                        .iter()
+                        .map(|(fixed, run)| figure(fixed) / figure(run).max(1e-9))
+                        .collect();
+                    interval(&ratios)
+                };
+                Ratio {
+                    policy,
+                    load: load as f64 / 1_000.0,
+                    seeds: pairs.len(),
+                    weighted: of(|run| run.weighted),
+                    mean: of(|run| run.mean),
+                    important: of(|run| run.important),
+                    calls: 1.0 / of(|run| run.calls).0.max(1e-9),
+                }
+            })
+            .collect();
+        Self {
+            process,
+            bound,
+            runs,
+            ratios,
+        }
+    }
+
+    /// # Errors
+    /// None that could come up: a report is made of plain values.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{}: minutes from an event to the first good check that shows it\n\n{:>5} {:>5} {:12} {:>7} {:>7} {:>7} {:>9} {:>9} {:>11} {:>8}\n",
+            self.process,
+            "load",
+            "seed",
+            "policy",
+            "mean",
+            "p90",
+            "p99",
+            "weighted",
+            "important",
+            "longest gap",
+            "calls"
+        );
+        for run in &self.runs {
+            writeln!(
+                text,
+                "{:>5} {:>5} {:12} {:>7.1} {:>7.0} {:>7.0} {:>9.1} {:>9.1} {:>9.0} h {:>8.2}",
+                run.load,
+                run.seed,
+                run.policy,
+                run.mean,
+                run.p90,
+                run.p99,
+                run.weighted,
+                run.important,
+                run.longest_gap_hours,
+                run.calls_per_parcel_day
+            )
+            .expect("writing to a string cannot fail");
+        }
+        text.push_str("\nTimes fresher than fixed, with the 95 % interval over the seeds; calls beside fixed's:\n\n");
+        for ratio in self.ratios.iter().filter(|ratio| ratio.policy != "fixed") {
+            let shown = |(mean, half): (f64, f64)| {
+                if ratio.seeds > 1 {
+                    format!("{mean:.2} ±{half:.2}")
+                } else {
+                    format!("{mean:.2}")
+                }
+            };
+            writeln!(
+                text,
+                "{:>5} {:12} weighted {:11} important {:11} mean {:11} calls {:.3}",
+                ratio.load,
+                ratio.policy,
+                shown(ratio.weighted),
+                shown(ratio.important),
+                shown(ratio.mean),
+                ratio.calls
+            )
+            .expect("writing to a string cannot fail");
+        }
+        writeln!(
+            text,
+            "\nThe most that can be won here, where waits are short: weighted {:.2}",
+            self.bound
+        )
+        .expect("writing to a string cannot fail");
+        text
+    }
+}

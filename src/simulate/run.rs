@@ -1,0 +1,640 @@
+//! One policy against one carrier, minute by minute: the production's learner, planner, price and refill over a heap.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::plan::decide::{STEP, next_check};
+use crate::plan::hazard::{Counts, Fit, Seen, fit, learn};
+use crate::plan::price::Price;
+use crate::plan::quota::Quota;
+use crate::plan::{Class, HOURS};
+use crate::simulate::process::Carrier;
+use crate::simulate::trace::{Chance, Journey};
+
+const MINUTE: f64 = 1.0 / 60.0;
+const DAY: f64 = 24.0;
+
+/// How long after its last news a parcel is no longer looked at.
+const RETIRES_AFTER: f64 = 30.0 * DAY;
+
+/// How often what was learned is fitted again, and for how long at first nothing is believed.
+const REFIT_EVERY: f64 = 6.0;
+const BELIEVED_FROM: f64 = 24.0;
+
+/// The longest wait, and in rounds over all parcels where that is longer.
+const LONGEST: f64 = 24.0;
+const LONGEST_ROUNDS: f64 = 4.0;
+
+/// How a worker decides whom to ask next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Policy {
+    /// Whoever was asked longest ago.
+    Fixed,
+    /// An interval for each status.
+    Table,
+    /// An interval that grows while nothing changes.
+    Backoff,
+    /// As fixed, but not within two hours of a change.
+    Karrio,
+    /// What TrackBox does with work.policy = "learned".
+    Learned,
+    /// The same, told the true rates.
+    True,
+    /// The parcel with the largest cost, by the true rates, every minute.
+    Oracle,
+    /// Told what has changed.
+    Clairvoyant,
+}
+
+impl Policy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Table => "table",
+            Self::Backoff => "backoff",
+            Self::Karrio => "karrio",
+            Self::Learned => "learned",
+            Self::True => "true",
+            Self::Oracle => "oracle",
+            Self::Clairvoyant => "clairvoyant",
+        }
+    }
+}
+
+/// What is simulated.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Calls a parcel and day.
+    pub load: f64,
+    pub seed: u64,
+    pub days: f64,
+    /// The days whose events count.
+    pub from: f64,
+    pub to: f64,
+    /// Calls are limited by day instead of by minute.
+    pub quota: bool,
+    /// Hours until an event is shown.
+    pub lag: f64,
+    /// The share of calls that fail.
+    pub failing: f64,
+    /// Whether what was learned is forgotten.
+    pub forgets: bool,
+}
+
+/// An event that counts: how long it stayed unseen in minutes, and what it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Stale {
+    pub minutes: f64,
+    pub weight: f64,
+    pub day: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    pub stale: Vec<Stale>,
+    /// Events that count and were never seen.
+    pub unseen: usize,
+    /// Calls within the days that count, and parcels under way in them, by day.
+    pub calls: f64,
+    pub parcel_days: f64,
+    pub longest_gap: f64,
+    /// The most calls of any day of a quota, as a share of it.
+    pub busiest_day: f64,
+    pub decisions: u64,
+}
+
+impl Outcome {
+    /// Adds what came of another carrier.
+    pub fn add(&mut self, other: Self) {
+        self.stale.extend(other.stale);
+        self.unseen += other.unseen;
+        self.calls += other.calls;
+        self.parcel_days += other.parcel_days;
+        self.longest_gap = self.longest_gap.max(other.longest_gap);
+        self.busiest_day = self.busiest_day.max(other.busiest_day);
+        self.decisions += other.decisions;
+    }
+}
+
+struct Parcel {
+    stage: usize,
+    since: f64,
+    last_ok: f64,
+    entered: f64,
+    changed: f64,
+    fails: i32,
+    /// The next event to be seen.
+    next: usize,
+    active: bool,
+    /// What the oracle adds up: chance of no news, unseen weight, cost.
+    quiet: f64,
+    unseen: f64,
+    cost: f64,
+}
+
+/// A heap of parcels by time, the earliest first.
+#[derive(Default)]
+struct Queue(BinaryHeap<Reverse<(i64, u32)>>);
+
+/// Whole microseconds, so that times have an order.
+fn key(hours: f64) -> i64 {
+    (hours * 3.6e9) as i64
+}
+
+impl Queue {
+    fn push(&mut self, time: f64, id: usize) {
+        self.0.push(Reverse((key(time), id as u32)));
+    }
+
+    fn earliest(&self) -> Option<f64> {
+        self.0.peek().map(|Reverse((time, _))| *time as f64 / 3.6e9)
+    }
+
+    fn pop(&mut self) -> Option<(f64, usize)> {
+        self.0
+            .pop()
+            .map(|Reverse((time, id))| (time as f64 / 3.6e9, id as usize))
+    }
+}
+
+/// The true rates of a carrier, and what its events lead to.
+struct Truth {
+    /// The expected weight of the next event, by stage.
+    next_weight: Vec<f64>,
+}
+
+impl Truth {
+    fn new(carrier: &Carrier) -> Self {
+        let next_weight = carrier
+            .stages
+            .iter()
+            .map(|stage| {
+                let weights = stage
+                    .next
+                    .iter()
+                    .map(|(next, chance)| chance * carrier.stages[*next].weight);
+                weights.sum()
+            })
+            .collect();
+        Self { next_weight }
+    }
+}
+
+/// Events an hour of a parcel that entered `stage` at `since`, at `time`.
+pub fn true_hazard(carrier: &Carrier, stage: usize, since: f64, time: f64) -> f64 {
+    let stage = &carrier.stages[stage];
+    if stage.is_last() {
+        return 0.0;
+    }
+    let active = stage.activity.active(time) - stage.activity.active(since);
+    let (density, survival) = stage.dwell.density_and_survival(active);
+    let goes_on = 1.0 - stage.stall;
+    let left = goes_on * survival + stage.stall;
+    goes_on * density / left.max(1e-12) * stage.activity.rate(time)
+}
+
+pub struct Run<'a> {
+    carrier: &'a Carrier,
+    journeys: &'a [Journey],
+    policy: Policy,
+    setting: Setting,
+    parcels: Vec<Parcel>,
+    queue: Queue,
+    resting: Queue,
+    active: usize,
+    calls_per_hour: f64,
+    counts: Vec<Counts>,
+    fit: Fit,
+    price: Price,
+    /// What the intervals of `table` and `backoff` are multiplied by.
+    scale: f64,
+    truth: Truth,
+    failures: Chance,
+    outages: Vec<f64>,
+    outcome: Outcome,
+}
+
+impl<'a> Run<'a> {
+    pub fn new(
+        carrier: &'a Carrier,
+        journeys: &'a [Journey],
+        policy: Policy,
+        setting: Setting,
+    ) -> Self {
+        let counts: Vec<Counts> = carrier
+            .stages
+            .iter()
+            .map(|stage| Counts::new(stage.class))
+            .collect();
+        let calls_per_hour = setting.load * carrier.parcels / DAY;
+        let mut chance = Chance::new(setting.seed + 5_000);
+        let mut outages = Vec::new();
+        let mut time = 0.0;
+        while time < setting.days * DAY {
+            time += chance.exponential() * 10.0 * DAY;
+            outages.push(time);
+        }
+        Self {
+            carrier,
+            journeys,
+            policy,
+            setting,
+            parcels: Vec::new(),
+            queue: Queue::default(),
+            resting: Queue::default(),
+            active: 0,
+            calls_per_hour,
+            fit: fit(&counts),
+            counts,
+            price: Price::start(carrier.parcels, calls_per_hour),
+            scale: 1.0,
+            truth: Truth::new(carrier),
+            failures: Chance::new(setting.seed + 1),
+            outages,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Runs to the end; `minute` is told each day that has passed.
+    pub fn run(mut self, mut day_passed: impl FnMut()) -> Outcome {
+        let minutes = (self.setting.days * DAY * 60.0) as u64;
+        let (mut tokens, mut created) = (0.0_f64, 0);
+        let mut quota = Quota::day(self.calls_per_hour * DAY, &[0.0; HOURS], 0.0);
+        let mut next_refit = BELIEVED_FROM;
+        self.begin(&mut created);
+        for minute in 0..minutes {
+            let now = minute as f64 * MINUTE;
+            while self
+                .journeys
+                .get(created)
+                .is_some_and(|j| j.events[0].0 <= now)
+            {
+                self.add(created, now);
+                created += 1;
+            }
+            let available = if self.setting.quota && !matches!(self.policy, Policy::Fixed) {
+                if minute % 1_440 == 0 {
+                    self.note_day(&quota);
+                    quota = Quota::day(
+                        self.calls_per_hour * DAY,
+                        &self.events_by_hour(),
+                        quota.tokens(),
+                    );
+                }
+                quota.refill(now)
+            } else {
+                let rate = self.calls_per_hour / 60.0;
+                tokens = (tokens + rate).min(rate.max(1.0) + 1.0);
+                tokens.floor()
+            };
+            let used = match self.policy {
+                Policy::Oracle => self.by_index(now, available),
+                Policy::Clairvoyant => self.by_knowledge(now, available),
+                _ => self.by_queue(now, available),
+            };
+            tokens -= used;
+            if self.setting.quota {
+                quota.spend(used);
+            }
+            let day = now / DAY;
+            if day >= self.setting.from && day < self.setting.to {
+                self.outcome.calls += used;
+                self.outcome.parcel_days += self.active as f64 / 1_440.0;
+            }
+            if now >= next_refit
+                && matches!(self.policy, Policy::Learned | Policy::True | Policy::Oracle)
+            {
+                self.fit = fit(&self.counts);
+                if self.setting.forgets {
+                    self.counts
+                        .iter_mut()
+                        .for_each(|counts| counts.forget(REFIT_EVERY));
+                }
+                next_refit = now + REFIT_EVERY;
+            }
+            if minute % 1_440 == 1_439 {
+                day_passed();
+            }
+        }
+        self.note_day(&quota);
+        self.count_unseen();
+        self.outcome
+    }
+
+    fn note_day(&mut self, quota: &Quota) {
+        let share = quota.spent / quota.calls.floor().max(1.0);
+        self.outcome.busiest_day = self.outcome.busiest_day.max(share);
+    }
+
+    fn events_by_hour(&self) -> [f64; HOURS] {
+        let mut events = [0.0; HOURS];
+        for counts in &self.counts {
+            for row in &counts.cells {
+                for (hour, cell) in row.iter().enumerate() {
+                    events[hour] += cell.events;
+                }
+            }
+        }
+        events
+    }
+
+    /// The parcels that are under way already, known as they stand.
+    fn begin(&mut self, created: &mut usize) {
+        while let Some(journey) = self.journeys.get(*created).filter(|j| j.events[0].0 < 0.0) {
+            let known = journey
+                .events
+                .iter()
+                .take_while(|(at, _)| *at <= 0.0)
+                .count();
+            let (since, stage) = journey.events[known - 1];
+            let under_way = !self.carrier.stages[stage].is_last() && -since <= RETIRES_AFTER;
+            let first = self.failures.unit() * 2.0;
+            let id = self.parcels.len();
+            self.parcels.push(Parcel {
+                stage,
+                since,
+                last_ok: 0.0,
+                entered: 0.0,
+                changed: since,
+                fails: 0,
+                next: known,
+                active: under_way,
+                quiet: 1.0,
+                unseen: 0.0,
+                cost: 0.0,
+            });
+            if under_way {
+                self.active += 1;
+                self.queue.push(first, id);
+            }
+            *created += 1;
+        }
+    }
+
+    fn add(&mut self, journey: usize, now: f64) {
+        let (since, stage) = self.journeys[journey].events[0];
+        self.parcels.push(Parcel {
+            stage,
+            since,
+            last_ok: since,
+            entered: since,
+            changed: since,
+            fails: 0,
+            next: 1,
+            active: true,
+            quiet: 1.0,
+            unseen: 0.0,
+            cost: 0.0,
+        });
+        // The first event is how we know of it: seen at once.
+        self.active += 1;
+        self.queue.push(now, journey);
+    }
+
+    fn by_queue(&mut self, now: f64, available: f64) -> f64 {
+        while self.resting.earliest().is_some_and(|at| at <= now) {
+            if let Some((at, id)) = self.resting.pop() {
+                self.queue.push(at, id);
+            }
+        }
+        let (mut used, mut late) = (0.0, 0.0);
+        while used < available {
+            let Some((at, id)) = self.queue.pop() else {
+                break;
+            };
+            if !self.parcels[id].active {
+                continue;
+            }
+            used += 1.0;
+            late += now - at;
+            self.poll(id, now);
+        }
+        let error = if used > 0.0 {
+            late / used
+        } else if available >= 1.0 {
+            self.queue.earliest().map_or(0.0, |at| (now - at).min(0.0))
+        } else {
+            0.0
+        };
+        let round = self.active.max(1) as f64 / self.calls_per_hour;
+        match self.policy {
+            Policy::Learned | Policy::True => self.price.adjust(now, error, round),
+            Policy::Table | Policy::Backoff => {
+                let error = (error / round.min(12.0)).clamp(-0.5, 0.5);
+                self.scale *= (0.1 * error / 60.0).exp();
+            }
+            _ => {}
+        }
+        used
+    }
+
+    /// The parcels whose waiting has cost most, by the true rates.
+    fn by_index(&mut self, now: f64, available: f64) -> f64 {
+        let mut best: Vec<(f64, usize)> = Vec::with_capacity(self.active);
+        for (id, parcel) in self.parcels.iter_mut().enumerate() {
+            if !parcel.active {
+                continue;
+            }
+            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, now - MINUTE / 2.0);
+            let happens = parcel.quiet * -(-hazard * MINUTE).exp_m1();
+            let after = self.fit.codes[parcel.stage].after_weight;
+            let more = happens * self.truth.next_weight[parcel.stage]
+                + (1.0 - parcel.quiet) * after * MINUTE;
+            parcel.cost += (parcel.unseen + more / 2.0) * MINUTE;
+            parcel.unseen += more;
+            parcel.quiet -= happens;
+            if parcel.fails == 0 || now - parcel.changed >= backoff(parcel.fails) {
+                best.push((parcel.cost, id));
+            }
+        }
+        let wanted = (available as usize).min(best.len());
+        if wanted > 0 && wanted < best.len() {
+            best.select_nth_unstable_by(wanted - 1, |a, b| b.0.total_cmp(&a.0));
+        }
+        for (_, id) in best.into_iter().take(wanted) {
+            self.poll(id, now);
+        }
+        wanted as f64
+    }
+
+    /// The parcels that have changed, most weight first.
+    fn by_knowledge(&mut self, now: f64, available: f64) -> f64 {
+        let mut changed: Vec<(f64, usize)> = Vec::new();
+        for (id, parcel) in self
+            .parcels
+            .iter()
+            .enumerate()
+            .filter(|(_, parcel)| parcel.active)
+        {
+            let events = &self.journeys[id].events[parcel.next..];
+            let weight: f64 = events
+                .iter()
+                .take_while(|(at, _)| at + self.setting.lag <= now)
+                .map(|(_, stage)| self.carrier.stages[*stage].weight)
+                .sum();
+            if weight > 0.0 {
+                changed.push((weight, id));
+            }
+        }
+        changed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let wanted = (available as usize).min(changed.len());
+        for (_, id) in changed.into_iter().take(wanted) {
+            self.poll(id, now);
+        }
+        wanted as f64
+    }
+
+    fn poll(&mut self, id: usize, now: f64) {
+        let down = self
+            .outages
+            .iter()
+            .any(|at| (*at..at + 0.75).contains(&now));
+        let fails = self.failures.unit() < self.setting.failing || down;
+        if fails {
+            let parcel = &mut self.parcels[id];
+            parcel.fails += 1;
+            if self.policy == Policy::Oracle {
+                parcel.changed = now;
+            } else {
+                self.resting.push(now + backoff(parcel.fails), id);
+            }
+            return;
+        }
+        let news = self.see(id, now);
+        let parcel = &mut self.parcels[id];
+        parcel.fails = 0;
+        let day = now / DAY;
+        if day >= self.setting.from && day < self.setting.to {
+            let gap = now - parcel.last_ok.max(parcel.entered);
+            self.outcome.longest_gap = self.outcome.longest_gap.max(gap);
+        }
+        learn(
+            parcel.stage,
+            parcel.since,
+            parcel.last_ok,
+            &news,
+            now,
+            |stage, gain| {
+                self.counts[stage].add(&gain);
+            },
+        );
+        if let Some(last) = news.last() {
+            parcel.stage = last.code;
+            parcel.since = last.at;
+            parcel.changed = now;
+        }
+        parcel.last_ok = now;
+        (parcel.quiet, parcel.unseen, parcel.cost) = (1.0, 0.0, 0.0);
+        let done =
+            self.carrier.stages[parcel.stage].is_last() || now - parcel.since > RETIRES_AFTER;
+        if done {
+            parcel.active = false;
+            self.active -= 1;
+        } else {
+            self.plan(id, now, !news.is_empty());
+        }
+    }
+
+    /// The events that show by now; notes how long they stayed unseen.
+    fn see(&mut self, id: usize, now: f64) -> Vec<Seen<usize>> {
+        let parcel = &mut self.parcels[id];
+        let mut news = Vec::new();
+        while let Some((at, stage)) = self.journeys[id].events.get(parcel.next) {
+            if at + self.setting.lag > now {
+                break;
+            }
+            parcel.next += 1;
+            let day = at / DAY;
+            let weight = self.carrier.stages[*stage].weight;
+            if day >= self.setting.from && day < self.setting.to {
+                self.outcome.stale.push(Stale {
+                    minutes: (now - at) * 60.0,
+                    weight,
+                    day: day as usize,
+                });
+            }
+            news.push(Seen {
+                at: *at,
+                code: *stage,
+                weight,
+                ends: self.carrier.stages[*stage].is_last(),
+            });
+        }
+        news
+    }
+
+    fn plan(&mut self, id: usize, now: f64, changed: bool) {
+        self.outcome.decisions += 1;
+        let parcel = &self.parcels[id];
+        let longest = LONGEST.max(LONGEST_ROUNDS * self.active as f64 / self.calls_per_hour);
+        match self.policy {
+            Policy::Fixed => self.queue.push(now, id),
+            Policy::Karrio if changed => self.resting.push(now + 2.0, id),
+            Policy::Karrio => self.queue.push(now, id),
+            Policy::Table => {
+                let hours = match self.carrier.stages[parcel.stage].class {
+                    Class::PreTransit | Class::Pickup => 6.0,
+                    Class::InTransit | Class::Exception => 3.0,
+                    Class::OutForDelivery => 0.5,
+                };
+                self.queue.push(now + hours * self.scale, id);
+            }
+            Policy::Backoff => {
+                let quiet = now - parcel.changed;
+                let hours = [3.0, 6.0, 12.0, 24.0];
+                let step = hours.iter().position(|step| quiet < *step * self.scale);
+                self.queue
+                    .push(now + hours[step.unwrap_or(3)] * self.scale, id);
+            }
+            Policy::Learned => {
+                let fit = &self.fit.codes[parcel.stage];
+                let decision = next_check(fit, &self.price, parcel.since, now, longest);
+                self.queue.push(decision.at, id);
+            }
+            Policy::True => {
+                let at = self.next_by_truth(id, now, longest);
+                self.queue.push(at, id);
+            }
+            Policy::Oracle | Policy::Clairvoyant => {}
+        }
+    }
+
+    /// As the learned decision, by the true rates.
+    fn next_by_truth(&self, id: usize, now: f64, longest: f64) -> f64 {
+        let parcel = &self.parcels[id];
+        let after = self.fit.codes[parcel.stage].after_weight;
+        let (mut quiet, mut unseen, mut cost, mut wait) = (1.0, 0.0, 0.0, 0.0);
+        while wait < longest {
+            let middle = now + wait + STEP / 2.0;
+            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, middle);
+            let happens = quiet * -(-hazard * STEP).exp_m1();
+            let more =
+                happens * self.truth.next_weight[parcel.stage] + (1.0 - quiet) * after * STEP;
+            cost += (unseen + more / 2.0) * STEP;
+            unseen += more;
+            quiet -= happens;
+            wait += STEP;
+            if cost >= self.price.at(now + wait) {
+                break;
+            }
+        }
+        now + wait
+    }
+
+    fn count_unseen(&mut self) {
+        for (id, parcel) in self.parcels.iter().enumerate() {
+            let left = self.journeys[id]
+                .events
+                .get(parcel.next..)
+                .unwrap_or_default();
+            let counts = |at: f64| at >= self.setting.from * DAY && at < self.setting.to * DAY;
+            self.outcome.unseen += left.iter().filter(|(at, _)| counts(*at)).count();
+        }
+    }
+}
+
+/// The rest after so many failures in a row, in hours.
+fn backoff(fails: i32) -> f64 {
+    (5.0 * 2.0_f64.powi((fails - 1).min(10))).min(60.0) / 60.0
+}

@@ -1,0 +1,199 @@
+//! What the invented carriers and the policies must show, in small; tools/bench-freshness shows it in full.
+
+use super::bound::Bound;
+use super::process::{DEFAULT, Process};
+use super::run::{Outcome, Policy, Run, Setting};
+use super::trace::{Journey, journeys};
+use crate::plan::decide::{STEP, next_check};
+use crate::plan::hazard::CodeFit;
+use crate::plan::price::Price;
+use crate::plan::{AGES, HOURS};
+
+fn process() -> Process {
+    Process::read(DEFAULT).expect("the default process")
+}
+
+fn all_journeys(process: &Process, days: f64) -> Vec<Vec<Journey>> {
+    let carriers = process.carriers.iter().enumerate();
+    carriers
+        .map(|(place, carrier)| journeys(carrier, 1_000 + place as u64, days * 24.0, false))
+        .collect()
+}
+
+#[test]
+fn with_a_constant_rate_the_wait_is_the_best_there_is() {
+    for (rate, weight, price) in [(0.02, 1.0, 0.01), (0.05, 5.0, 0.3), (0.002, 2.0, 0.05)] {
+        let fit = CodeFit::new([rate; AGES], [1.0; HOURS], weight, 0.0);
+        let price = Price {
+            whole: price,
+            by_hour: [1.0; HOURS],
+        };
+        let best = (2.0 * price.whole / (weight * rate)).sqrt();
+        let wait = next_check(&fit, &price, 0.0, 100.0, 1_000.0).at - 100.0;
+        assert!(
+            (wait - best).abs() <= STEP + 0.02 * best + best * best * rate,
+            "{wait} h instead of {best} h"
+        );
+    }
+}
+
+#[test]
+fn journeys_are_as_long_as_they_are_meant_to_be() {
+    let process = process();
+    // Events besides the first, and days; from the theory of the process, within 2 %.
+    for ((carrier, journeys), (events, days)) in process
+        .carriers
+        .iter()
+        .zip(all_journeys(&process, 42.0))
+        .zip([(7.9, 5.0), (10.4, 15.1)])
+    {
+        let known: f64 = journeys.iter().map(|j| j.events.len() as f64 - 1.0).sum();
+        let mean = known / journeys.len() as f64;
+        assert!(
+            (mean / events - 1.0).abs() < 0.02,
+            "{}: {mean} events",
+            carrier.name
+        );
+        let lives: Vec<f64> = journeys
+            .iter()
+            .filter_map(|j| {
+                j.events
+                    .last()
+                    .filter(|(_, stage)| carrier.stages[*stage].is_last())
+            })
+            .zip(&journeys)
+            .map(|((end, _), _)| *end)
+            .collect();
+        assert!(lives.len() > journeys.len() * 8 / 10, "most arrive");
+        let begins: Vec<f64> = journeys
+            .iter()
+            .filter(|j| {
+                j.events
+                    .last()
+                    .is_some_and(|(_, stage)| carrier.stages[*stage].is_last())
+            })
+            .map(|j| j.events[0].0)
+            .collect();
+        let life = lives
+            .iter()
+            .zip(&begins)
+            .map(|(end, begin)| end - begin)
+            .sum::<f64>()
+            / 24.0
+            / lives.len() as f64;
+        assert!(
+            (life / days - 1.0).abs() < 0.03,
+            "{}: {life} days",
+            carrier.name
+        );
+    }
+}
+
+#[test]
+fn what_can_be_won_is_what_the_true_rates_say() {
+    let process = process();
+    let mut bound = Bound::default();
+    for (carrier, journeys) in process.carriers.iter().zip(all_journeys(&process, 22.0)) {
+        bound.add(carrier, &journeys, 14.0, 21.0);
+    }
+    assert!(
+        (bound.by_minute() - 2.01).abs() < 0.06,
+        "{}",
+        bound.by_minute()
+    );
+    assert!((bound.by_day() - 2.73).abs() < 0.12, "{}", bound.by_day());
+}
+
+/// A smaller courier, for a test that a debug build runs in seconds.
+fn small() -> Process {
+    let mut process = process();
+    process.carriers.truncate(1);
+    process.carriers[0].per_day = 60.0;
+    process.carriers[0].parcels = 358.0;
+    process
+}
+
+fn outcome(policy: Policy, quota: bool) -> Outcome {
+    let process = small();
+    let carrier = &process.carriers[0];
+    let journeys = journeys(carrier, 1, 16.0 * 24.0, false);
+    let setting = Setting {
+        load: 8.0,
+        seed: 1,
+        days: 16.0,
+        from: 7.0,
+        to: 14.0,
+        quota,
+        lag: 0.0,
+        failing: 0.02,
+        forgets: true,
+    };
+    Run::new(carrier, &journeys, policy, setting).run(|| {})
+}
+
+fn weighted(outcome: &Outcome) -> f64 {
+    let sum: f64 = outcome
+        .stale
+        .iter()
+        .map(|event| event.minutes * event.weight)
+        .sum();
+    sum / outcome.stale.iter().map(|event| event.weight).sum::<f64>()
+}
+
+#[test]
+fn at_the_same_calls_learned_is_fresher_than_fixed_and_the_clairvoyant_fresher_than_all() {
+    let fixed = outcome(Policy::Fixed, false);
+    let learned = outcome(Policy::Learned, false);
+    assert!((learned.calls / fixed.calls - 1.0).abs() < 0.01);
+    let ratio = weighted(&fixed) / weighted(&learned);
+    assert!(ratio > 1.5, "{ratio} times fresher");
+    assert!(learned.longest_gap < 36.0, "{} h", learned.longest_gap);
+    let clairvoyant = outcome(Policy::Clairvoyant, false);
+    assert!(
+        weighted(&clairvoyant) < 1.5,
+        "{} minutes",
+        weighted(&clairvoyant)
+    );
+}
+
+#[test]
+fn a_days_quota_is_never_passed_and_is_spent_in_better_hours() {
+    let fixed = outcome(Policy::Fixed, true);
+    let learned = outcome(Policy::Learned, true);
+    assert!(
+        learned.busiest_day <= 1.0,
+        "{} of the quota",
+        learned.busiest_day
+    );
+    let ratio = weighted(&fixed) / weighted(&learned);
+    assert!(ratio > 1.8, "{ratio} times fresher");
+}
+
+#[test]
+fn a_process_that_makes_no_sense_is_refused_by_its_place() {
+    for (wrong, right, says) in [
+        ("per_day = 300", "per_day = -3", "per_day must be"),
+        (
+            "created = \"hand_over\"\n# How",
+            "created = \"nowhere\"\n# How",
+            "no [profiles.nowhere]",
+        ),
+        (
+            "\"8-10\" = 0.3, \"10-20\"",
+            "\"8-99\" = 0.3, \"10-20\"",
+            "no range",
+        ),
+        (
+            "lognormal = [4.0, 0.5]",
+            "lognormal = [0.0, 0.5]",
+            "needs lognormal",
+        ),
+        ("next = [\"ACCEPTED\"]", "next = [\"LOST\"]", "no stage"),
+        ("stall = 0.001", "stal = 0.001", "unknown field"),
+    ] {
+        let text = DEFAULT.replacen(wrong, right, 1);
+        assert_ne!(text, DEFAULT, "{wrong}");
+        let error = Process::read(&text).expect_err(right);
+        assert!(format!("{error:#}").contains(says), "{error:#}");
+    }
+}

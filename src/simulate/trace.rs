@@ -1,0 +1,98 @@
+//! What truly happens: every parcel's events, the same for every policy that is tried on a seed.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+
+use crate::simulate::process::Carrier;
+
+/// How many days before its start a simulation begins to make parcels, so that all stages are there.
+const WARM_UP: f64 = 40.0 * 24.0;
+
+/// How much a parcel's own lane may differ where that is simulated: sigma of a lognormal.
+const LANE_SIGMA: f64 = 0.6;
+
+/// The most events of one parcel: a journey that goes in circles ends.
+const EVENTS_MAX: usize = 1_000;
+
+/// A stream of chance.
+pub struct Chance(ChaCha8Rng);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// From 0 to 1, without 1.
+    pub fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Normal, by Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
+    }
+
+    /// Exponential with mean 1.
+    pub fn exponential(&mut self) -> f64 {
+        -(1.0 - self.unit()).ln()
+    }
+}
+
+/// A parcel's true journey: times in hours since the start, and stages.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    pub events: Vec<(f64, usize)>,
+}
+
+/// All journeys of a carrier that begin before `end`, by their beginning.
+pub fn journeys(carrier: &Carrier, seed: u64, end: f64, own_lanes: bool) -> Vec<Journey> {
+    let mut chance = Chance::new(seed);
+    let mut journeys = Vec::new();
+    let highest = carrier.created.highest();
+    let per_hour = carrier.per_day / 24.0 / carrier.created.mean();
+    if per_hour <= 0.0 {
+        return journeys;
+    }
+    let mut time = -WARM_UP;
+    loop {
+        time += chance.exponential() / (per_hour * highest);
+        if time >= end {
+            return journeys;
+        }
+        if chance.unit() * highest < carrier.created.rate(time) {
+            journeys.push(journey(carrier, time, &mut chance, own_lanes));
+        }
+    }
+}
+
+fn journey(carrier: &Carrier, created: f64, chance: &mut Chance, own_lanes: bool) -> Journey {
+    let lane = if own_lanes {
+        (LANE_SIGMA * chance.normal()).exp()
+    } else {
+        1.0
+    };
+    let (mut time, mut at) = (created, 0);
+    let mut events = vec![(time, at)];
+    while events.len() < EVENTS_MAX {
+        let stage = &carrier.stages[at];
+        if stage.is_last() || chance.unit() < stage.stall {
+            break;
+        }
+        let factor = if stage.line_haul { lane } else { 1.0 };
+        time = stage
+            .activity
+            .after(time, stage.dwell.at(chance.normal()) * factor);
+        let mut pick = chance.unit();
+        at = stage.next.last().map_or(at, |(next, _)| *next);
+        for (next, share) in &stage.next {
+            if pick < *share {
+                at = *next;
+                break;
+            }
+            pick -= share;
+        }
+        events.push((time, at));
+    }
+    Journey { events }
+}
