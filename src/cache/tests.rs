@@ -199,3 +199,33 @@ async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_b
     }
     assert!(usable.is_some(), "the cache works again");
 }
+
+#[tokio::test]
+async fn redis_is_spoken_to_over_tls_with_a_password_and_neither_is_ever_shown() {
+    // Another test of this process may have been first.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    }
+    let (server, certificate) = PrivateRedis::start_encrypted();
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = rustls::pki_types::pem::PemObject::from_pem_file(&certificate);
+    roots.add(pem.expect("reads")).expect("trusts");
+    let tls = || {
+        rustls::ClientConfig::builder()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth()
+    };
+    let url = |password: &str| format!("rediss://:{password}@localhost:{}/0", server.port());
+    let redis = Redis::connect(&url("hunter2"), Some(tls()), "test:")
+        .await
+        .expect("connects");
+    redis.ping().await.expect("answers");
+    let wrong = Redis::connect(&url("hunter3"), Some(tls()), "test:")
+        .await
+        .expect("begins to");
+    let refused = wrong.ping().await.expect_err("is not let in");
+    assert!(!refused.to_string().contains("hunter"), "{refused}");
+}

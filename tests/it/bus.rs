@@ -15,7 +15,7 @@ use trackbox::kafka::memory::MemoryBus;
 use trackbox::kafka::{Bus, BusError, Fetched, Outgoing, partition_of};
 use uuid::Uuid;
 
-use crate::fixture::server;
+use crate::fixture::{install_tls, server};
 use crate::process::free_port;
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -250,25 +250,73 @@ struct PrivateKafka {
     process: Child,
 }
 
+/// The ports of one node of a private Kafka.
+#[derive(Clone, Copy)]
+struct Node {
+    id: usize,
+    clients: u16,
+    controller: u16,
+}
+
 impl PrivateKafka {
-    fn start(more: &[(&str, &str)]) -> Self {
-        let (port, controller) = (free_port(), free_port());
+    fn start() -> Self {
+        Self::cluster(1, "PLAINTEXT", "", &[]).remove(0)
+    }
+
+    /// So many nodes of one cluster; clients speak `protocol`, `more` are properties and `format` arguments of each.
+    fn cluster(count: usize, protocol: &str, more: &str, format: &[&str]) -> Vec<Self> {
+        let nodes: Vec<Node> = (1..=count)
+            .map(|id| Node {
+                id,
+                clients: free_port(),
+                controller: free_port(),
+            })
+            .collect();
+        let made: Vec<TempDir> = nodes
+            .iter()
+            .map(|node| Self::format(*node, &nodes, protocol, more, format))
+            .collect();
+        let spawned: Vec<Child> = made.iter().map(Self::spawn).collect();
+        let started = nodes.into_iter().zip(made).zip(spawned);
+        started
+            .map(|((node, folder), process)| {
+                wait_for(node.clients);
+                Self {
+                    port: node.clients,
+                    folder,
+                    process,
+                }
+            })
+            .collect()
+    }
+
+    fn format(
+        node: Node,
+        nodes: &[Node],
+        protocol: &str,
+        more: &str,
+        arguments: &[&str],
+    ) -> TempDir {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let protocol = if more.is_empty() {
-            "PLAINTEXT"
-        } else {
-            "SASL_PLAINTEXT"
-        };
+        let voters: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller))
+            .collect();
+        let replicas = nodes.len().min(3);
         let mut properties = format!(
-            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-             controller.listener.names=CONTROLLER\nlisteners=CLIENTS://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             listener.security.protocol.map=CLIENTS:{protocol},CONTROLLER:PLAINTEXT\ninter.broker.listener.name=CLIENTS\n\
-             log.dirs={}/log\nauto.create.topics.enable=false\noffsets.topic.replication.factor=1\n",
+            "process.roles=broker,controller\nnode.id={}\ncontroller.quorum.voters={}\n\
+             controller.listener.names=CONTROLLER\n\
+             listeners=INNER://127.0.0.1:0,CLIENTS://localhost:{},CONTROLLER://127.0.0.1:{}\n\
+             listener.security.protocol.map=INNER:PLAINTEXT,CLIENTS:{protocol},CONTROLLER:PLAINTEXT\n\
+             inter.broker.listener.name=INNER\nlog.dirs={}/log\nauto.create.topics.enable=false\n\
+             default.replication.factor={replicas}\noffsets.topic.replication.factor={replicas}\n{more}\n",
+            node.id,
+            voters.join(","),
+            node.clients,
+            node.controller,
             folder.path().display()
         );
-        for (key, value) in more {
-            writeln!(properties, "{key}={value}").expect("writes");
-        }
+        writeln!(properties, "min.insync.replicas={}", (replicas - 1).max(1)).expect("writes");
         std::fs::write(folder.path().join("server.properties"), properties).expect("writes");
         let formatted = Self::java(&folder)
             .args([
@@ -276,18 +324,13 @@ impl PrivateKafka {
                 "format",
                 "-t",
                 "dHJhY2tib3gtdGVzdHMtMg",
-                "-c",
-                "server.properties",
             ])
+            .args(["-c", "server.properties"])
+            .args(arguments)
             .stdout(Stdio::null())
             .status();
         assert!(formatted.expect("java runs").success());
-        let process = Self::spawn(&folder, port);
-        Self {
-            port,
-            folder,
-            process,
-        }
+        folder
     }
 
     fn java(folder: &TempDir) -> Command {
@@ -303,24 +346,23 @@ impl PrivateKafka {
         java
     }
 
-    fn spawn(folder: &TempDir, port: u16) -> Child {
+    fn spawn(folder: &TempDir) -> Child {
         let log = std::fs::File::create(folder.path().join("output")).expect("creates");
-        let process = Self::java(folder)
+        Self::java(folder)
             .args(["kafka.Kafka", "server.properties"])
             .stdout(log.try_clone().expect("is a file"))
             .stderr(log)
             .spawn()
-            .expect("java runs");
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "Kafka answers");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        process
+            .expect("java runs")
+    }
+
+    fn start_again(&mut self) {
+        self.process = Self::spawn(&self.folder);
+        wait_for(self.port);
     }
 
     fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("localhost:{}", self.port)
     }
 
     fn signal(&self, name: &str) {
@@ -333,6 +375,14 @@ impl PrivateKafka {
     fn kill(&mut self) {
         self.process.kill().expect("is killed");
         self.process.wait().expect("is gone");
+    }
+}
+
+fn wait_for(port: u16) {
+    let began = Instant::now();
+    while TcpStream::connect(("localhost", port)).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "Kafka answers");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -362,7 +412,7 @@ async fn publish_until_it_works(bus: &Bus, value: &str) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
-    let mut kafka = PrivateKafka::start(&[]);
+    let mut kafka = PrivateKafka::start();
     let bus = on(&kafka.address(), "t");
     bus.prepare().await.expect("connects");
     bus.publish(vec![record("7", "first")])
@@ -390,7 +440,7 @@ async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
     let dead = bus.publish(vec![record("7", "while it is dead")]).await;
     assert!(matches!(dead, Err(BusError::Away { .. })), "{dead:?}");
     assert!(!bus.is_ready().await);
-    kafka.process = PrivateKafka::spawn(&kafka.folder, kafka.port);
+    kafka.start_again();
     publish_until_it_works(&bus, "after it died").await;
     let values: Vec<_> = read_all(&bus, partition)
         .await
@@ -458,34 +508,115 @@ async fn records_that_are_gone_are_passed_over_and_a_topic_made_anew_is_read_fro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_asks_who_we_are_is_told_and_a_wrong_password_is_never_shown() {
-    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 username=\"trackbox\" password=\"hunter2\" user_trackbox=\"hunter2\";";
-    let kafka = PrivateKafka::start(&[
-        ("sasl.enabled.mechanisms", "PLAIN"),
-        ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-        ("listener.name.clients.plain.sasl.jaas.config", users),
-    ]);
-    let as_user = |password: &str| {
+async fn partitions_that_lose_their_leader_go_on_with_another_and_lose_nothing() {
+    let mut nodes = PrivateKafka::cluster(3, "PLAINTEXT", "", &[]);
+    let all: Vec<String> = nodes.iter().map(PrivateKafka::address).collect();
+    let bus = on(&all.join(","), "t");
+    let began = Instant::now();
+    while bus.prepare().await.is_err() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "the cluster is formed"
+        );
+    }
+    // Keys of all four partitions, whose leaders the three brokers share.
+    let publish = async |round: usize| {
+        let began = Instant::now();
+        loop {
+            let records = (0..40).map(|key| record(key, format!("{round}"))).collect();
+            match bus.publish(records).await {
+                Ok(()) => return,
+                Err(BusError::Away { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            assert!(began.elapsed() < Duration::from_secs(90), "it works again");
+        }
+    };
+    publish(0).await;
+    nodes[0].kill();
+    publish(1).await;
+    nodes[0].start_again();
+    publish(2).await;
+    let mut rounds: BTreeMap<String, usize> = BTreeMap::new();
+    for partition in 0..4 {
+        let mut keys: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
+        for entry in read_all(&bus, partition).await {
+            *keys.entry(entry).or_default() += 1;
+        }
+        for (_, round) in keys.into_keys() {
+            *rounds.entry(round.expect("has a value")).or_default() += 1;
+        }
+    }
+    assert_eq!(rounds.into_values().collect::<Vec<_>>(), [40, 40, 40]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_asks_who_we_are_is_told_over_tls_and_a_wrong_password_is_never_shown() {
+    install_tls();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("signs");
+    let (certificate, key) = (own.cert.pem(), own.signing_key.serialize_pem());
+    let (store, ca) = (
+        folder.path().join("store.pem"),
+        folder.path().join("ca.pem"),
+    );
+    std::fs::write(&store, format!("{key}{certificate}")).expect("writes");
+    std::fs::write(&ca, certificate).expect("writes");
+    let more = format!(
+        "sasl.enabled.mechanisms=SCRAM-SHA-512,SCRAM-SHA-256,PLAIN\nssl.keystore.type=PEM\nssl.keystore.location={}\n\
+         listener.name.clients.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.clients.scram-sha-256.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         listener.name.clients.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_trackbox=\"hunter2\";",
+        store.display()
+    );
+    let format = [
+        "--add-scram",
+        "SCRAM-SHA-512=[name=trackbox,password=hunter2]",
+        "--add-scram",
+        "SCRAM-SHA-256=[name=trackbox,password=hunter2]",
+    ];
+    let kafka = PrivateKafka::cluster(1, "SASL_SSL", &more, &format).remove(0);
+    let tls = trackbox::tls::client_config(&ca.display().to_string()).expect("reads the CA");
+    let tls = Arc::new(tls);
+    let as_user = |mechanism: Mechanism, password: &str| {
         let sasl = Sasl {
-            mechanism: Mechanism::Plain,
+            mechanism,
             user: "trackbox".to_owned(),
             password: password.to_owned(),
         };
         let settings = BrokerSettings {
             sasl: Some(sasl),
+            tls: Some(Arc::clone(&tls)),
             ..settings(&kafka.address(), "t")
         };
         Bus::Kafka(Arc::new(Broker::new(settings, Clock::system())))
     };
-    let bus = as_user("hunter2");
-    bus.prepare().await.expect("is let in");
-    bus.publish(vec![record("7", "in")])
-        .await
-        .expect("publishes");
-    let wrong = as_user("hunter3");
-    let refused = wrong.prepare().await.expect_err("is not let in");
-    let shown = format!("{refused} {refused:?} {wrong:?}");
-    assert!(!shown.contains("hunter"), "{shown}");
-    println!("{refused}");
+    for mechanism in [
+        Mechanism::ScramSha512,
+        Mechanism::ScramSha256,
+        Mechanism::Plain,
+    ] {
+        let bus = as_user(mechanism, "hunter2");
+        bus.prepare()
+            .await
+            .unwrap_or_else(|error| panic!("{mechanism:?}: {error}"));
+        bus.publish(vec![record("7", "in")])
+            .await
+            .expect("publishes");
+        let wrong = as_user(mechanism, "hunter3");
+        let refused = wrong.prepare().await.expect_err("is not let in");
+        let shown = format!("{refused} {refused:?} {wrong:?}");
+        assert!(!shown.contains("hunter"), "{shown}");
+    }
+    let untrusting = BrokerSettings {
+        tls: Some(Arc::new(
+            trackbox::tls::client_config("").expect("reads the machine's CAs"),
+        )),
+        ..settings(&kafka.address(), "t")
+    };
+    let refused = Broker::new(untrusting, Clock::system()).prepare().await;
+    assert!(matches!(refused, Err(BusError::Away { .. })), "{refused:?}");
 }

@@ -32,22 +32,60 @@ pub struct PrivateRedis {
 
 impl PrivateRedis {
     pub fn start() -> Self {
+        Self::spawn(
+            Self::free_port(),
+            tempfile::tempdir().expect("a temporary folder"),
+        )
+    }
+
+    fn free_port() -> u16 {
         let probe = TcpListener::bind("127.0.0.1:0").expect("binds");
-        let port = probe.local_addr().expect("has an address").port();
-        drop(probe);
-        Self::spawn(port, tempfile::tempdir().expect("a temporary folder"))
+        probe.local_addr().expect("has an address").port()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn spawn(port: u16, folder: TempDir) -> Self {
+        let port_text = port.to_string();
+        Self::spawn_with(port, folder, &["--port", &port_text])
+    }
+
+    /// One that speaks TLS alone and asks for the password "hunter2"; answers it and its certificate's file.
+    pub fn start_encrypted() -> (Self, std::path::PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("signs");
+        let (certificate, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
+        std::fs::write(&certificate, own.cert.pem()).expect("writes");
+        std::fs::write(&key, own.signing_key.serialize_pem()).expect("writes");
+        let port = Self::free_port();
+        let options = [
+            "--port",
+            "0",
+            "--tls-port",
+            &port.to_string(),
+            "--tls-cert-file",
+            "cert.pem",
+            "--tls-key-file",
+            "key.pem",
+            "--tls-ca-cert-file",
+            "cert.pem",
+            "--tls-auth-clients",
+            "no",
+            "--requirepass",
+            "hunter2",
+        ];
+        (Self::spawn_with(port, folder, &options), certificate)
+    }
+
+    fn spawn_with(port: u16, folder: TempDir, options: &[&str]) -> Self {
         let process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-            ])
+            .args(["--bind", "127.0.0.1", "--save", ""])
+            .args(options)
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .spawn()
