@@ -13,6 +13,7 @@ use trackbox::app::Role;
 use trackbox::app::parts::{self as app_parts, Parts};
 use trackbox::clock::Clock;
 use trackbox::config::{Cadence, Config};
+use trackbox::kafka::Outgoing;
 use trackbox::kafka::consumer::{Consumer, Step};
 use trackbox::model::Tracking;
 use trackbox::scheduler::Scheduler;
@@ -390,4 +391,46 @@ async fn a_parcel_without_news_for_thirty_days_expires_without_a_call_and_a_refr
         "IN_TRANSIT",
         "the carrier still knows it, and the refresh is news"
     );
+}
+
+#[tokio::test]
+async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
+    let mut pipe = Pipe::new(Setup {
+        settings: vec![("KAFKA__IN_PROCESS_BYTES_MAX", (1 << 20).to_string())],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 5).await;
+    let bus = pipe.parts.bus.clone().expect("there is a bus");
+    let filler = (0..8)
+        .map(|_| Outgoing {
+            key: b"0".to_vec(),
+            value: vec![b'x'; 100_000],
+        })
+        .collect();
+    bus.publish(filler).await.expect("fits");
+    for _ in 0..5 {
+        let refused = pipe.workers[0]
+            .step()
+            .await
+            .expect_err("has nobody to tell");
+        assert!(
+            refused.to_string().contains("the bus takes nothing"),
+            "{refused}"
+        );
+        pipe.advance(Duration::from_secs(5));
+    }
+    let calls = |pipe: &Pipe| {
+        pipe.emulator
+            .ledger()
+            .carriers
+            .values()
+            .map(|c| c.calls)
+            .sum::<u64>()
+    };
+    assert_eq!(calls(&pipe), 0);
+    pipe.consume().await;
+    pipe.run_until_arrived(Duration::from_secs(600)).await;
+    pipe.assert_truth().await;
+    assert!(calls(&pipe) > 0);
 }
