@@ -80,6 +80,9 @@ pub async fn run_until(
 ) -> anyhow::Result<()> {
     refuse::what_cannot_work(&config, roles)?;
     let lock = refuse::lock_store(&config, roles).await?;
+    if let Some(demo) = &demo {
+        demo::forget_the_last(demo)?;
+    }
     let emulator = match &demo {
         Some(_) => Some(demo::start_emulator(&config)?),
         None => None,

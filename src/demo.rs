@@ -45,12 +45,12 @@ pub struct Demo {
     pub keep: bool,
 }
 
-/// Points the configuration at the demo's own database and carriers.
-///
-/// # Errors
-/// Where the last demo's database cannot be removed.
-pub fn adapt(config: &mut Config, demo: &Demo) -> anyhow::Result<()> {
+/// Points the configuration at the demo's own database, bus, cache and carriers.
+pub fn adapt(config: &mut Config) {
     config.store.url = SecretUrl::new(format!("sqlite://{DATABASE}"));
+    // Its parcels are invented: nobody else's topic or cache is to hear of them.
+    config.kafka.brokers.clear();
+    config.redis.url = SecretUrl::new("");
     let emulator = format!("http://{}", config.demo.emulator_listen);
     for (code, per_minute) in CARRIERS {
         if let Some(carrier) = config.carriers.get_mut(*code) {
@@ -63,14 +63,21 @@ pub fn adapt(config: &mut Config, demo: &Demo) -> anyhow::Result<()> {
             carrier.base_url.clone_from(&emulator);
         }
     }
-    if !demo.keep {
-        for ending in ["", "-wal", "-shm"] {
-            let file = format!("{DATABASE}{ending}");
-            if Path::new(&file).exists() {
-                std::fs::remove_file(&file).with_context(|| {
-                    format!("cannot remove the last demo's {file}; is another demo running? (--keep goes on with it)")
-                })?;
-            }
+}
+
+/// Removes the last demo's database, unless this one goes on with it. Only for whoever holds the lock on it.
+///
+/// # Errors
+/// Where a file cannot be removed.
+pub fn forget_the_last(demo: &Demo) -> anyhow::Result<()> {
+    if demo.keep {
+        return Ok(());
+    }
+    for ending in ["", "-wal", "-shm"] {
+        let file = format!("{DATABASE}{ending}");
+        if Path::new(&file).exists() {
+            std::fs::remove_file(&file)
+                .with_context(|| format!("cannot remove the last demo's {file}"))?;
         }
     }
     Ok(())
@@ -206,4 +213,25 @@ fn by_status(counts: &std::collections::BTreeMap<Status, u64>) -> String {
         })
         .collect();
     words.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::adapt;
+    use crate::config::{Cadence, Config};
+
+    #[test]
+    fn invented_parcels_reach_no_topic_cache_or_database_but_the_demos() {
+        let variables = [
+            ("TRACKBOX_STORE__URL", "postgres://me@db/real"),
+            ("TRACKBOX_KAFKA__BROKERS", "kafka:9092"),
+            ("TRACKBOX_REDIS__URL", "redis://cache"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut config =
+            Config::load(None, variables.to_vec(), Some(Cadence::Demo)).expect("is good");
+        adapt(&mut config);
+        assert_eq!(config.store.url.expose(), "sqlite://trackbox-demo.db");
+        assert!(config.kafka.brokers.is_empty() && config.redis.url.is_empty());
+    }
 }

@@ -130,8 +130,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }),
         _ => None,
     };
-    if let Some(demo) = &demo {
-        demo::adapt(&mut config, demo)?;
+    if demo.is_some() {
+        demo::adapt(&mut config);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
