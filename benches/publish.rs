@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trackbox::clock::Clock;
-use trackbox::kafka::broker::{Broker, BrokerSettings};
+use trackbox::kafka::broker::Broker;
+use trackbox::kafka::broker::settings::BrokerSettings;
 use trackbox::kafka::{Bus, Outgoing};
 use uuid::Uuid;
 

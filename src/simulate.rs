@@ -8,6 +8,7 @@ pub mod plot;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod setting;
 pub mod trace;
 
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::simulate::bound::Bound;
 use crate::simulate::process::Process;
 use crate::simulate::report::{Report, Summary};
-use crate::simulate::run::{Outcome, Policy, Run, Setting};
+use crate::simulate::run::Run;
+use crate::simulate::setting::{Outcome, Policy, Setting};
 use crate::simulate::trace::journeys;
 
 /// What to simulate.

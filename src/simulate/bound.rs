@@ -4,7 +4,7 @@
 //! on how unequal they are. It is the limit for waits that are short against the change of a rate.
 
 use crate::simulate::process::Carrier;
-use crate::simulate::run::true_hazard;
+use crate::simulate::run::truth::true_hazard;
 use crate::simulate::trace::Journey;
 
 const DAY: f64 = 24.0;

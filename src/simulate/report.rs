@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::plan::IMPORTANT;
-use crate::simulate::run::{Outcome, Policy, Setting, Stale};
+use crate::simulate::setting::{Outcome, Policy, Setting, Stale};
 
 /// One policy at one load on one seed; staleness in minutes.
 #[derive(Clone, Debug, Serialize)]

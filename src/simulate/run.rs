@@ -1,14 +1,18 @@
 //! One policy against one carrier, minute by minute: the production's learner, planner, price and refill over a heap.
 
+pub mod truth;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::plan::decide::{STEP, next_check};
+use crate::plan::decide::next_check;
 use crate::plan::hazard::{Counts, Fit, Seen, fit, learn};
 use crate::plan::price::Price;
 use crate::plan::quota::Quota;
 use crate::plan::{Class, HOURS};
 use crate::simulate::process::Carrier;
+use crate::simulate::run::truth::Truth;
+use crate::simulate::setting::{Outcome, Policy, Setting, Stale};
 use crate::simulate::trace::{Chance, Journey};
 
 const MINUTE: f64 = 1.0 / 60.0;
@@ -24,98 +28,6 @@ const BELIEVED_FROM: f64 = 24.0;
 /// The longest wait, and in rounds over all parcels where that is longer.
 const LONGEST: f64 = 24.0;
 const LONGEST_ROUNDS: f64 = 4.0;
-
-/// How a worker decides whom to ask next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Policy {
-    /// Whoever was asked longest ago.
-    Fixed,
-    /// An interval for each status.
-    Table,
-    /// An interval that grows while nothing changes.
-    Backoff,
-    /// As fixed, but not within two hours of a change.
-    Karrio,
-    /// What TrackBox does with work.policy = "learned".
-    Learned,
-    /// The same, told the true rates.
-    True,
-    /// The parcel with the largest cost, by the true rates, every minute.
-    Oracle,
-    /// Told what has changed.
-    Clairvoyant,
-}
-
-impl Policy {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Table => "table",
-            Self::Backoff => "backoff",
-            Self::Karrio => "karrio",
-            Self::Learned => "learned",
-            Self::True => "true",
-            Self::Oracle => "oracle",
-            Self::Clairvoyant => "clairvoyant",
-        }
-    }
-}
-
-/// What is simulated.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Calls a parcel and day.
-    pub load: f64,
-    pub seed: u64,
-    pub days: f64,
-    /// The days whose events count.
-    pub from: f64,
-    pub to: f64,
-    /// Calls are limited by day instead of by minute.
-    pub quota: bool,
-    /// Hours until an event is shown.
-    pub lag: f64,
-    /// The share of calls that fail.
-    pub failing: f64,
-    /// Whether what was learned is forgotten.
-    pub forgets: bool,
-}
-
-/// An event that counts: how long it stayed unseen in minutes, and what it was.
-#[derive(Clone, Copy, Debug)]
-pub struct Stale {
-    pub minutes: f64,
-    pub weight: f64,
-    pub day: usize,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    pub stale: Vec<Stale>,
-    /// Events that count and were never seen.
-    pub unseen: usize,
-    /// Calls within the days that count, and parcels under way in them, by day.
-    pub calls: f64,
-    pub parcel_days: f64,
-    pub longest_gap: f64,
-    /// The most calls of any day of a quota, as a share of it.
-    pub busiest_day: f64,
-    pub decisions: u64,
-}
-
-impl Outcome {
-    /// Adds what came of another carrier.
-    pub fn add(&mut self, other: Self) {
-        self.stale.extend(other.stale);
-        self.unseen += other.unseen;
-        self.calls += other.calls;
-        self.parcel_days += other.parcel_days;
-        self.longest_gap = self.longest_gap.max(other.longest_gap);
-        self.busiest_day = self.busiest_day.max(other.busiest_day);
-        self.decisions += other.decisions;
-    }
-}
 
 struct Parcel {
     stage: usize,
@@ -156,42 +68,6 @@ impl Queue {
             .pop()
             .map(|Reverse((time, id))| (time as f64 / 3.6e9, id as usize))
     }
-}
-
-/// The true rates of a carrier, and what its events lead to.
-struct Truth {
-    /// The expected weight of the next event, by stage.
-    next_weight: Vec<f64>,
-}
-
-impl Truth {
-    fn new(carrier: &Carrier) -> Self {
-        let next_weight = carrier
-            .stages
-            .iter()
-            .map(|stage| {
-                let weights = stage
-                    .next
-                    .iter()
-                    .map(|(next, chance)| chance * carrier.stages[*next].weight);
-                weights.sum()
-            })
-            .collect();
-        Self { next_weight }
-    }
-}
-
-/// Events an hour of a parcel that entered `stage` at `since`, at `time`.
-pub fn true_hazard(carrier: &Carrier, stage: usize, since: f64, time: f64) -> f64 {
-    let stage = &carrier.stages[stage];
-    if stage.is_last() {
-        return 0.0;
-    }
-    let active = stage.activity.active(time) - stage.activity.active(since);
-    let (density, survival) = stage.dwell.density_and_survival(active);
-    let goes_on = 1.0 - stage.stall;
-    let left = goes_on * survival + stage.stall;
-    goes_on * density / left.max(1e-12) * stage.activity.rate(time)
 }
 
 pub struct Run<'a> {
@@ -429,62 +305,6 @@ impl<'a> Run<'a> {
         used
     }
 
-    /// The parcels whose waiting has cost most, by the true rates.
-    fn by_index(&mut self, now: f64, available: f64) -> f64 {
-        let mut best: Vec<(f64, usize)> = Vec::with_capacity(self.active);
-        for (id, parcel) in self.parcels.iter_mut().enumerate() {
-            if !parcel.active {
-                continue;
-            }
-            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, now - MINUTE / 2.0);
-            let happens = parcel.quiet * -(-hazard * MINUTE).exp_m1();
-            let after = self.fit.codes[parcel.stage].after_weight;
-            let more = happens * self.truth.next_weight[parcel.stage]
-                + (1.0 - parcel.quiet) * after * MINUTE;
-            parcel.cost += (parcel.unseen + more / 2.0) * MINUTE;
-            parcel.unseen += more;
-            parcel.quiet -= happens;
-            if parcel.fails == 0 || now - parcel.changed >= backoff(parcel.fails) {
-                best.push((parcel.cost, id));
-            }
-        }
-        let wanted = (available as usize).min(best.len());
-        if wanted > 0 && wanted < best.len() {
-            best.select_nth_unstable_by(wanted - 1, |a, b| b.0.total_cmp(&a.0));
-        }
-        for (_, id) in best.into_iter().take(wanted) {
-            self.poll(id, now);
-        }
-        wanted as f64
-    }
-
-    /// The parcels that have changed, most weight first.
-    fn by_knowledge(&mut self, now: f64, available: f64) -> f64 {
-        let mut changed: Vec<(f64, usize)> = Vec::new();
-        for (id, parcel) in self
-            .parcels
-            .iter()
-            .enumerate()
-            .filter(|(_, parcel)| parcel.active)
-        {
-            let events = &self.journeys[id].events[parcel.next..];
-            let weight: f64 = events
-                .iter()
-                .take_while(|(at, _)| at + self.setting.lag <= now)
-                .map(|(_, stage)| self.carrier.stages[*stage].weight)
-                .sum();
-            if weight > 0.0 {
-                changed.push((weight, id));
-            }
-        }
-        changed.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let wanted = (available as usize).min(changed.len());
-        for (_, id) in changed.into_iter().take(wanted) {
-            self.poll(id, now);
-        }
-        wanted as f64
-    }
-
     fn poll(&mut self, id: usize, now: f64) {
         let down = self
             .outages
@@ -598,28 +418,6 @@ impl<'a> Run<'a> {
             }
             Policy::Oracle | Policy::Clairvoyant => {}
         }
-    }
-
-    /// As the learned decision, by the true rates.
-    fn next_by_truth(&self, id: usize, now: f64, longest: f64) -> f64 {
-        let parcel = &self.parcels[id];
-        let after = self.fit.codes[parcel.stage].after_weight;
-        let (mut quiet, mut unseen, mut cost, mut wait) = (1.0, 0.0, 0.0, 0.0);
-        while wait < longest {
-            let middle = now + wait + STEP / 2.0;
-            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, middle);
-            let happens = quiet * -(-hazard * STEP).exp_m1();
-            let more =
-                happens * self.truth.next_weight[parcel.stage] + (1.0 - quiet) * after * STEP;
-            cost += (unseen + more / 2.0) * STEP;
-            unseen += more;
-            quiet -= happens;
-            wait += STEP;
-            if cost >= self.price.at(now + wait) {
-                break;
-            }
-        }
-        now + wait
     }
 
     fn count_unseen(&mut self) {

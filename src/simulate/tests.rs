@@ -2,7 +2,8 @@
 
 use super::bound::Bound;
 use super::process::{DEFAULT, Process};
-use super::run::{Outcome, Policy, Run, Setting};
+use super::run::Run;
+use super::setting::{Outcome, Policy, Setting};
 use super::trace::{Journey, journeys};
 use crate::plan::decide::{STEP, next_check};
 use crate::plan::hazard::CodeFit;

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use trackbox::clock::Clock;
-use trackbox::kafka::broker::{Broker, BrokerSettings};
+use trackbox::kafka::broker::Broker;
+use trackbox::kafka::broker::settings::BrokerSettings;
 use trackbox::kafka::{Bus, Outgoing};
 use uuid::Uuid;
 

@@ -1,0 +1,121 @@
+//! The policies that are told more than a worker can know: the true rates, or what has changed.
+
+use crate::plan::decide::STEP;
+use crate::simulate::process::Carrier;
+use crate::simulate::run::{MINUTE, Run, backoff};
+
+/// The true rates of a carrier, and what its events lead to.
+pub struct Truth {
+    /// The expected weight of the next event, by stage.
+    next_weight: Vec<f64>,
+}
+
+impl Truth {
+    pub fn new(carrier: &Carrier) -> Self {
+        let next_weight = carrier
+            .stages
+            .iter()
+            .map(|stage| {
+                let weights = stage
+                    .next
+                    .iter()
+                    .map(|(next, chance)| chance * carrier.stages[*next].weight);
+                weights.sum()
+            })
+            .collect();
+        Self { next_weight }
+    }
+}
+
+/// Events an hour of a parcel that entered `stage` at `since`, at `time`.
+pub fn true_hazard(carrier: &Carrier, stage: usize, since: f64, time: f64) -> f64 {
+    let stage = &carrier.stages[stage];
+    if stage.is_last() {
+        return 0.0;
+    }
+    let active = stage.activity.active(time) - stage.activity.active(since);
+    let (density, survival) = stage.dwell.density_and_survival(active);
+    let goes_on = 1.0 - stage.stall;
+    let left = goes_on * survival + stage.stall;
+    goes_on * density / left.max(1e-12) * stage.activity.rate(time)
+}
+
+impl Run<'_> {
+    /// The parcels whose waiting has cost most, by the true rates.
+    pub fn by_index(&mut self, now: f64, available: f64) -> f64 {
+        let mut best: Vec<(f64, usize)> = Vec::with_capacity(self.active);
+        for (id, parcel) in self.parcels.iter_mut().enumerate() {
+            if !parcel.active {
+                continue;
+            }
+            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, now - MINUTE / 2.0);
+            let happens = parcel.quiet * -(-hazard * MINUTE).exp_m1();
+            let after = self.fit.codes[parcel.stage].after_weight;
+            let more = happens * self.truth.next_weight[parcel.stage]
+                + (1.0 - parcel.quiet) * after * MINUTE;
+            parcel.cost += (parcel.unseen + more / 2.0) * MINUTE;
+            parcel.unseen += more;
+            parcel.quiet -= happens;
+            if parcel.fails == 0 || now - parcel.changed >= backoff(parcel.fails) {
+                best.push((parcel.cost, id));
+            }
+        }
+        let wanted = (available as usize).min(best.len());
+        if wanted > 0 && wanted < best.len() {
+            best.select_nth_unstable_by(wanted - 1, |a, b| b.0.total_cmp(&a.0));
+        }
+        for (_, id) in best.into_iter().take(wanted) {
+            self.poll(id, now);
+        }
+        wanted as f64
+    }
+
+    /// The parcels that have changed, most weight first.
+    pub fn by_knowledge(&mut self, now: f64, available: f64) -> f64 {
+        let mut changed: Vec<(f64, usize)> = Vec::new();
+        for (id, parcel) in self
+            .parcels
+            .iter()
+            .enumerate()
+            .filter(|(_, parcel)| parcel.active)
+        {
+            let events = &self.journeys[id].events[parcel.next..];
+            let weight: f64 = events
+                .iter()
+                .take_while(|(at, _)| at + self.setting.lag <= now)
+                .map(|(_, stage)| self.carrier.stages[*stage].weight)
+                .sum();
+            if weight > 0.0 {
+                changed.push((weight, id));
+            }
+        }
+        changed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let wanted = (available as usize).min(changed.len());
+        for (_, id) in changed.into_iter().take(wanted) {
+            self.poll(id, now);
+        }
+        wanted as f64
+    }
+
+    /// As the learned decision, by the true rates.
+    pub fn next_by_truth(&self, id: usize, now: f64, longest: f64) -> f64 {
+        let parcel = &self.parcels[id];
+        let after = self.fit.codes[parcel.stage].after_weight;
+        let (mut quiet, mut unseen, mut cost, mut wait) = (1.0, 0.0, 0.0, 0.0);
+        while wait < longest {
+            let middle = now + wait + STEP / 2.0;
+            let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, middle);
+            let happens = quiet * -(-hazard * STEP).exp_m1();
+            let more =
+                happens * self.truth.next_weight[parcel.stage] + (1.0 - quiet) * after * STEP;
+            cost += (unseen + more / 2.0) * STEP;
+            unseen += more;
+            quiet -= happens;
+            wait += STEP;
+            if cost >= self.price.at(now + wait) {
+                break;
+            }
+        }
+        now + wait
+    }
+}
