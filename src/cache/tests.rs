@@ -144,6 +144,27 @@ async fn emptying_redis_loses_fences_and_with_them_the_right_of_all_readers() {
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
+/// A consumer's fence is lost between its raising and the commit; its own write afterwards makes up for it.
+#[tokio::test]
+async fn a_write_that_comes_too_late_to_be_kept_still_shuts_out_what_is_older() {
+    let server = PrivateRedis::start();
+    let cache = in_redis(server.connect().await, TTL);
+    let consumer = cache.ticket().await;
+    cache.fence(&[(1, 5)]).await;
+    server.command("FLUSHALL");
+    let reader = cache.ticket().await;
+    cache.put(&[tracking(1, 4)], &reader).await;
+    assert_eq!(
+        version_of(&cache, 1).await,
+        Some(4),
+        "version 5 is not yet committed"
+    );
+    cache.put(&[tracking(1, 5)], &consumer).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+    cache.put(&[tracking(1, 4)], &reader).await;
+    assert_eq!(version_of(&cache, 1).await, None);
+}
+
 #[tokio::test]
 async fn what_a_restarted_redis_read_from_its_file_is_not_believed() {
     let server = PrivateRedis::start();

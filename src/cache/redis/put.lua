@@ -12,11 +12,15 @@ if not epoch or string.sub(epoch, 1, #run) ~= run then
   -- Nothing of this epoch was ever read, so nothing needs a fence.
   return 0
 end
-if not is_fence and (epoch ~= ARGV[1] or now - tonumber(ARGV[2]) > grace) then return 0 end
+-- What a reader of another epoch, or a late one, took from the store was committed: not a value any more, but a fence,
+-- which one that was raised before the epoch began may have been lost.
+local too_late = not is_fence and (epoch ~= ARGV[1] or now - tonumber(ARGV[2]) > grace)
+if too_late then is_fence = true end
 local head = epoch .. '|'
 local put = 0
 for at = 2, #KEYS do
   local version, json = tonumber(ARGV[2 * at + 1]), ARGV[2 * at + 2]
+  if too_late then json = '' end
   local kept = redis.call('GET', KEYS[at])
   local known, has_value = -1, false
   if kept and string.sub(kept, 1, #head) == head then
