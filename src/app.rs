@@ -100,6 +100,8 @@ pub async fn run_until(
     let config = Arc::clone(&parts.config);
     serve.spawn("lock", refuse::keep_lock(lock, config, serve.stop.clone()));
     if roles.contains(&Role::Work) {
+        let prices = Arc::clone(&parts.prices).run(work.stop.clone());
+        work.spawn("prices", prices);
         work.spawn("work", make_scheduler(&parts)?.run(work.stop.clone()));
     }
     if roles.contains(&Role::Consume) {

@@ -25,6 +25,8 @@ pub enum Clock {
 pub struct SystemClock {
     began: Instant,
     measured: Mutex<(Time, Duration)>,
+    /// How many times faster than the machine's the time runs; the monotonic time never does.
+    speed: u32,
 }
 
 /// The state of [`Clock::Manual`].
@@ -37,11 +39,34 @@ pub struct ManualClock {
 impl Clock {
     /// The machine's clock; [`Clock::set`] moves it to the store's time.
     pub fn system() -> Self {
+        Self::fast(1)
+    }
+
+    /// A clock that begins at the machine's time and runs `speed` times as fast, for shows: nothing sets it. What is to
+    /// stay real, such as a lease, is [`Clock::scaled`].
+    pub fn fast(speed: u32) -> Self {
         let system = SystemClock {
             began: Instant::now(),
             measured: Mutex::new((machine_now(), Duration::ZERO)),
+            speed: speed.max(1),
         };
         Self::System(Arc::new(system))
+    }
+
+    /// How much time passes on this clock in so much real time.
+    pub fn scaled(&self, real: Duration) -> Duration {
+        match self {
+            Self::System(system) => real.saturating_mul(system.speed),
+            Self::Manual(_) => real,
+        }
+    }
+
+    /// How much real time it takes this clock to move on so far.
+    pub fn real(&self, scaled: Duration) -> Duration {
+        match self {
+            Self::System(system) => scaled / system.speed,
+            Self::Manual(_) => scaled,
+        }
     }
 
     /// A clock for tests that stands at `now`.
@@ -61,7 +86,7 @@ impl Clock {
                     .measured
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner);
-                cut(time + system.began.elapsed().saturating_sub(at))
+                cut(time + system.began.elapsed().saturating_sub(at) * system.speed)
             }
             Self::Manual(manual) => manual.lock().unwrap_or_else(PoisonError::into_inner).now,
         }
@@ -82,10 +107,10 @@ impl Clock {
 
     /// Takes over the store's time, measured at the monotonic time `at`; answers by how much the clock moved.
     ///
-    /// A manual clock stays where the test put it.
+    /// A manual clock stays where the test put it, and a fast one goes its own way.
     pub fn set(&self, store_time: Time, at: Duration) -> TimeDelta {
         match self {
-            Self::System(system) => {
+            Self::System(system) if system.speed == 1 => {
                 let mut measured = system
                     .measured
                     .lock()
@@ -94,7 +119,7 @@ impl Clock {
                 *measured = (store_time, at);
                 store_time - expected
             }
-            Self::Manual(_) => TimeDelta::zero(),
+            Self::System(_) | Self::Manual(_) => TimeDelta::zero(),
         }
     }
 

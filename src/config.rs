@@ -94,6 +94,33 @@ pub struct Work {
     pub carrier_timeout: Span,
     /// How long calls in flight may take to end when the process stops; default 8 s.
     pub grace: Span,
+    /// When to look again; default `fixed`.
+    pub policy: Policy,
+    /// How long after a good answer a parcel is left alone where calls are left over (`learned` only); default 5 min.
+    pub recheck_after: Span,
+}
+
+/// How a worker decides when to look again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// At the intervals of `next_check_*`.
+    #[default]
+    Fixed,
+    /// After an interval for each status.
+    Table,
+    /// By what was learned of how soon news follows, and what a call is worth.
+    Learned,
+}
+
+impl Policy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Table => "table",
+            Self::Learned => "learned",
+        }
+    }
 }
 
 /// A preset of the keys that say how often and how patiently parcels are checked.
@@ -257,6 +284,8 @@ pub struct Carrier {
     pub timeout: Option<Span>,
     /// The most calls under way at once; else `work.concurrency`.
     pub concurrency: Option<u32>,
+    /// When to look again; else `work.policy`.
+    pub policy: Option<Policy>,
     /// The account that the calls count for: sections that name the same one share its limits. Else the section's name.
     pub budget: Option<String>,
 }
@@ -347,6 +376,7 @@ impl Default for Carrier {
             burst: 1,
             timeout: None,
             concurrency: None,
+            policy: None,
             budget: None,
         }
     }
@@ -367,6 +397,7 @@ impl fmt::Debug for Carrier {
             burst,
             timeout,
             concurrency,
+            policy,
             budget,
         } = self;
         f.debug_struct("Carrier")
@@ -381,6 +412,7 @@ impl fmt::Debug for Carrier {
             .field("burst", burst)
             .field("timeout", timeout)
             .field("concurrency", concurrency)
+            .field("policy", policy)
             .field("budget", budget)
             .finish()
     }

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod model;
 pub mod outage;
 pub mod plan;
+pub mod planner;
 pub mod scheduler;
 pub mod servers;
 pub mod simulate;

@@ -107,6 +107,7 @@ pub struct Metrics {
     cache_misses: Counter,
     due: Family<AccountLabels, Gauge>,
     paused: Family<AccountLabels, Gauge>,
+    overdue: Family<AccountLabels, Gauge>,
     consumer_lag: Family<PartitionLabels, Gauge>,
 }
 
@@ -141,6 +142,7 @@ impl Metrics {
             cache_misses: Counter::default(),
             due: Family::default(),
             paused: Family::default(),
+            overdue: Family::default(),
             consumer_lag: Family::default(),
         };
         metrics.register_http();
@@ -222,6 +224,11 @@ impl Metrics {
             "account_paused",
             "1 while no calls are made to the account's carrier",
             self.paused.clone(),
+        );
+        registry.register(
+            "account_overdue_seconds",
+            "How far the account's parcels are beyond their time, at most",
+            self.overdue.clone(),
         );
     }
 
@@ -373,6 +380,13 @@ impl Metrics {
         self.paused
             .get_or_create(&account_labels(account))
             .set(i64::from(paused));
+    }
+
+    /// How far the account's parcels are beyond their time, at most.
+    pub fn overdue(&self, account: &str, seconds: i64) {
+        self.overdue
+            .get_or_create(&account_labels(account))
+            .set(seconds);
     }
 
     /// How many records of the partition wait to be applied.

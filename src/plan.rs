@@ -7,8 +7,11 @@
 
 pub mod decide;
 pub mod hazard;
+pub mod parcel;
 pub mod price;
 pub mod quota;
+
+use std::collections::BTreeSet;
 
 /// Hours of a day.
 pub const HOURS: usize = 24;
@@ -23,6 +26,24 @@ pub const AGES: usize = AGE_EDGES.len();
 
 /// How much an event matters that people wait for, where any other counts 1.
 pub const IMPORTANT: f64 = 5.0;
+
+/// The sections that carriers are learned by: the configuration's, so that there are only so many, whatever codes come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sections(BTreeSet<String>);
+
+impl Sections {
+    /// What takes every code without a section of its own.
+    pub const REST: &'static str = "*";
+
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// The section of a carrier's code.
+    pub fn of(&self, code: &str) -> &str {
+        self.0.get(code).map_or(Self::REST, String::as_str)
+    }
+}
 
 /// What is known of a kind of event before anything was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

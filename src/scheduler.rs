@@ -2,13 +2,15 @@
 //!
 //! One [`Scheduler::step`] starts the calls whose slot has come and claims more where permits and free slots are. The
 //! loop around it waits for the next slot, a call's end, a trigger, or the poll interval. Each account has its own slots,
-//! so a carrier that hangs holds nobody else's.
+//! so a carrier that hangs holds nobody else's. When to look again is the account's policy's affair ([`plan`]); what a
+//! call is worth, the [`pricing`]'s.
 
 pub mod call;
 pub mod lane;
 pub mod ops;
 pub mod pauses;
 pub mod plan;
+pub mod pricing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,17 +24,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::limiter::{RateLimiter, Reservation};
 use crate::carriers::routes::{Account, Route, Routes};
-use crate::clock::{Clock, Time};
+use crate::clock::{Clock, Time, delta};
+use crate::config::Policy;
 use crate::kafka::Bus;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::outage::Outage;
+use crate::plan::parcel::hours;
+use crate::planner::Planner;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::plan::Plan;
+use crate::scheduler::pricing::PriceKeeper;
 use crate::store::Store;
-use crate::store::carrier_state::{CarrierState, day_of};
+use crate::store::carrier_state::CarrierState;
 use crate::store::claims::{DueCarrier, Take};
 
 /// The most carrier codes looked at in one cycle; the next cycle goes on after the last.
@@ -59,6 +65,8 @@ pub struct Parts {
     pub routes: Arc<Routes>,
     pub clock: Clock,
     pub plan: Plan,
+    pub planner: Planner,
+    pub prices: Arc<PriceKeeper>,
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     /// Wakes the loop for a claim cycle now.
@@ -72,6 +80,8 @@ pub struct Settings {
     pub lease: Duration,
     /// The most trackings claimed at once.
     pub batch: u32,
+    /// How long after a good answer a parcel is left alone where calls are left over.
+    pub recheck_after: Duration,
     /// How long calls in flight may take to end when the process stops.
     pub grace: Duration,
 }
@@ -174,8 +184,11 @@ impl Scheduler {
             .min();
         let mut claimed = 0;
         for due in carriers.iter().filter(|due| due.earliest <= now) {
-            claimed += self.claim_carrier(&due.carrier_code, &states).await?;
+            claimed += self
+                .claim_carrier(&due.carrier_code, false, &states)
+                .await?;
         }
+        claimed += self.claim_early(carriers, &states).await?;
         self.start_calls().await?;
         self.parts.stats.cycle(now, claimed as u64);
         Ok(claimed)
@@ -216,10 +229,37 @@ impl Scheduler {
         Ok(carriers)
     }
 
-    /// Claims what one carrier's permits and free slots allow, and plans the calls.
+    /// Where calls are left over that cannot be saved for later, parcels are looked at before their time: those first
+    /// whose time comes first. A call that found nothing to do rests for the poll interval.
+    async fn claim_early(
+        &mut self,
+        mut carriers: Vec<DueCarrier>,
+        states: &[CarrierState],
+    ) -> anyhow::Result<usize> {
+        carriers.sort_by_key(|due| due.earliest);
+        let mut claimed = 0;
+        for due in carriers {
+            let Some(route) = self.parts.routes.resolve(&due.carrier_code) else {
+                continue;
+            };
+            let account = Arc::clone(&route.account);
+            let spends = account.policy == Policy::Learned && account.checks_per_hour().is_some();
+            let monotonic = self.parts.clock.monotonic();
+            let lane = self.lanes.entry(account.name.clone()).or_default();
+            if !spends || lane.idle_until.is_some_and(|until| monotonic < until) {
+                continue;
+            }
+            let taken = self.claim_carrier(&due.carrier_code, true, states).await?;
+            claimed += taken;
+        }
+        Ok(claimed)
+    }
+
+    /// Claims what one carrier's permits and free slots allow, and plans the calls; with `early` also what is not yet due.
     async fn claim_carrier(
         &mut self,
         carrier: &CarrierCode,
+        early: bool,
         states: &[CarrierState],
     ) -> anyhow::Result<usize> {
         let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
@@ -246,15 +286,33 @@ impl Scheduler {
         }
         self.served_last = carrier.as_str().to_owned();
         let limit = (calls * per_call).min(self.settings.batch.max(per_call));
-        let claimed = self.claim(carrier, limit).await?;
+        let now = self.parts.clock.now();
+        let take = if early {
+            let answered_before = now - delta(self.settings.recheck_after);
+            Take::Early { answered_before }
+        } else {
+            Take::Due
+        };
+        let claimed = self.claim(carrier, take, limit).await?;
         let taken = claimed.len();
         let (expired, asked): (Vec<Tracking>, Vec<Tracking>) =
             claimed.into_iter().partition(|row| {
-                let now = self.parts.clock.now();
                 !row.urgent
                     && row.last_checked_at.is_some()
                     && now - row.last_news_at() >= EXPIRES_AFTER
             });
+        let needed = asked.len().div_ceil(per_call as usize);
+        self.parts
+            .prices
+            .claimed(&account.name, needed, &asked, now);
+        if early && needed < calls as usize {
+            self.parts.prices.idle(&account.name);
+            let until = self.parts.clock.monotonic() + self.settings.poll_interval;
+            self.lanes
+                .entry(account.name.clone())
+                .or_default()
+                .idle_until = Some(until);
+        }
         self.plan_calls(&route, asked, &reservation, per_call)
             .await?;
         if !expired.is_empty() {
@@ -282,13 +340,23 @@ impl Scheduler {
             calls = calls.min(u32::from(lane.busy() == 0));
         }
         if account.limits.per_day > 0 {
-            let used = state
-                .filter(|state| state.day == day_of(now))
-                .map_or(0, |state| state.day_used);
-            let left = (i64::from(account.limits.per_day) - used).max(0);
+            let per_day = account.limits.per_day;
+            let left = state.map_or(i64::from(per_day), |state| {
+                state.left(per_day, self.pace(account, now), now)
+            });
             calls = calls.min(u32::try_from(left).unwrap_or(u32::MAX));
         }
         calls
+    }
+
+    /// Calls a minute that a day's calls are spread to in this hour, where the account's policy spreads them.
+    fn pace(&self, account: &Account, now: Time) -> Option<f64> {
+        if account.policy != Policy::Learned {
+            return None;
+        }
+        let known = self.parts.planner.known(&account.name);
+        let shares = known.map(|known| known.shares()).unwrap_or_default();
+        Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }
 
     fn wake_at(&mut self, slot: Duration, calls: u32) {
@@ -298,12 +366,18 @@ impl Scheduler {
         }
     }
 
-    async fn claim(&self, carrier: &CarrierCode, limit: u32) -> anyhow::Result<Vec<Tracking>> {
+    async fn claim(
+        &self,
+        carrier: &CarrierCode,
+        take: Take,
+        limit: u32,
+    ) -> anyhow::Result<Vec<Tracking>> {
         let now = self.parts.clock.now();
+        let lease = self.parts.clock.scaled(self.settings.lease);
         let claimed = self
             .parts
             .store
-            .claim_due(carrier, Take::Due, now, self.settings.lease, limit)
+            .claim_due(carrier, take, now, lease, limit)
             .await
             .with_context(|| format!("cannot claim parcels of {carrier}"))?;
         for error in &claimed.unreadable {
@@ -365,7 +439,13 @@ impl Scheduler {
         let now = self.parts.clock.now();
         self.parts
             .store
-            .take_day(&account.name, calls, account.limits.per_day, now)
+            .take_day(
+                &account.name,
+                calls,
+                account.limits.per_day,
+                self.pace(account, now),
+                now,
+            )
             .await
             .with_context(|| format!("cannot count the day's calls of {}", account.name))
     }

@@ -6,6 +6,7 @@
 pub mod bound;
 pub mod plot;
 pub mod process;
+pub mod queue;
 pub mod report;
 pub mod run;
 pub mod setting;

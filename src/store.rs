@@ -8,15 +8,18 @@ pub mod carrier_state;
 pub mod claims;
 pub mod dead_letters;
 pub mod events;
+pub mod learned;
 pub mod lock;
 pub mod migrate;
 pub mod partitions;
+pub mod prices;
 pub mod sql;
 pub mod trackings;
 pub mod updates;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -30,6 +33,7 @@ use sea_orm::{
 };
 
 use crate::clock::{Time, machine_now};
+use crate::plan::Sections;
 use crate::store::sql::{Dialect, Row, Sql};
 
 /// How long a query waits for a connection before the database counts as away.
@@ -136,6 +140,7 @@ pub struct Store {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
     dialect: Dialect,
+    sections: Arc<Sections>,
 }
 
 impl Store {
@@ -190,6 +195,7 @@ impl Store {
             writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
             reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
             dialect: Dialect::Sqlite,
+            sections: Arc::default(),
         })
     }
 
@@ -211,7 +217,21 @@ impl Store {
             writer: both.clone(),
             reader: both,
             dialect: Dialect::Postgres,
+            sections: Arc::default(),
         })
+    }
+
+    /// The same store, which learns by these sections; without them all carriers are learned as one.
+    pub fn learning_by(self, sections: Sections) -> Self {
+        Self {
+            sections: Arc::new(sections),
+            ..self
+        }
+    }
+
+    /// The sections that it learns by.
+    pub fn sections(&self) -> &Sections {
+        &self.sections
     }
 
     /// Asks the database for a sign of life.

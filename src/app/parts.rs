@@ -21,8 +21,11 @@ use crate::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
 use crate::kafka::consumer::{self, Consumer};
 use crate::kafka::memory::{self, MemoryBus};
 use crate::metrics::Metrics;
+use crate::plan::Sections;
+use crate::planner::Planner;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::plan::Plan;
+use crate::scheduler::pricing::{self, PriceKeeper};
 use crate::scheduler::{self, Scheduler, Settings};
 use crate::store::{Connections, Store};
 use crate::tls;
@@ -42,6 +45,9 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub trigger: Arc<Notify>,
+    pub planner: Planner,
+    /// The worker's keeper of prices.
+    pub prices: Arc<PriceKeeper>,
 }
 
 /// Opens the configured database, with as many connections as `roles` need where the configuration says nothing; one
@@ -60,9 +66,11 @@ pub async fn open_store(config: &Config, roles: &[Role]) -> anyhow::Result<Store
         postgres,
         statement_timeout: config.store.statement_timeout.get(),
     };
-    Store::open(config.store.url.expose(), connections)
+    let store = Store::open(config.store.url.expose(), connections)
         .await
-        .with_context(|| format!("cannot open the database at {}", config.store.url))
+        .with_context(|| format!("cannot open the database at {}", config.store.url))?;
+    let sections = Routes::new(config)?.known();
+    Ok(store.learning_by(Sections::new(sections)))
 }
 
 /// Connects what the roles need, migrates the database, and sets `clock` by it.
@@ -93,10 +101,21 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         }
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
+    let metrics = Arc::new(Metrics::new());
+    let planner = Planner::new(store.clone());
+    let prices = PriceKeeper::new(pricing::Parts {
+        store: store.clone(),
+        planner: planner.clone(),
+        routes: Arc::clone(&routes),
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     Ok(Parts {
         limiter,
         redis,
-        metrics: Arc::new(Metrics::new()),
+        metrics,
+        planner,
+        prices: Arc::new(prices),
         stats: Arc::new(Stats::new(clock.now())),
         trigger: Arc::new(Notify::new()),
         config: Arc::new(config),
@@ -186,6 +205,7 @@ pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         poll_interval: work.poll_interval.get(),
         lease: work.lease.get(),
         batch: work.batch,
+        recheck_after: work.recheck_after.get(),
         grace: work.grace.get(),
     };
     let scheduler = scheduler::Parts {
@@ -195,6 +215,8 @@ pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         routes: Arc::clone(&parts.routes),
         clock: parts.clock.clone(),
         plan,
+        planner: parts.planner.clone(),
+        prices: Arc::clone(&parts.prices),
         metrics: Arc::clone(&parts.metrics),
         stats: Arc::clone(&parts.stats),
         trigger: Arc::clone(&parts.trigger),

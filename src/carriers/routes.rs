@@ -13,7 +13,7 @@ use crate::carriers::Carrier;
 use crate::carriers::emulator::Emulator;
 use crate::carriers::gdeposylka::Gdeposylka;
 use crate::carriers::track24::Track24;
-use crate::config;
+use crate::config::{self, Policy};
 use crate::model::CarrierCode;
 
 /// The section that takes every code without a section of its own.
@@ -30,11 +30,36 @@ pub struct Account {
     pub limits: Limits,
     /// How many calls may be under way or waiting for their slot at once.
     pub slots: usize,
+    pub policy: Policy,
+    /// How many numbers every one of its adapters takes in a call.
+    pub numbers_per_call: u32,
     /// The sections that share it.
     pub codes: Vec<String>,
     pub adapter: String,
     /// Where its first section's calls go, without credentials.
     pub base_url: String,
+}
+
+impl Account {
+    /// Parcels that its limits let us look at in an hour, in calls filled to the last number; `None` without limits.
+    pub fn checks_per_hour(&self) -> Option<f64> {
+        let limits = [
+            (self.limits.per_second, 3_600.0),
+            (self.limits.per_minute, 60.0),
+            (self.limits.per_day, 1.0 / 24.0),
+        ];
+        limits
+            .into_iter()
+            .filter(|(limit, _)| *limit > 0)
+            .map(|(limit, times)| f64::from(limit) * times * f64::from(self.numbers_per_call))
+            .min_by(f64::total_cmp)
+    }
+
+    /// How many hours it takes to look at so many parcels once; 0 without limits.
+    pub fn round(&self, parcels: i64) -> f64 {
+        self.checks_per_hour()
+            .map_or(0.0, |checks| parcels.max(0) as f64 / checks)
+    }
 }
 
 /// The way to one carrier.
@@ -68,11 +93,23 @@ impl Routes {
                     burst: section.burst,
                 },
                 slots: section.concurrency.unwrap_or(config.work.concurrency) as usize,
+                policy: section.policy.unwrap_or(config.work.policy),
+                numbers_per_call: u32::MAX,
                 codes: Vec::new(),
                 adapter: section.adapter.clone(),
                 base_url: shown_url(&section.base_url),
             });
             account.codes.push(code.clone());
+        }
+        let mut adapters = BTreeMap::new();
+        for (code, section) in in_use(config) {
+            let adapter = adapter(section).with_context(|| format!("in [carriers.{code}]"))?;
+            let name = section.budget.as_deref().unwrap_or(code);
+            if let Some(account) = accounts.get_mut(name) {
+                let numbers = u32::try_from(adapter.numbers_per_call()).unwrap_or(u32::MAX);
+                account.numbers_per_call = account.numbers_per_call.min(numbers.max(1));
+            }
+            adapters.insert(code, adapter);
         }
         let accounts: BTreeMap<String, Arc<Account>> = accounts
             .into_iter()
@@ -82,7 +119,9 @@ impl Routes {
         for (code, section) in in_use(config) {
             let name = section.budget.as_deref().unwrap_or(code);
             let account = accounts.get(name).context("every section has an account")?;
-            let adapter = adapter(section).with_context(|| format!("in [carriers.{code}]"))?;
+            let adapter = adapters
+                .remove(code)
+                .context("every section has an adapter")?;
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
                 account: Arc::clone(account),
@@ -102,6 +141,14 @@ impl Routes {
         self.by_code
             .get(code.as_str())
             .or_else(|| self.by_code.get(ANY))
+    }
+
+    /// The section that takes a carrier's code; `None` where there is none.
+    pub fn section(&self, code: &str) -> Option<&str> {
+        let section = self.by_code.get_key_value(code);
+        section
+            .or_else(|| self.by_code.get_key_value(ANY))
+            .map(|(name, _)| name.as_str())
     }
 
     /// The sections in use, by name; [`ANY`] among them takes every code.

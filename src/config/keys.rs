@@ -26,6 +26,9 @@ pub const ADAPTERS: &[&str] = &[
     "none",
 ];
 
+/// The names of the policies, as `work.policy` takes them.
+const POLICIES: &[&str] = &["fixed", "table", "learned"];
+
 /// One key.
 #[derive(Clone, Debug)]
 pub struct Key {
@@ -93,6 +96,8 @@ pub const KEYS: &[Key] = &[
     ),
     key("work.carrier_timeout", span(1, DAY), "\"10s\""),
     key("work.grace", span(0, HOUR), "\"8s\""),
+    key("work.policy", Kind::Choice(POLICIES), "\"fixed\""),
+    key("work.recheck_after", span(0, 365 * DAY), "\"5m\""),
     key("consume.listen", Kind::Address, "\"127.0.0.1:8083\""),
     key("consume.batch", number(1, 10_000), "500"),
     key("consume.fetch_wait", span(1, 60 * SECOND), "\"500ms\""),
@@ -142,6 +147,7 @@ pub const CARRIER_KEYS: &[Key] = &[
     key("burst", number(1, 1_000_000), "1"),
     key("timeout", span(1, DAY), "\"10s\""),
     key("concurrency", number(1, 1_000), "10"),
+    key("policy", Kind::Choice(POLICIES), "\"fixed\""),
     key("budget", Kind::Text, "\"shared-account\""),
 ];
 

@@ -56,6 +56,12 @@ fn push_inherited(text: &mut String, config: &Config, code: &str, section: &Carr
             config.work.concurrency
         ));
     }
+    if section.policy.is_none() {
+        text.push_str(&format!(
+            "# policy: {}, as work.policy\n",
+            config.work.policy.name()
+        ));
+    }
     if section.budget.is_none() {
         text.push_str(&format!("# budget: its own, {}\n", toml_text(code)));
     }

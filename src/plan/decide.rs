@@ -10,6 +10,13 @@ use crate::plan::{AGE_EDGES, age_class, hour_of};
 /// The step of the look ahead, in hours.
 pub const STEP: f64 = 1.0 / 12.0;
 
+/// The longest wait in hours, where it takes `round` hours to look at every parcel once.
+pub fn longest_wait(round: f64) -> f64 {
+    /// The most is the time after which a parcel without news is given up.
+    const MOST: f64 = 30.0 * 24.0;
+    (4.0 * round).clamp(24.0, MOST)
+}
+
 /// What a decision rests on, to be shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
@@ -27,33 +34,80 @@ pub struct Decision {
 
 /// When to look again at a parcel whose last event was at `since`, from a good poll at `now` on; at most `longest` later.
 pub fn next_check(fit: &CodeFit, price: &Price, since: f64, now: f64, longest: f64) -> Decision {
-    // The chance that nothing has happened, what is unseen, and what that has cost.
-    let (mut quiet, mut unseen, mut cost, mut wait) = (1.0, 0.0, 0.0, 0.0);
-    let mut age = age_class((now - since).max(0.0));
+    let mut waiting = Waiting::new(fit, since, now);
     loop {
-        let middle = now + wait + STEP / 2.0;
-        while AGE_EDGES
-            .get(age + 1)
-            .is_some_and(|edge| middle - since >= *edge)
-        {
-            age += 1;
-        }
-        let happens = quiet * fit.chance[age][hour_of(middle)];
-        let more = happens * fit.next_weight + (1.0 - quiet) * fit.after_weight * STEP;
-        cost += (unseen + more / 2.0) * STEP;
-        unseen += more;
-        quiet -= happens;
-        wait += STEP;
-        let asked = price.at(now + wait);
-        let bounded = wait >= longest;
-        if cost >= asked || bounded {
+        waiting.step();
+        let at = waiting.until();
+        let asked = price.at(at);
+        let bounded = waiting.wait >= longest;
+        if waiting.cost >= asked || bounded {
             return Decision {
-                at: now + wait,
-                unseen,
-                cost,
+                at,
+                unseen: waiting.unseen,
+                cost: waiting.cost,
                 price: asked,
-                bounded: bounded && cost < asked,
+                bounded: bounded && waiting.cost < asked,
             };
         }
+    }
+}
+
+/// What waiting from `from` until `to` comes to: the expected weight unseen, and its cost in weight times hours.
+pub fn waited(fit: &CodeFit, since: f64, from: f64, to: f64) -> (f64, f64) {
+    let mut waiting = Waiting::new(fit, since, from);
+    // No parcel waits for longer than its month.
+    while waiting.until() + STEP / 2.0 < to && waiting.wait < 31.0 * 24.0 {
+        waiting.step();
+    }
+    (waiting.unseen, waiting.cost)
+}
+
+/// A parcel that nobody looks at, step by step.
+struct Waiting<'a> {
+    fit: &'a CodeFit,
+    since: f64,
+    from: f64,
+    age: usize,
+    wait: f64,
+    /// The chance that nothing has happened.
+    quiet: f64,
+    unseen: f64,
+    cost: f64,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(fit: &'a CodeFit, since: f64, from: f64) -> Self {
+        Self {
+            fit,
+            since,
+            from,
+            age: age_class((from - since).max(0.0)),
+            wait: 0.0,
+            quiet: 1.0,
+            unseen: 0.0,
+            cost: 0.0,
+        }
+    }
+
+    fn until(&self) -> f64 {
+        self.from + self.wait
+    }
+
+    #[inline]
+    fn step(&mut self) {
+        let middle = self.until() + STEP / 2.0;
+        while AGE_EDGES
+            .get(self.age + 1)
+            .is_some_and(|edge| middle - self.since >= *edge)
+        {
+            self.age += 1;
+        }
+        let happens = self.quiet * self.fit.chance[self.age][hour_of(middle)];
+        let more =
+            happens * self.fit.next_weight + (1.0 - self.quiet) * self.fit.after_weight * STEP;
+        self.cost += (self.unseen + more / 2.0) * STEP;
+        self.unseen += more;
+        self.quiet -= happens;
+        self.wait += STEP;
     }
 }

@@ -9,6 +9,9 @@ use crate::plan::{AGE_EDGES, AGES, Class, HOURS, age_class, hour_of, usual_day};
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 24.0;
 pub const FAST_HALF_LIFE: f64 = 3.0 * 24.0;
 
+/// How often what was learned is fitted again, in hours; what the memories lose is taken off at the same time.
+pub const REFIT_EVERY: f64 = 6.0;
+
 /// How many hours of what is expected count as much as what was seen.
 const PRIOR_EVENTS: f64 = 10.0;
 
@@ -80,10 +83,7 @@ impl Counts {
 
     /// Forgets as much as the memories do in `hours`.
     pub fn forget(&mut self, hours: f64) {
-        let (slow, fast) = (
-            0.5_f64.powf(hours / SLOW_HALF_LIFE),
-            0.5_f64.powf(hours / FAST_HALF_LIFE),
-        );
+        let (slow, fast) = left_after(hours);
         for cell in self.cells.as_flattened_mut() {
             cell.events *= slow;
             cell.hours *= slow;
@@ -94,6 +94,12 @@ impl Counts {
         self.leave.weights *= slow;
         self.leave.ended *= slow;
     }
+}
+
+/// What is left in the two memories after `hours`, as shares.
+pub fn left_after(hours: f64) -> (f64, f64) {
+    let left = |half_life: f64| 0.5_f64.powf(hours / half_life);
+    (left(SLOW_HALF_LIFE), left(FAST_HALF_LIFE))
 }
 
 /// What a poll adds to the counts of one code: always a sum, so that it does not matter who adds it when.
@@ -180,12 +186,6 @@ fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl F
     }
 }
 
-/// What the counts of a carrier say.
-#[derive(Clone, Debug)]
-pub struct Fit {
-    pub codes: Vec<CodeFit>,
-}
-
 /// What the counts of one code say.
 #[derive(Clone, Debug)]
 pub struct CodeFit {
@@ -256,22 +256,27 @@ impl Look<'_> {
     }
 }
 
-/// Fits all codes of a carrier; without counts it says what is usual.
-pub fn fit(counts: &[Counts]) -> Fit {
-    let (mut weights, mut watched) = (0.0, 0.0);
-    for code in counts {
+/// Fits all codes of a carrier, in the order that they come in.
+///
+/// Until every hour of the day was watched it says what is usual, whatever was counted: after a quiet night a fit would
+/// say that nothing ever happens.
+pub fn fit<'a>(counts: impl Iterator<Item = &'a Counts> + Clone) -> Vec<CodeFit> {
+    let (mut weights, mut by_hour) = (0.0, [0.0; HOURS]);
+    for code in counts.clone() {
         weights += code.leave.weights;
-        watched += code
-            .cells
-            .as_flattened()
-            .iter()
-            .map(|cell| cell.hours)
-            .sum::<f64>();
+        for row in &code.cells {
+            for (hours, cell) in by_hour.iter_mut().zip(row) {
+                *hours += cell.hours;
+            }
+        }
     }
-    let rate = (weights + 1.0) / (watched + 24.0);
-    Fit {
-        codes: counts.iter().map(|code| fit_code(code, rate)).collect(),
+    if by_hour.iter().any(|hours| *hours <= 0.0) {
+        return counts
+            .map(|code| fit_code(&Counts::new(code.class), 0.0))
+            .collect();
     }
+    let rate = (weights + 1.0) / (by_hour.iter().sum::<f64>() + 24.0);
+    counts.map(|code| fit_code(code, rate)).collect()
 }
 
 fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
@@ -290,7 +295,7 @@ fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
         slow_age[age]
     });
     let leave = &counts.leave;
-    let (next_weight, after_weight) = if events + leave.events > 0.0 {
+    let (next_weight, after_weight) = if rate > 0.0 {
         let ends = (leave.ended + 0.2) / (leave.events + 1.0);
         (
             (leave.weights + 3.0) / (leave.events + 2.0),

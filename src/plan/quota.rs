@@ -2,48 +2,39 @@
 
 use crate::plan::{HOURS, hour_of, usual_day};
 
-/// How a day's calls are spread: in proportion to the square root of the events of each hour, which costs the least.
+/// How a day's calls are spread over its hours. The sum is 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Quota {
-    pub calls: f64,
-    share: [f64; HOURS],
-    pub spent: f64,
-    tokens: f64,
+pub struct Shares(pub [f64; HOURS]);
+
+impl Shares {
+    /// In proportion to the square root of the events of each hour, which costs the least; `events` by hour as learned.
+    pub fn of(events: &[f64; HOURS]) -> Self {
+        let day = usual_day();
+        let mut shares = [0.0; HOURS];
+        for hour in 0..HOURS {
+            shares[hour] = (20.0 * day[hour] + events[hour].max(0.0)).sqrt();
+        }
+        let whole: f64 = shares.iter().sum();
+        Self(shares.map(|part| part / whole))
+    }
+
+    /// Calls a minute at a time in hours, of so many a day.
+    pub fn per_minute(&self, calls: f64, now: f64) -> f64 {
+        calls * self.0[hour_of(now)] / 60.0
+    }
 }
 
-impl Quota {
-    /// A new day: `events` by hour as learned so far. The shares stay for the day.
-    pub fn day(calls: f64, events: &[f64; HOURS], tokens: f64) -> Self {
-        let day = usual_day();
-        let mut share = [0.0; HOURS];
-        for hour in 0..HOURS {
-            share[hour] = (20.0 * day[hour] + events[hour].max(0.0)).sqrt();
-        }
-        let whole: f64 = share.iter().sum();
-        Self {
-            calls,
-            share: share.map(|part| part / whole),
-            spent: 0.0,
-            tokens,
-        }
+impl Default for Shares {
+    /// As on a usual day, before anything was learned.
+    fn default() -> Self {
+        Self::of(&[0.0; HOURS])
     }
+}
 
-    /// A minute passes: answers how many calls may be made now.
-    pub fn refill(&mut self, now: f64) -> f64 {
-        let minute = self.calls * self.share[hour_of(now)] / 60.0;
-        let left = self.calls.floor() - self.spent;
-        self.tokens = (self.tokens + minute).min(minute.max(1.0) + 1.0).min(left);
-        self.tokens.max(0.0).floor()
-    }
-
-    /// So many calls were made.
-    pub fn spend(&mut self, calls: f64) {
-        self.tokens -= calls;
-        self.spent += calls;
-    }
-
-    /// What is left in the bucket, for the next day.
-    pub fn tokens(&self) -> f64 {
-        self.tokens
-    }
+/// What is in a bucket of calls after some minutes of `per_minute`; `left` are those that the day still has.
+pub fn refill(tokens: f64, minutes: f64, per_minute: f64, left: f64) -> f64 {
+    (tokens + per_minute * minutes.max(0.0))
+        .min(per_minute.max(1.0) + 1.0)
+        .min(left)
+        .max(0.0)
 }

@@ -1,6 +1,7 @@
 //! One account's calls: those that wait for their slot, and how many are under way.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::scheduler::call::Call;
 
@@ -9,6 +10,8 @@ pub struct Lane {
     /// In the order of their slots.
     pub waiting: VecDeque<Call>,
     pub running: usize,
+    /// Until when it is known that nothing may be looked at before its time, on the clock's monotonic time.
+    pub idle_until: Option<Duration>,
 }
 
 impl Lane {

@@ -2,15 +2,13 @@
 
 pub mod truth;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use crate::plan::decide::next_check;
-use crate::plan::hazard::{Counts, Fit, Seen, fit, learn};
+use crate::plan::decide::{longest_wait, next_check};
+use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, Seen, fit, learn};
 use crate::plan::price::Price;
-use crate::plan::quota::Quota;
+use crate::plan::quota::{Shares, refill};
 use crate::plan::{Class, HOURS};
 use crate::simulate::process::Carrier;
+use crate::simulate::queue::Queue;
 use crate::simulate::run::truth::Truth;
 use crate::simulate::setting::{Outcome, Policy, Setting, Stale};
 use crate::simulate::trace::{Chance, Journey};
@@ -20,14 +18,6 @@ const DAY: f64 = 24.0;
 
 /// How long after its last news a parcel is no longer looked at.
 const RETIRES_AFTER: f64 = 30.0 * DAY;
-
-/// How often what was learned is fitted again, and for how long at first nothing is believed.
-const REFIT_EVERY: f64 = 6.0;
-const BELIEVED_FROM: f64 = 24.0;
-
-/// The longest wait, and in rounds over all parcels where that is longer.
-const LONGEST: f64 = 24.0;
-const LONGEST_ROUNDS: f64 = 4.0;
 
 struct Parcel {
     stage: usize,
@@ -45,31 +35,6 @@ struct Parcel {
     cost: f64,
 }
 
-/// A heap of parcels by time, the earliest first.
-#[derive(Default)]
-struct Queue(BinaryHeap<Reverse<(i64, u32)>>);
-
-/// Whole microseconds, so that times have an order.
-fn key(hours: f64) -> i64 {
-    (hours * 3.6e9) as i64
-}
-
-impl Queue {
-    fn push(&mut self, time: f64, id: usize) {
-        self.0.push(Reverse((key(time), id as u32)));
-    }
-
-    fn earliest(&self) -> Option<f64> {
-        self.0.peek().map(|Reverse((time, _))| *time as f64 / 3.6e9)
-    }
-
-    fn pop(&mut self) -> Option<(f64, usize)> {
-        self.0
-            .pop()
-            .map(|Reverse((time, id))| (time as f64 / 3.6e9, id as usize))
-    }
-}
-
 pub struct Run<'a> {
     carrier: &'a Carrier,
     journeys: &'a [Journey],
@@ -81,7 +46,7 @@ pub struct Run<'a> {
     active: usize,
     calls_per_hour: f64,
     counts: Vec<Counts>,
-    fit: Fit,
+    fit: Vec<CodeFit>,
     price: Price,
     /// What the intervals of `table` and `backoff` are multiplied by.
     scale: f64,
@@ -121,9 +86,9 @@ impl<'a> Run<'a> {
             resting: Queue::default(),
             active: 0,
             calls_per_hour,
-            fit: fit(&counts),
+            fit: fit(counts.iter()),
             counts,
-            price: Price::start(carrier.parcels, calls_per_hour),
+            price: Price::start(carrier.parcels / calls_per_hour),
             scale: 1.0,
             truth: Truth::new(carrier),
             failures: Chance::new(setting.seed + 1),
@@ -136,8 +101,9 @@ impl<'a> Run<'a> {
     pub fn run(mut self, mut day_passed: impl FnMut()) -> Outcome {
         let minutes = (self.setting.days * DAY * 60.0) as u64;
         let (mut tokens, mut created) = (0.0_f64, 0);
-        let mut quota = Quota::day(self.calls_per_hour * DAY, &[0.0; HOURS], 0.0);
-        let mut next_refit = BELIEVED_FROM;
+        let calls_a_day = self.calls_per_hour * DAY;
+        let (mut shares, mut spent) = (Shares::default(), 0.0);
+        let mut next_refit = REFIT_EVERY;
         self.begin(&mut created);
         for minute in 0..minutes {
             let now = minute as f64 * MINUTE;
@@ -151,14 +117,12 @@ impl<'a> Run<'a> {
             }
             let available = if self.setting.quota && !matches!(self.policy, Policy::Fixed) {
                 if minute % 1_440 == 0 {
-                    self.note_day(&quota);
-                    quota = Quota::day(
-                        self.calls_per_hour * DAY,
-                        &self.events_by_hour(),
-                        quota.tokens(),
-                    );
+                    self.note_day(spent, calls_a_day);
+                    (shares, spent) = (Shares::of(&self.events_by_hour()), 0.0);
                 }
-                quota.refill(now)
+                let per_minute = shares.per_minute(calls_a_day, now);
+                tokens = refill(tokens, 1.0, per_minute, calls_a_day.floor() - spent);
+                tokens.floor()
             } else {
                 let rate = self.calls_per_hour / 60.0;
                 tokens = (tokens + rate).min(rate.max(1.0) + 1.0);
@@ -170,9 +134,7 @@ impl<'a> Run<'a> {
                 _ => self.by_queue(now, available),
             };
             tokens -= used;
-            if self.setting.quota {
-                quota.spend(used);
-            }
+            spent += used;
             let day = now / DAY;
             if day >= self.setting.from && day < self.setting.to {
                 self.outcome.calls += used;
@@ -181,7 +143,7 @@ impl<'a> Run<'a> {
             if now >= next_refit
                 && matches!(self.policy, Policy::Learned | Policy::True | Policy::Oracle)
             {
-                self.fit = fit(&self.counts);
+                self.fit = fit(self.counts.iter());
                 if self.setting.forgets {
                     self.counts
                         .iter_mut()
@@ -193,13 +155,15 @@ impl<'a> Run<'a> {
                 day_passed();
             }
         }
-        self.note_day(&quota);
+        if self.setting.quota {
+            self.note_day(spent, calls_a_day);
+        }
         self.count_unseen();
         self.outcome
     }
 
-    fn note_day(&mut self, quota: &Quota) {
-        let share = quota.spent / quota.calls.floor().max(1.0);
+    fn note_day(&mut self, spent: f64, calls: f64) {
+        let share = spent / calls.floor().max(1.0);
         self.outcome.busiest_day = self.outcome.busiest_day.max(share);
     }
 
@@ -295,7 +259,7 @@ impl<'a> Run<'a> {
         };
         let round = self.active.max(1) as f64 / self.calls_per_hour;
         match self.policy {
-            Policy::Learned | Policy::True => self.price.adjust(now, error, round),
+            Policy::Learned | Policy::True => self.price.adjust(now, error, round, 1.0),
             Policy::Table | Policy::Backoff => {
                 let error = (error / round.min(12.0)).clamp(-0.5, 0.5);
                 self.scale *= (0.1 * error / 60.0).exp();
@@ -387,7 +351,7 @@ impl<'a> Run<'a> {
     fn plan(&mut self, id: usize, now: f64, changed: bool) {
         self.outcome.decisions += 1;
         let parcel = &self.parcels[id];
-        let longest = LONGEST.max(LONGEST_ROUNDS * self.active as f64 / self.calls_per_hour);
+        let longest = longest_wait(self.active as f64 / self.calls_per_hour);
         match self.policy {
             Policy::Fixed => self.queue.push(now, id),
             Policy::Karrio if changed => self.resting.push(now + 2.0, id),
@@ -408,7 +372,7 @@ impl<'a> Run<'a> {
                     .push(now + hours[step.unwrap_or(3)] * self.scale, id);
             }
             Policy::Learned => {
-                let fit = &self.fit.codes[parcel.stage];
+                let fit = &self.fit[parcel.stage];
                 let decision = next_check(fit, &self.price, parcel.since, now, longest);
                 self.queue.push(decision.at, id);
             }

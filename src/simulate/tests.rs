@@ -28,6 +28,7 @@ fn with_a_constant_rate_the_wait_is_the_best_there_is() {
         let price = Price {
             whole: price,
             by_hour: [1.0; HOURS],
+            round: 1.0,
         };
         let best = (2.0 * price.whole / (weight * rate)).sqrt();
         let wait = next_check(&fit, &price, 0.0, 100.0, 1_000.0).at - 100.0;

@@ -5,6 +5,7 @@
 use sea_orm::ConnectionTrait;
 
 use crate::clock::Time;
+use crate::plan::quota::refill;
 use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
@@ -12,7 +13,7 @@ use crate::store::{Store, StoreError};
 const ACCOUNTS_MAX: i64 = 10_000;
 
 /// The state of one account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CarrierState {
     /// The account's name in the configuration.
     pub budget: String,
@@ -23,6 +24,43 @@ pub struct CarrierState {
     /// The calendar day (UTC, days since 1970) that `day_used` counts the calls of.
     pub day: i64,
     pub day_used: i64,
+    /// What is in the bucket that a paced day's calls drip into, and since when.
+    pub tokens: f64,
+    pub tokens_at: Option<Time>,
+    /// The minute (since 1970 UTC) that `minute_calls` counts, and the calls of the minute before it.
+    pub minute: i64,
+    pub minute_calls: i64,
+    pub before_calls: i64,
+}
+
+impl CarrierState {
+    /// Calls that a day of `per_day` has left, and where they are paced, that its bucket holds by now.
+    pub fn left(&self, per_day: u32, pace: Option<f64>, now: Time) -> i64 {
+        let used = if self.day >= day_of(now) {
+            self.day_used
+        } else {
+            0
+        };
+        let left = (i64::from(per_day) - used).max(0);
+        pace.map_or(left, |pace| self.bucket(pace, left, now).floor() as i64)
+    }
+
+    fn bucket(&self, per_minute: f64, left: i64, now: Time) -> f64 {
+        let since = self
+            .tokens_at
+            .map_or(60_000, |at| (now - at).num_milliseconds());
+        let minutes = since.max(0) as f64 / 60_000.0;
+        refill(self.tokens, minutes, per_minute, left as f64)
+    }
+
+    /// Calls of the last whole minute.
+    pub fn calls_of_last_minute(&self, now: Time) -> i64 {
+        match minute_of(now) - self.minute {
+            0 => self.before_calls,
+            1 => self.minute_calls,
+            _ => 0,
+        }
+    }
 }
 
 /// How many trackings a carrier has in hand.
@@ -41,29 +79,27 @@ pub fn day_of(time: Time) -> i64 {
     time.timestamp().div_euclid(86_400)
 }
 
+/// The minute of `time` (since 1970 UTC).
+pub fn minute_of(time: Time) -> i64 {
+    time.timestamp().div_euclid(60)
+}
+
+/// The columns of [`CarrierState`].
+const COLUMNS: &str = "budget, paused_until, pause_reason, fails, day, day_used, tokens, tokens_at, minute, \
+    minute_calls, before_calls";
+
 impl Store {
     /// The state of every account that has one.
     pub async fn carrier_states(&self) -> Result<Vec<CarrierState>, StoreError> {
         let sql = self
-            .sql(
-                "SELECT budget, paused_until, pause_reason, fails, day, day_used FROM carrier_state \
-                 ORDER BY budget LIMIT $1",
-            )
+            .sql(format!(
+                "SELECT {COLUMNS} FROM carrier_state ORDER BY budget LIMIT $1"
+            ))
             .bind(ACCOUNTS_MAX);
         let found = self.reader.query_all_raw(sql.statement()).await?;
         found
             .iter()
-            .map(|row| {
-                let row = Row::new(row, self.dialect, "carrier_state");
-                Ok(CarrierState {
-                    budget: row.get("budget")?,
-                    paused_until: row.opt_time("paused_until")?,
-                    pause_reason: row.get("pause_reason")?,
-                    fails: row.get::<i32>("fails")?.unsigned_abs(),
-                    day: row.get("day")?,
-                    day_used: row.get("day_used")?,
-                })
-            })
+            .map(|row| read(&Row::new(row, self.dialect, "carrier_state")))
             .collect()
     }
 
@@ -104,7 +140,8 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up to `calls` of the account's `per_day` calls of the day of `now`; answers how many it got.
+    /// Takes up to `calls` of the account's `per_day` calls of the day of `now`; answers how many it got. With `pace`,
+    /// the calls a minute that the hour gives, no more than have dripped into the bucket.
     ///
     /// What was taken counts as used, also where the worker dies before it calls.
     pub async fn take_day(
@@ -112,6 +149,7 @@ impl Store {
         budget: &str,
         calls: u32,
         per_day: u32,
+        pace: Option<f64>,
         now: Time,
     ) -> Result<u32, StoreError> {
         let transaction = self.begin().await?;
@@ -124,7 +162,7 @@ impl Store {
         transaction.execute_raw(ensure.statement()).await?;
         let select = self
             .sql(format!(
-                "SELECT day, day_used FROM carrier_state WHERE budget = $1 {}",
+                "SELECT {COLUMNS} FROM carrier_state WHERE budget = $1 {}",
                 self.dialect.for_update()
             ))
             .bind(budget);
@@ -134,24 +172,25 @@ impl Store {
             column: "budget".to_owned(),
             reason: "the row just made is not there".to_owned(),
         })?;
-        let row = Row::new(&row, self.dialect, "carrier_state");
+        let state = read(&Row::new(&row, self.dialect, "carrier_state"))?;
         // A worker whose day is over already must not count into the new one from the old: the later day stays.
-        let counted = row.get::<i64>("day")?;
-        let used = if counted >= day {
-            row.get::<i64>("day_used")?
-        } else {
-            0
-        };
-        let left = (i64::from(per_day) - used).clamp(0, i64::from(calls));
+        let used = if state.day >= day { state.day_used } else { 0 };
+        let taken = state.left(per_day, pace, now).clamp(0, i64::from(calls));
+        let left = (i64::from(per_day) - used).max(0);
+        let tokens = pace.map_or(0.0, |pace| state.bucket(pace, left, now) - taken as f64);
         let update = self
-            .sql("UPDATE carrier_state SET day = $2, day_used = $3, updated_at = $4 WHERE budget = $1")
+            .sql(
+                "UPDATE carrier_state SET day = $2, day_used = $3, tokens = $4, tokens_at = $5, updated_at = $5 \
+                 WHERE budget = $1",
+            )
             .bind(budget)
-            .bind(counted.max(day))
-            .bind(used + left)
-            .bind_time(now);
+            .bind(state.day.max(day))
+            .bind(used + taken)
+            .bind(tokens)
+            .bind_time(state.tokens_at.map_or(now, |at| at.max(now)));
         transaction.execute_raw(update.statement()).await?;
         transaction.commit().await?;
-        Ok(u32::try_from(left).unwrap_or(0))
+        Ok(u32::try_from(taken).unwrap_or(0))
     }
 
     /// Gives back calls of the day that were taken and not made.
@@ -163,12 +202,32 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sql = self
             .sql(
-                "UPDATE carrier_state SET day_used = CASE WHEN day_used > $3 THEN day_used - $3 ELSE 0 END \
-                 WHERE budget = $1 AND day = $2",
+                "UPDATE carrier_state SET day_used = CASE WHEN day_used > $3 THEN day_used - $3 ELSE 0 END, \
+                 tokens = tokens + $3 WHERE budget = $1 AND day = $2",
             )
             .bind(budget)
             .bind(day_of(now))
             .bind(i64::from(calls));
+        self.writer.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+
+    /// Counts calls that were made in the minute of `now`.
+    pub async fn count_calls(&self, budget: &str, calls: u32, now: Time) -> Result<(), StoreError> {
+        let sql = self
+            .sql(
+                "INSERT INTO carrier_state (budget, minute, minute_calls, updated_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (budget) DO UPDATE SET \
+                 before_calls = CASE excluded.minute - carrier_state.minute WHEN 0 THEN carrier_state.before_calls \
+                 WHEN 1 THEN carrier_state.minute_calls ELSE 0 END, \
+                 minute_calls = excluded.minute_calls \
+                 + CASE WHEN excluded.minute = carrier_state.minute THEN carrier_state.minute_calls ELSE 0 END, \
+                 minute = excluded.minute WHERE excluded.minute >= carrier_state.minute",
+            )
+            .bind(budget)
+            .bind(minute_of(now))
+            .bind(i64::from(calls))
+            .bind_time(now);
         self.writer.execute_raw(sql.statement()).await?;
         Ok(())
     }
@@ -198,4 +257,20 @@ impl Store {
             })
             .collect()
     }
+}
+
+fn read(row: &Row) -> Result<CarrierState, StoreError> {
+    Ok(CarrierState {
+        budget: row.get("budget")?,
+        paused_until: row.opt_time("paused_until")?,
+        pause_reason: row.get("pause_reason")?,
+        fails: row.get::<i32>("fails")?.unsigned_abs(),
+        day: row.get("day")?,
+        day_used: row.get("day_used")?,
+        tokens: row.get("tokens")?,
+        tokens_at: row.opt_time("tokens_at")?,
+        minute: row.get("minute")?,
+        minute_calls: row.get("minute_calls")?,
+        before_calls: row.get("before_calls")?,
+    })
 }

@@ -21,6 +21,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0002_claim_order.sql"),
         include_str!("../../migrations/postgres/0002_claim_order.sql"),
     ),
+    (
+        3,
+        "what is learned, prices, calls by minute",
+        include_str!("../../migrations/sqlite/0003_plan.sql"),
+        include_str!("../../migrations/postgres/0003_plan.sql"),
+    ),
 ];
 
 /// One migration, and whether the database has it.

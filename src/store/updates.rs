@@ -10,6 +10,7 @@ use crate::model::merge::merge;
 use crate::model::status::Status;
 use crate::model::{Change, Event, Outcome, Tracking, Update};
 use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
+use crate::store::learned::Lesson;
 use crate::store::partitions::{GROUP, Ownership};
 use crate::store::sql::{Dialect, Kind, Row, Sql};
 use crate::store::{Store, StoreError};
@@ -71,10 +72,11 @@ impl Store {
                 applied.unknown_trackings += updates.len() as u64;
             }
         }
-        let mut write = Vec::new();
+        let (mut write, mut lesson) = (Vec::new(), Lesson::default());
         for old in rows {
             let mut new = old.clone();
             for update in by_tracking.get(&old.id).into_iter().flatten() {
+                lesson.add(&self.sections, &new, update);
                 let next = merge(&new, update, now);
                 applied.without_effect += u64::from(next.version == new.version);
                 new = next;
@@ -91,6 +93,7 @@ impl Store {
         // A lease that ended is no change that anybody sees.
         write.retain(|change| change.new.version != change.old.version);
         before_commit(&write).await;
+        self.write_lesson(&transaction, lesson).await?;
         transaction.commit().await?;
         applied.changes = write;
         Ok(applied)

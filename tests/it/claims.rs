@@ -1,6 +1,5 @@
-//! The claim of every store against a plain model of it: the same parcels, in the same order.
+//! The claim of every store against the heap that the simulation claims from: the same parcels, in the same order.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,6 +7,8 @@ use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
 use trackbox::clock::Time;
 use trackbox::model::Tracking;
+use trackbox::plan::parcel::hours;
+use trackbox::simulate::queue::Queue;
 use trackbox::store::claims::Take;
 
 use crate::fixture::{TestStore, at, code, create, on_every_store};
@@ -29,13 +30,22 @@ fn expected(rows: &[Tracking], take: Take, now: Time, limit: usize) -> Vec<i64> 
         };
         due || early
     };
-    let mut rows: Vec<&Tracking> = rows.iter().filter(free).filter(may_go).collect();
-    rows.sort_by_key(|row| (Reverse(row.urgent), row.next_check_at, row.id));
-    rows.iter().take(limit).map(|row| row.id).collect()
+    let (mut urgent, mut others) = (Queue::default(), Queue::default());
+    for row in rows.iter().filter(free).filter(may_go) {
+        let queue = if row.urgent { &mut urgent } else { &mut others };
+        queue.push(
+            hours(row.next_check_at),
+            usize::try_from(row.id).expect("a small id"),
+        );
+    }
+    std::iter::from_fn(|| urgent.pop().or_else(|| others.pop()))
+        .take(limit)
+        .map(|(_, id)| i64::try_from(id).expect("a small id"))
+        .collect()
 }
 
 #[tokio::test]
-async fn a_claim_takes_what_a_plain_model_would_take_in_the_same_order() {
+async fn a_claim_takes_what_the_simulations_heap_would_give_in_the_same_order() {
     on_every_store(async |TestStore { store, url, .. }| {
         create(&store, "CDEK", 300).await;
         create(&store, "OTHER", 20).await;

@@ -141,7 +141,7 @@ pub fn install_tls() {
 /// Reads a record's value as the consumer does.
 pub fn message(value: &serde_json::Value) -> Update {
     let bytes = serde_json::to_vec(value).expect("is JSON");
-    decode(Some(&bytes), at(0), at(100_000)).expect("is an update")
+    decode(Some(&bytes), at(0), at(10_000_000)).expect("is an update")
 }
 
 /// Applies batches to partition 0 as its owner.

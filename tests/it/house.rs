@@ -11,11 +11,12 @@ const PLAN: &[(&str, &[&str])] = &[
     ("logging", &["config"]),
     ("outage", &[]),
     ("tls", &[]),
-    ("plan", &[]),
+    ("plan", &["clock", "model"]),
     ("simulate", &["plan"]),
-    ("store", &["clock", "model"]),
+    ("store", &["clock", "model", "plan"]),
     ("cache", &["clock", "model", "outage"]),
     ("carriers", &["clock", "model", "config", "cache"]),
+    ("planner", &["clock", "model", "carriers", "plan", "store"]),
     ("metrics", &[]),
     (
         "kafka",
@@ -27,13 +28,14 @@ const PLAN: &[(&str, &[&str])] = &[
         "scheduler",
         &[
             "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "outage",
-            "web",
+            "plan", "planner", "web",
         ],
     ),
     (
         "http",
         &[
-            "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "web",
+            "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "plan",
+            "planner", "web",
         ],
     ),
     (
@@ -53,6 +55,8 @@ const PLAN: &[(&str, &[&str])] = &[
             "kafka",
             "metrics",
             "outage",
+            "plan",
+            "planner",
             "scheduler",
             "servers",
             "store",

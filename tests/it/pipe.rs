@@ -104,6 +104,15 @@ impl Pipe {
 
     /// Parcels with varied journeys, known to the emulator, tracked and due.
     pub async fn create(&self, carrier: &str, count: usize) -> Vec<Tracking> {
+        self.create_paced(carrier, count, 5).await
+    }
+
+    /// The same, whose steps are days apart.
+    pub async fn create_slow(&self, carrier: &str, count: usize) -> Vec<Tracking> {
+        self.create_paced(carrier, count, 10 * 86_400).await
+    }
+
+    async fn create_paced(&self, carrier: &str, count: usize, step_secs: u64) -> Vec<Tracking> {
         let numbers: Vec<String> = (0..count).map(|n| format!("{carrier}{n}")).collect();
         let parcels = numbers
             .iter()
@@ -111,7 +120,7 @@ impl Pipe {
             .map(|(place, number)| Parcel {
                 carrier: carrier.to_owned(),
                 track_number: number.clone(),
-                step_seconds: 5 + place as u64 % 10,
+                step_seconds: step_secs + place as u64 % 10,
                 progress_prob: 0.0,
                 steps: journey(carrier, number, 1),
             })

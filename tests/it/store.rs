@@ -397,7 +397,10 @@ async fn pauses_only_grow_and_the_days_calls_never_pass_the_limit() {
         assert_eq!(states[0].pause_reason, "429");
         let mut taken = 0;
         for _ in 0..5 {
-            taken += store.take_day("CDEK", 30, 100, at(0)).await.expect("takes");
+            taken += store
+                .take_day("CDEK", 30, 100, None, at(0))
+                .await
+                .expect("takes");
         }
         assert_eq!(taken, 100);
         store
@@ -405,19 +408,25 @@ async fn pauses_only_grow_and_the_days_calls_never_pass_the_limit() {
             .await
             .expect("gives back");
         assert_eq!(
-            store.take_day("CDEK", 30, 100, at(0)).await.expect("takes"),
+            store
+                .take_day("CDEK", 30, 100, None, at(0))
+                .await
+                .expect("takes"),
             10
         );
         assert_eq!(
             store
-                .take_day("CDEK", 30, 100, at(86_400))
+                .take_day("CDEK", 30, 100, None, at(86_400))
                 .await
                 .expect("takes"),
             30,
             "a new day"
         );
         assert_eq!(
-            store.take_day("CDEK", 30, 100, at(0)).await.expect("takes"),
+            store
+                .take_day("CDEK", 30, 100, None, at(0))
+                .await
+                .expect("takes"),
             30,
             "a clock behind counts on"
         );

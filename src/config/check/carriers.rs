@@ -177,16 +177,19 @@ impl Check<'_> {
     }
 
     /// What sections with one budget must agree on.
-    fn shared(&self, section: &Carrier) -> [(&'static str, u32); 5] {
+    fn shared(&self, section: &Carrier) -> [(&'static str, String); 6] {
+        let work = &self.config.work;
+        let policy = section.policy.unwrap_or(work.policy);
         [
-            ("per_second", section.per_second),
-            ("per_minute", section.per_minute),
-            ("per_day", section.per_day),
-            ("burst", section.burst),
+            ("per_second", section.per_second.to_string()),
+            ("per_minute", section.per_minute.to_string()),
+            ("per_day", section.per_day.to_string()),
+            ("burst", section.burst.to_string()),
             (
                 "concurrency",
-                section.concurrency.unwrap_or(self.config.work.concurrency),
+                section.concurrency.unwrap_or(work.concurrency).to_string(),
             ),
+            ("policy", policy.name().to_owned()),
         ]
     }
 }

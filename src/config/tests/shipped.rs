@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use super::{file, of_file, span};
 use crate::config::keys::{CARRIER_KEYS, KEYS};
 use crate::config::load::{SHIPPED, from_layers, preset_of};
-use crate::config::{Cadence, Carrier, Config};
+use crate::config::{Cadence, Carrier, Config, Policy};
 
 /// The shipped file with the keys taken in that stand commented out.
 fn uncommented() -> String {
@@ -59,6 +59,7 @@ fn the_types_have_exactly_the_known_keys() {
     let full = Carrier {
         timeout: Some(span("1s")),
         concurrency: Some(1),
+        policy: Some(Policy::Learned),
         budget: Some("b".to_owned()),
         ..Carrier::default()
     };
@@ -79,6 +80,7 @@ fn the_keys_that_stand_commented_out_show_their_true_defaults() {
     let cdek = expected.carriers.get_mut("CDEK").expect("shipped");
     cdek.timeout = Some(span("10s"));
     cdek.concurrency = Some(10);
+    cdek.policy = Some(Policy::Fixed);
     cdek.budget = Some("CDEK".to_owned());
     assert_eq!(of_file(&uncommented()), Ok(expected));
 }

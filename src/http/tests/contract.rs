@@ -213,7 +213,7 @@ async fn carriers_show_limits_pauses_and_what_waits() {
         .await
         .expect("pauses");
     store
-        .take_day("CDEK", 7, 1_000, at(0))
+        .take_day("CDEK", 7, 1_000, None, at(0))
         .await
         .expect("takes");
     let body = api.get("/carriers").await.ok();

@@ -3,10 +3,12 @@
 use crate::carriers::routes::Account;
 use crate::carriers::{CarrierError, Verdict};
 use crate::clock::Time;
+use crate::config::Policy;
 use crate::kafka::message::Checked;
 use crate::metrics::CheckOutcome;
 use crate::model::status::{Status, SubStatus};
-use crate::model::{Outcome, Report, Source, Tracking, Update, clean_text};
+use crate::model::{NEVER_AGAIN, Outcome, Report, Source, Tracking, Update, clean_text};
+use crate::plan::parcel::{self, Standing};
 use crate::scheduler::call::{Call, Caller, Ended, Heard};
 
 /// The name of the adapter in messages that no carrier was asked for.
@@ -62,7 +64,7 @@ impl Caller {
                 Ok(sightings) => {
                     let sighting = sightings.iter().find(|s| s.number == row.track_number);
                     let verdict = sighting.map_or(&no_answer, |sighting| &sighting.verdict);
-                    self.judge(account, row, verdict, heard.asked_at, adapter)
+                    self.judge(call, row, verdict, heard.asked_at)
                 }
                 Err(error) => {
                     let outcome = match error {
@@ -85,24 +87,18 @@ impl Caller {
             .collect()
     }
 
-    fn judge(
-        &self,
-        account: &str,
-        row: &Tracking,
-        verdict: &Verdict,
-        asked_at: Time,
-        adapter: &'static str,
-    ) -> Checked {
+    fn judge(&self, call: &Call, row: &Tracking, verdict: &Verdict, asked_at: Time) -> Checked {
         let metrics = &self.parts.metrics;
+        let adapter = call.route.adapter.name();
+        let account = &call.route.account.name;
         match verdict {
             Verdict::Seen(observation) => {
                 metrics.check(account, CheckOutcome::Seen);
-                let status = observation.report.status;
-                let next = self.parts.plan.after_answer(status, row.id, asked_at);
                 let outcome = Outcome::Seen {
                     report: observation.report.clone(),
                     events: observation.events.clone(),
                 };
+                let next = self.next_check(call, row, &outcome, asked_at);
                 checked(
                     row,
                     asked_at,
@@ -115,13 +111,7 @@ impl Caller {
             }
             Verdict::NotFoundYet => {
                 metrics.check(account, CheckOutcome::NotFound);
-                // What the tracking stays in decides how soon: "not found" does not replace a status.
-                let status = if row.status == Status::Unknown {
-                    Status::Pending
-                } else {
-                    row.status
-                };
-                let next = self.parts.plan.after_answer(status, row.id, asked_at);
+                let next = self.next_check(call, row, &Outcome::NotFoundYet, asked_at);
                 checked(row, asked_at, Outcome::NotFoundYet, next, 0, adapter, 0)
             }
             Verdict::Invalid { reason } => {
@@ -133,6 +123,33 @@ impl Caller {
             Verdict::Failed { reason } => {
                 metrics.check(account, CheckOutcome::Failed);
                 self.failed(row, asked_at, reason.clone(), None, adapter)
+            }
+        }
+    }
+
+    /// When to look again after a good answer, by the account's policy.
+    fn next_check(&self, call: &Call, row: &Tracking, outcome: &Outcome, asked_at: Time) -> Time {
+        let status = match outcome {
+            Outcome::Seen { report, .. } => report.status,
+            // What the tracking stays in decides how soon: "not found" does not replace a status.
+            _ if row.status == Status::Unknown => Status::Pending,
+            _ => row.status,
+        };
+        let (plan, account) = (&self.parts.plan, &call.route.account);
+        let learned = || {
+            let section = self.parts.routes.section(row.carrier_code.as_str())?;
+            let known = self.parts.planner.known(&account.name)?;
+            let standing = Standing::after(row, outcome, asked_at);
+            let decision = known.decide(account, section, standing, asked_at)?;
+            Some(parcel::time(decision.at))
+        };
+        match account.policy {
+            _ if status.is_terminal() => asked_at + NEVER_AGAIN,
+            Policy::Fixed => plan.after_answer(status, row.id, asked_at),
+            Policy::Table => plan.by_table(status, row.id, asked_at),
+            // Until the first reading of what was learned, as if nothing were known.
+            Policy::Learned => {
+                learned().unwrap_or_else(|| plan.after_answer(status, row.id, asked_at))
             }
         }
     }

@@ -50,7 +50,7 @@ impl Run<'_> {
             }
             let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, now - MINUTE / 2.0);
             let happens = parcel.quiet * -(-hazard * MINUTE).exp_m1();
-            let after = self.fit.codes[parcel.stage].after_weight;
+            let after = self.fit[parcel.stage].after_weight;
             let more = happens * self.truth.next_weight[parcel.stage]
                 + (1.0 - parcel.quiet) * after * MINUTE;
             parcel.cost += (parcel.unseen + more / 2.0) * MINUTE;
@@ -100,7 +100,7 @@ impl Run<'_> {
     /// As the learned decision, by the true rates.
     pub fn next_by_truth(&self, id: usize, now: f64, longest: f64) -> f64 {
         let parcel = &self.parcels[id];
-        let after = self.fit.codes[parcel.stage].after_weight;
+        let after = self.fit[parcel.stage].after_weight;
         let (mut quiet, mut unseen, mut cost, mut wait) = (1.0, 0.0, 0.0, 0.0);
         while wait < longest {
             let middle = now + wait + STEP / 2.0;

@@ -1,0 +1,156 @@
+//! What a process knows of when to look again: what was learned, fitted, and the price of a call, as the store has them.
+//!
+//! Read anew each minute by the worker, and by the API when it is asked. Decisions come from memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::carriers::routes::Account;
+use crate::clock::Time;
+use crate::model::status::{Status, SubStatus};
+use crate::plan::HOURS;
+use crate::plan::decide::{Decision, longest_wait, next_check};
+use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, fit};
+use crate::plan::parcel::{Standing, class_of, hours};
+use crate::plan::price::Price;
+use crate::plan::quota::Shares;
+use crate::store::prices::Pricing;
+use crate::store::{Store, StoreError};
+
+/// A clone knows the same.
+#[derive(Clone)]
+pub struct Planner {
+    store: Store,
+    known: Arc<RwLock<HashMap<String, Arc<Known>>>>,
+}
+
+/// What is known of an account.
+#[derive(Debug)]
+pub struct Known {
+    /// `None` before a worker has led it.
+    pub pricing: Option<Pricing>,
+    /// By the names of the configuration's sections.
+    pub sections: Arc<BTreeMap<String, Section>>,
+    /// When the sections were read, and as of which fit.
+    learned_at: Time,
+    fitted_at: Option<Time>,
+}
+
+/// What was learned of a section.
+#[derive(Debug)]
+pub struct Section {
+    /// What was counted, by code.
+    pub counts: BTreeMap<&'static str, Counts>,
+    /// What that says, for every code there is.
+    fits: HashMap<&'static str, CodeFit>,
+}
+
+impl Section {
+    fn new(mut counts: BTreeMap<&'static str, Counts>) -> Self {
+        let seen: Vec<&'static str> = counts.keys().copied().collect();
+        let words = Status::ALL.iter().map(|word| word.as_str());
+        for word in words.chain(SubStatus::ALL.iter().map(|word| word.as_str())) {
+            counts
+                .entry(word)
+                .or_insert_with(|| Counts::new(class_of(word)));
+        }
+        let fits = counts.keys().copied().zip(fit(counts.values())).collect();
+        counts.retain(|code, _| seen.contains(code));
+        Self { counts, fits }
+    }
+
+    pub fn fit(&self, code: &str) -> Option<&CodeFit> {
+        self.fits.get(code)
+    }
+}
+
+impl Known {
+    /// The price of a call; before there is one, so low that nothing waits for it.
+    fn price(&self) -> Price {
+        self.pricing
+            .as_ref()
+            .map_or_else(|| Price::start(0.0), |pricing| pricing.price.clone())
+    }
+
+    /// How a day's calls are spread over the hours.
+    pub fn shares(&self) -> Shares {
+        self.pricing
+            .as_ref()
+            .map(|pricing| pricing.shares.clone())
+            .unwrap_or_default()
+    }
+
+    /// Events by hour of the day, as far as they are remembered, over all sections.
+    pub fn events_by_hour(&self) -> [f64; HOURS] {
+        let mut events = [0.0; HOURS];
+        let codes = self.sections.values().flat_map(|s| s.counts.values());
+        for row in codes.flat_map(|counts| &counts.cells) {
+            for (sum, cell) in events.iter_mut().zip(row) {
+                *sum += cell.events;
+            }
+        }
+        events
+    }
+
+    /// When to look again at a parcel that a good answer at `now` has left standing so.
+    pub fn decide(
+        &self,
+        account: &Account,
+        section: &str,
+        standing: Standing,
+        now: Time,
+    ) -> Option<Decision> {
+        let fit = self.sections.get(section)?.fit(standing.code)?;
+        let parcels = self.pricing.as_ref().map_or(0, |pricing| pricing.parcels);
+        let longest = longest_wait(account.round(parcels));
+        let decision = next_check(fit, &self.price(), standing.since, hours(now), longest);
+        Some(decision)
+    }
+}
+
+impl Planner {
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            known: Arc::default(),
+        }
+    }
+
+    /// What is known of an account now, without asking; `None` before it was read.
+    pub fn known(&self, account: &str) -> Option<Arc<Known>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(account).cloned()
+    }
+
+    /// Reads an account's price, and what was learned where that was fitted since or is hours old.
+    pub async fn refresh(&self, account: &Account, now: Time) -> Result<Arc<Known>, StoreError> {
+        let pricing = self.store.pricing(&account.name).await?;
+        let fitted_at = pricing.as_ref().map(|pricing| pricing.refitted_at);
+        let before = self.known(&account.name).filter(|known| {
+            let age = (now - known.learned_at).num_seconds() as f64 / 3_600.0;
+            known.fitted_at == fitted_at && age < REFIT_EVERY
+        });
+        let (sections, learned_at) = match before {
+            Some(known) => (Arc::clone(&known.sections), known.learned_at),
+            None => (Arc::new(self.learned(account).await?), now),
+        };
+        let known = Arc::new(Known {
+            pricing,
+            sections,
+            learned_at,
+            fitted_at,
+        });
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(account.name.clone(), Arc::clone(&known));
+        Ok(known)
+    }
+
+    async fn learned(&self, account: &Account) -> Result<BTreeMap<String, Section>, StoreError> {
+        let mut sections = BTreeMap::new();
+        for name in &account.codes {
+            let section = Section::new(self.store.learned(name).await?);
+            sections.insert(name.clone(), section);
+        }
+        Ok(sections)
+    }
+}

@@ -1,0 +1,263 @@
+//! Keeps the price of a call: for each account one worker, under a lease, each minute. All workers count their calls.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::carriers::routes::{Account, Routes};
+use crate::clock::{Clock, Time, delta};
+use crate::config::Policy;
+use crate::metrics::Metrics;
+use crate::model::Tracking;
+use crate::outage::Outage;
+use crate::plan::decide::longest_wait;
+use crate::plan::hazard::REFIT_EVERY;
+use crate::plan::parcel::hours;
+use crate::plan::price::Price;
+use crate::plan::quota::Shares;
+use crate::planner::Planner;
+use crate::store::Store;
+use crate::store::carrier_state::day_of;
+use crate::store::prices::Pricing;
+
+/// How often the prices are adjusted, on the store's clock.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The shortest real time between two adjustments.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// How long, in real time, whoever adjusts a price may be silent before another one takes over.
+const LEASE: Duration = Duration::from_secs(180);
+
+/// How often the parcels are counted.
+const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
+
+/// How long all accounts together may take.
+const TICK_MAX: Duration = Duration::from_secs(30);
+
+/// The most carriers looked at for what is overdue.
+const CARRIERS_MAX: u32 = 10_000;
+
+/// What an account's claims were like since the price was last adjusted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sample {
+    calls: u32,
+    claimed: f64,
+    /// How far they were past their time altogether, in hours; before it, negative.
+    late: f64,
+    /// Whether calls were left over.
+    idle: bool,
+}
+
+/// What it works with.
+pub struct Parts {
+    pub store: Store,
+    pub planner: Planner,
+    pub routes: Arc<Routes>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+/// The keeper of the prices in one worker. The scheduler tells it of its claims.
+pub struct PriceKeeper {
+    parts: Parts,
+    member: Uuid,
+    samples: Mutex<HashMap<String, Sample>>,
+    /// Accounts whose parcels wait too long, as was already told.
+    starving: Mutex<HashSet<String>>,
+}
+
+impl PriceKeeper {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            member: Uuid::now_v7(),
+            samples: Mutex::default(),
+            starving: Mutex::default(),
+        }
+    }
+
+    /// These were claimed by their time, for so many calls.
+    pub fn claimed(&self, account: &str, calls: usize, rows: &[Tracking], now: Time) {
+        let mut samples = self.lock();
+        let sample = samples.entry(account.to_owned()).or_default();
+        sample.calls = sample
+            .calls
+            .saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+        for row in rows.iter().filter(|row| !row.urgent) {
+            sample.claimed += 1.0;
+            sample.late += hours(now) - hours(row.next_check_at);
+        }
+    }
+
+    /// Calls of the account were left over.
+    pub fn idle(&self, account: &str) {
+        self.lock().entry(account.to_owned()).or_default().idle = true;
+    }
+
+    /// Works until `stop`; then lets another worker take over at once.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut outage = Outage::new("keeping the prices of calls");
+        while !stop.is_cancelled() {
+            let tick = tokio::time::timeout(TICK_MAX, self.tick());
+            let done = tick
+                .await
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("the database did not answer in time")));
+            match done {
+                Ok(()) => outage.over(),
+                Err(error) => outage.failed(format_args!("{error:#}")),
+            }
+            let wait = self.parts.clock.real(EVERY).max(EVERY_MIN);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        let now = self.parts.clock.now();
+        let stopped =
+            tokio::time::timeout(EVERY_MIN, self.parts.store.stop_leading(self.member, now));
+        if !matches!(stopped.await, Ok(Ok(()))) {
+            tracing::debug!("the leases on the prices end by themselves");
+        }
+        Ok(())
+    }
+
+    /// Once for every account: counts the calls, adjusts the price where that is up to this worker, and reads what is
+    /// known.
+    ///
+    /// # Errors
+    /// Where the store is away.
+    pub async fn tick(&self) -> anyhow::Result<()> {
+        let earliest = self.earliest().await?;
+        for account in self.parts.routes.accounts() {
+            let sample = self.lock().remove(&account.name).unwrap_or_default();
+            let now = self.parts.clock.now();
+            if sample.calls > 0 {
+                let counted = self
+                    .parts
+                    .store
+                    .count_calls(&account.name, sample.calls, now);
+                counted.await.context("cannot count the calls")?;
+            }
+            let earliest = earliest.get(&account.name).copied();
+            self.lead(account, sample, earliest, now)
+                .await
+                .with_context(|| format!("cannot keep the price of {}", account.name))?;
+            let known = self.parts.planner.refresh(account, now).await;
+            known.with_context(|| format!("cannot read what was learned of {}", account.name))?;
+        }
+        Ok(())
+    }
+
+    /// The earliest time of a parcel that nobody holds, by account.
+    async fn earliest(&self) -> anyhow::Result<BTreeMap<String, Time>> {
+        let now = self.parts.clock.now();
+        let carriers = self.parts.store.due_carriers("", CARRIERS_MAX, now).await;
+        let mut earliest = BTreeMap::new();
+        for carrier in carriers.context("cannot list due carriers")? {
+            if let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) {
+                let at = earliest
+                    .entry(route.account.name.clone())
+                    .or_insert(carrier.earliest);
+                *at = carrier.earliest.min(*at);
+            }
+        }
+        Ok(earliest)
+    }
+
+    async fn lead(
+        &self,
+        account: &Account,
+        sample: Sample,
+        earliest: Option<Time>,
+        now: Time,
+    ) -> anyhow::Result<()> {
+        let store = &self.parts.store;
+        let lease = delta(self.parts.clock.scaled(LEASE));
+        let start = Pricing {
+            budget: account.name.clone(),
+            price: Price::start(0.0),
+            shares: Shares::default(),
+            shares_day: 0,
+            parcels: 0,
+            counted_at: Time::UNIX_EPOCH,
+            adjusted_at: now,
+            refitted_at: now,
+        };
+        let Some(mut pricing) = store.lead(&start, self.member, now, lease).await? else {
+            return Ok(());
+        };
+        if now - pricing.counted_at >= COUNT_EVERY || pricing.parcels == 0 {
+            pricing.parcels = self.parcels(account).await?;
+            pricing.counted_at = now;
+        }
+        let round = account.round(pricing.parcels);
+        self.tell_starving(account, round, earliest, now);
+        let minutes = (now - pricing.adjusted_at).num_milliseconds() as f64 / 60_000.0;
+        if account.policy == Policy::Learned && round > 0.0 {
+            let late = if sample.claimed > 0.0 {
+                sample.late / sample.claimed
+            } else if sample.idle {
+                earliest.map_or(0.0, |at| (hours(now) - hours(at)).min(0.0))
+            } else {
+                0.0
+            };
+            pricing.price.adjust(hours(now), late, round, minutes);
+        }
+        pricing.adjusted_at = now;
+        if pricing.shares_day != day_of(now) {
+            // They stay for the day.
+            let known = self.parts.planner.refresh(account, now).await?;
+            pricing.shares = Shares::of(&known.events_by_hour());
+            pricing.shares_day = day_of(now);
+        }
+        let fitted_before = pricing.refitted_at;
+        let due = (now - fitted_before).num_seconds() as f64 >= REFIT_EVERY * 3_600.0;
+        if due {
+            pricing.refitted_at = now;
+        }
+        let refit = due.then_some((fitted_before, account.codes.as_slice()));
+        store.set_pricing(&pricing, self.member, refit).await?;
+        Ok(())
+    }
+
+    async fn parcels(&self, account: &Account) -> anyhow::Result<i64> {
+        let counts = self.parts.store.active_counts().await?;
+        let ours = counts.into_iter().filter(|(code, _)| {
+            let section = self.parts.routes.section(code);
+            section.is_some_and(|section| account.codes.iter().any(|code| code == section))
+        });
+        Ok(ours.map(|(_, active)| active).sum())
+    }
+
+    /// A parcel that waits half as long again as the longest wait is one whose account is too small for its parcels.
+    fn tell_starving(&self, account: &Account, round: f64, earliest: Option<Time>, now: Time) {
+        let overdue = earliest.map_or(0.0, |at| (hours(now) - hours(at)).max(0.0));
+        self.parts
+            .metrics
+            .overdue(&account.name, (overdue * 3_600.0) as i64);
+        let starves = overdue > longest_wait(round) / 2.0;
+        let mut starving = self.starving.lock().unwrap_or_else(PoisonError::into_inner);
+        if starves && starving.insert(account.name.clone()) {
+            tracing::warn!(
+                "parcels of {} wait {overdue:.0} h beyond their time: its limits let every parcel be looked at once in \
+                 {round:.1} h; raise them, or follow fewer parcels",
+                account.name
+            );
+        } else if !starves && starving.remove(&account.name) {
+            tracing::info!("parcels of {} are looked at in time again", account.name);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Sample>> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! The parcels of a simulation by the time of their next check: what the claim index is to the store.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Hours to whole microseconds, so that times have an order, and the store's.
+const MICROS: f64 = 3.6e9;
+
+/// A heap of parcels by time and id, the earliest first.
+#[derive(Debug, Default)]
+pub struct Queue(BinaryHeap<Reverse<(i64, u32)>>);
+
+impl Queue {
+    pub fn push(&mut self, hours: f64, id: usize) {
+        let id = u32::try_from(id).unwrap_or(u32::MAX);
+        self.0.push(Reverse(((hours * MICROS) as i64, id)));
+    }
+
+    pub fn earliest(&self) -> Option<f64> {
+        self.0
+            .peek()
+            .map(|Reverse((time, _))| *time as f64 / MICROS)
+    }
+
+    pub fn pop(&mut self) -> Option<(f64, usize)> {
+        let Reverse((time, id)) = self.0.pop()?;
+        Some((time as f64 / MICROS, id as usize))
+    }
+}

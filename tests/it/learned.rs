@@ -1,0 +1,379 @@
+//! What is learned, and the price of a call: each promise one function for all kinds of stores.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use trackbox::model::merge::merge;
+use trackbox::plan::hazard::Counts;
+use trackbox::plan::parcel::{class_of, learn_from};
+use trackbox::plan::price::Price;
+use trackbox::plan::quota::Shares;
+use trackbox::plan::{Sections, hazard};
+use trackbox::store::Store;
+use trackbox::store::carrier_state::day_of;
+use trackbox::store::prices::Pricing;
+use uuid::Uuid;
+
+use crate::fixture::{Applier, TestStore, at, create, message, on_every_store, seen};
+
+const HOUR: i64 = 3_600;
+
+fn assert_close(ours: &BTreeMap<&'static str, Counts>, theirs: &BTreeMap<&'static str, Counts>) {
+    assert_eq!(
+        ours.keys().collect::<Vec<_>>(),
+        theirs.keys().collect::<Vec<_>>()
+    );
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-6 * a.abs().max(1.0);
+    for (code, ours) in ours {
+        let theirs = &theirs[code];
+        for (a, b) in ours
+            .cells
+            .as_flattened()
+            .iter()
+            .zip(theirs.cells.as_flattened())
+        {
+            let same = close(a.events, b.events)
+                && close(a.hours, b.hours)
+                && close(a.fast_events, b.fast_events)
+                && close(a.fast_hours, b.fast_hours);
+            assert!(same, "{code}: {a:?} and {b:?}");
+        }
+        let (a, b) = (ours.leave, theirs.leave);
+        let same =
+            close(a.events, b.events) && close(a.weights, b.weights) && close(a.ended, b.ended);
+        assert!(same, "{code}: {a:?} and {b:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each_of_them_once() {
+    on_every_store(async |TestStore { store, .. }| {
+        let store = store.learning_by(Sections::new(["CDEK".to_owned()]));
+        let rows = create(&store, "CDEK", 20).await;
+        let other = create(&store, "ELSE", 1).await;
+        let mut applier = Applier::new(&store).await;
+        let mut chance = StdRng::seed_from_u64(3);
+        let codes = [
+            "INFO_RECEIVED",
+            "IN_TRANSIT",
+            "OUT_FOR_DELIVERY",
+            "DELIVERED",
+        ];
+        let mut model: BTreeMap<&'static str, Counts> = BTreeMap::new();
+        let mut known: BTreeMap<i64, _> = rows.iter().map(|row| (row.id, row.clone())).collect();
+        let mut check = 0;
+        for round in 1..12_i64 {
+            let mut updates = Vec::new();
+            for row in &rows {
+                check += 1;
+                let secs = round * 3 * HOUR + chance.random_range(0..HOUR);
+                let update = match chance.random_range(0..10) {
+                    0 => message(&serde_json::json!({
+                        "tracking_id": row.id, "checked_at": at(secs), "check_id": Uuid::from_u128(check),
+                        "next_check_at": at(secs + 60), "check_fail_count": 1, "error": "the carrier is away",
+                    })),
+                    _ => {
+                        let events: Vec<(&str, i64)> = (0..(round as usize / 3 + 1).min(4))
+                            .map(|n| (codes[n], n as i64 * 9 * HOUR + row.id * 7))
+                            .collect();
+                        seen(row.id, secs, check, &events)
+                    }
+                };
+                updates.push(update.clone());
+                if chance.random_range(0..4) == 0 {
+                    // Repetitions teach nothing.
+                    updates.push(update);
+                }
+            }
+            for update in &updates {
+                let row = &known[&update.tracking_id];
+                learn_from(row, update, |code, gain| {
+                    model
+                        .entry(code)
+                        .or_insert_with(|| Counts::new(class_of(code)))
+                        .add(&gain);
+                });
+                let next = merge(row, update, at(500));
+                known.insert(update.tracking_id, next);
+            }
+            applier.apply(&store, updates.clone()).await.expect("applies");
+            let after = store.learned("CDEK").await.expect("reads");
+            // The same records again, as after a crash between commit and fetch.
+            applier.apply(&store, updates).await.expect("applies");
+            assert_close(&store.learned("CDEK").await.expect("reads"), &after);
+        }
+        let learned = store.learned("CDEK").await.expect("reads");
+        assert_close(&learned, &model);
+        assert!(learned["OUT_FOR_DELIVERY"].leave.ended > 0.0);
+        let hours: f64 = learned["IN_TRANSIT"].cells.as_flattened().iter().map(|cell| cell.hours).sum();
+        assert!(hours > 100.0, "{hours}");
+        // A carrier without a section is learned with the rest.
+        let of_else = vec![
+            seen(other[0].id, 10, 9_001, &[("IN_TRANSIT", 1)]),
+            seen(other[0].id, HOUR, 9_002, &[("IN_TRANSIT", 1)]),
+        ];
+        applier.apply(&store, of_else).await.expect("applies");
+        let rest = store.learned(Sections::REST).await.expect("reads");
+        let hours: f64 = rest["IN_TRANSIT"].cells.as_flattened().iter().map(|cell| cell.hours).sum();
+        assert!((hours - 3_590.0 / 3_600.0).abs() < 1e-9, "{hours}");
+        assert_close(&store.learned("CDEK").await.expect("reads"), &learned);
+    })
+    .await;
+}
+
+fn pricing(budget: &str, whole: f64) -> Pricing {
+    Pricing {
+        budget: budget.to_owned(),
+        price: Price {
+            whole,
+            by_hour: [1.0; 24],
+            round: 3.0,
+        },
+        shares: Shares::default(),
+        shares_day: 0,
+        parcels: 7,
+        counted_at: at(0),
+        adjusted_at: at(0),
+        refitted_at: at(0),
+    }
+}
+
+async fn lead(store: &Store, member: Uuid, secs: i64) -> Option<Pricing> {
+    store
+        .lead(
+            &pricing("CDEK", 1.0),
+            member,
+            at(secs),
+            TimeDelta::seconds(180),
+        )
+        .await
+        .expect("asks")
+}
+
+#[tokio::test]
+async fn one_worker_at_a_time_adjusts_a_price_and_the_next_one_goes_on_from_there() {
+    on_every_store(async |TestStore { store, .. }| {
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        assert_eq!(store.pricing("CDEK").await.expect("asks"), None);
+        assert_eq!(lead(&store, one, 0).await, Some(pricing("CDEK", 1.0)));
+        assert_eq!(lead(&store, other, 100).await, None);
+        let mut found = pricing("CDEK", 2.5);
+        found.price.by_hour[7] = 3.25;
+        found.shares = Shares::of(&[4.0; 24]);
+        found.shares_day = day_of(at(0));
+        assert!(store.set_pricing(&found, one, None).await.expect("writes"));
+        assert!(
+            !store
+                .set_pricing(&pricing("CDEK", 9.0), other, None)
+                .await
+                .expect("asks")
+        );
+        assert_eq!(
+            lead(&store, one, 150).await,
+            Some(found.clone()),
+            "the lease goes on"
+        );
+        assert_eq!(lead(&store, other, 330).await, None);
+        assert_eq!(
+            lead(&store, other, 331).await,
+            Some(found.clone()),
+            "a worker that is silent is replaced"
+        );
+        assert!(
+            !store
+                .set_pricing(&pricing("CDEK", 9.0), one, None)
+                .await
+                .expect("asks")
+        );
+        store.stop_leading(other, at(340)).await.expect("stops");
+        assert_eq!(
+            lead(&store, one, 340).await,
+            Some(found.clone()),
+            "a worker that stops lets the next one go on at once"
+        );
+        assert_eq!(store.pricing("CDEK").await.expect("asks"), Some(found));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_memories_lose_is_taken_off_once_however_many_want_to() {
+    on_every_store(async |TestStore { store, .. }| {
+        let store = store.learning_by(Sections::new(["CDEK".to_owned(), "OTHER".to_owned()]));
+        let mut applier = Applier::new(&store).await;
+        for carrier in ["CDEK", "OTHER"] {
+            let rows = create(&store, carrier, 1).await;
+            let updates = vec![
+                seen(rows[0].id, 10, 1, &[("IN_TRANSIT", 1)]),
+                seen(
+                    rows[0].id,
+                    5 * HOUR,
+                    2,
+                    &[("IN_TRANSIT", 1), ("DELIVERED", HOUR)],
+                ),
+            ];
+            applier.apply(&store, updates).await.expect("applies");
+        }
+        let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+        lead(&store, one, 0).await.expect("leads");
+        let mut learned = store.learned("CDEK").await.expect("reads");
+        let untouched = store.learned("OTHER").await.expect("reads");
+        let mut found = pricing("CDEK", 1.0);
+        found.refitted_at = at(6 * HOUR);
+        let sections = ["CDEK".to_owned()];
+        let refit = Some((at(0), sections.as_slice()));
+        assert!(store.set_pricing(&found, one, refit).await.expect("writes"));
+        assert!(!store.set_pricing(&found, other, refit).await.expect("asks"));
+        learned.values_mut().for_each(|counts| counts.forget(6.0));
+        assert_close(&store.learned("CDEK").await.expect("reads"), &learned);
+        assert_close(&store.learned("OTHER").await.expect("reads"), &untouched);
+        assert!(hazard::left_after(6.0).1 < 0.95);
+    })
+    .await;
+}
+
+/// Adds and forgets at once, in every order: nobody waits for the other for ever.
+#[tokio::test]
+async fn learning_and_forgetting_at_once_lock_nobody_out() {
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 40).await;
+        let member = Uuid::now_v7();
+        lead(&store, member, 0).await.expect("leads");
+        let forgetting = {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let sections = [Sections::REST.to_owned()];
+                for _ in 0..30 {
+                    let refit = Some((at(0), sections.as_slice()));
+                    let set = store
+                        .set_pricing(&pricing("CDEK", 1.0), member, refit)
+                        .await;
+                    assert!(set.expect("writes"));
+                }
+            })
+        };
+        let mut learning = Vec::new();
+        for (partition, chunk) in rows.chunks(20).enumerate() {
+            let (store, chunk) = (store.clone(), chunk.to_vec());
+            learning.push(tokio::spawn(async move {
+                let partition = i32::try_from(partition).expect("few") + 1;
+                let taken = store
+                    .take_partition("t", partition, Uuid::now_v7(), at(0))
+                    .await;
+                let (ownership, mut offset) = taken.expect("takes");
+                for round in 1..30_i64 {
+                    let updates: Vec<_> = chunk
+                        .iter()
+                        .map(|row| {
+                            let check = u128::from(row.id.unsigned_abs()) * 100 + round as u128;
+                            seen(row.id, round * HOUR, check, &[("IN_TRANSIT", 1)])
+                        })
+                        .collect();
+                    let batch = trackbox::store::updates::Batch {
+                        ownership: ownership.clone(),
+                        first_offset: offset,
+                        next_offset: offset + 20,
+                        updates,
+                        dead_letters: Vec::new(),
+                    };
+                    store
+                        .apply(&batch, at(0), async |_| {})
+                        .await
+                        .expect("applies");
+                    offset += 20;
+                }
+            }));
+        }
+        for task in learning {
+            task.await.expect("learns");
+        }
+        forgetting.await.expect("forgets");
+        let learned = store.learned(Sections::REST).await.expect("reads");
+        let hours: f64 = learned["IN_TRANSIT"]
+            .cells
+            .as_flattened()
+            .iter()
+            .map(|cell| cell.hours)
+            .sum();
+        // 40 parcels over 28 hours; the memory of 60 days loses nothing in no time.
+        assert!((hours - 40.0 * 28.0).abs() < 1e-6, "{hours}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_days_calls_drip_and_their_sum_is_never_more_than_the_day_has() {
+    on_every_store(async |TestStore { store, .. }| {
+        // 240 a day at ten an hour, asked for each minute and by far too much.
+        let mut by_hour = Vec::new();
+        let mut total = 0;
+        let midnight = at(12 * HOUR);
+        for minute in 0..24 * 60 {
+            let now = midnight + TimeDelta::minutes(minute);
+            let taken = store
+                .take_day("CDEK", 50, 240, Some(10.0 / 60.0), now)
+                .await
+                .expect("takes");
+            total += taken;
+            if minute % 60 == 59 {
+                by_hour.push(total - by_hour.iter().sum::<u32>());
+            }
+        }
+        assert!(
+            by_hour.iter().all(|calls| (9..=12).contains(calls)),
+            "{by_hour:?}"
+        );
+        assert!((238..=240).contains(&total), "{total}");
+        // What is given back can be had again, and a bucket that nobody empties holds little.
+        store
+            .give_back_day("CDEK", 1, midnight + TimeDelta::minutes(1_439))
+            .await
+            .expect("gives back");
+        let next = midnight + TimeDelta::hours(35);
+        let states = store.carrier_states().await.expect("reads");
+        let left = states[0].left(240, Some(10.0 / 60.0), next);
+        assert_eq!(left, 2, "after ten hours without calls");
+        assert_eq!(states[0].left(240, None, next), 240);
+        // The hard counter holds whatever the bucket says.
+        let mut taken = 0;
+        for minute in 0..600 {
+            let now = next + TimeDelta::minutes(minute);
+            taken += store
+                .take_day("CDEK", 50, 25, Some(10.0), now)
+                .await
+                .expect("takes");
+        }
+        assert_eq!(taken, 25);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_the_minute_over_all_workers() {
+    on_every_store(async |TestStore { store, .. }| {
+        let last_minute = async |secs: i64| {
+            let states = store.carrier_states().await.expect("reads");
+            states[0].calls_of_last_minute(at(secs))
+        };
+        for (calls, secs) in [(3, 5), (4, 50), (9, 70)] {
+            store
+                .count_calls("CDEK", calls, at(secs))
+                .await
+                .expect("counts");
+        }
+        assert_eq!(last_minute(80).await, 7);
+        assert_eq!(last_minute(121).await, 9);
+        assert_eq!(last_minute(200).await, 0);
+        store.count_calls("CDEK", 5, at(30)).await.expect("counts");
+        assert_eq!(
+            last_minute(80).await,
+            7,
+            "a minute that is over stays as it is"
+        );
+        store.count_calls("CDEK", 1, at(400)).await.expect("counts");
+        assert_eq!(last_minute(401).await, 0);
+    })
+    .await;
+}

@@ -1,0 +1,148 @@
+//! The policies in the whole pipe, in virtual time.
+
+use std::time::Duration;
+
+use trackbox::config::Cadence;
+use trackbox::store::carrier_state::day_of;
+
+use crate::pipe::{Pipe, Setup};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn setup(policy: &str, limit: u32) -> Setup {
+    Setup {
+        limits: vec![("CDEK", limit)],
+        settings: vec![
+            ("WORK__POLICY", policy.to_owned()),
+            ("WORK__POLL_INTERVAL", "30s".to_owned()),
+        ],
+        cadence: Cadence::Normal,
+        ..Setup::default()
+    }
+}
+
+fn calls(pipe: &Pipe) -> u64 {
+    let ledger = pipe.emulator.ledger();
+    ledger.carriers.get("CDEK").map_or(0, |calls| calls.calls)
+}
+
+/// Lets the worker work for so long and its prices be kept each minute.
+async fn run_for(pipe: &mut Pipe, time: Duration) {
+    let end = pipe.clock.now() + time;
+    while pipe.clock.now() < end {
+        pipe.parts.prices.tick().await.expect("keeps the prices");
+        pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    }
+}
+
+#[tokio::test]
+async fn learned_uses_calls_that_cannot_be_saved_and_leaves_alone_what_was_just_asked() {
+    let mut pipe = Pipe::new(setup("learned", 20)).await;
+    pipe.create_slow("CDEK", 30).await;
+    run_for(&mut pipe, Duration::from_secs(600)).await;
+    // Thirty parcels, each at most every five minutes: three times in ten minutes, although many more calls were free.
+    let calls_of_30 = calls(&pipe);
+    assert!((55..=91).contains(&calls_of_30), "{calls_of_30}");
+    let mut pipe = Pipe::new(setup("learned", 20)).await;
+    pipe.create_slow("CDEK", 300).await;
+    run_for(&mut pipe, Duration::from_secs(1_200)).await;
+    let calls_of_300 = calls(&pipe);
+    assert!(calls_of_300 >= 370, "{calls_of_300} of 400");
+    pipe.assert_budget();
+}
+
+#[tokio::test]
+async fn fixed_and_table_ask_for_nothing_before_its_time() {
+    let mut pipe = Pipe::new(setup("table", 60)).await;
+    pipe.create_slow("CDEK", 30).await;
+    run_for(&mut pipe, HOUR * 2).await;
+    assert_eq!(calls(&pipe), 30, "the shortest wait of these is 3 hours");
+    let mut pipe = Pipe::new(setup("fixed", 60)).await;
+    pipe.create_slow("CDEK", 10).await;
+    run_for(&mut pipe, Duration::from_secs(600)).await;
+    let calls = calls(&pipe);
+    assert!((90..=101).contains(&calls), "{calls}");
+}
+
+#[tokio::test]
+async fn a_call_that_takes_thirty_numbers_is_filled_with_the_thirty_best() {
+    let mut setup = setup("learned", 2);
+    setup
+        .settings
+        .push(("CARRIERS__CDEK__ADAPTER", "emulator-batch".to_owned()));
+    let mut pipe = Pipe::new(setup).await;
+    let rows = pipe.create_slow("CDEK", 300).await;
+    run_for(&mut pipe, HOUR).await;
+    let (calls, checks) = (calls(&pipe), pipe.parts.stats.processed_total());
+    assert_eq!(checks, 30 * calls, "every call is full");
+    assert!((110..=120).contains(&calls), "{calls}");
+    // The best are those whose time comes first: nobody is passed over.
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let rows = pipe
+        .parts
+        .store
+        .trackings_by_ids(&ids)
+        .await
+        .expect("reads");
+    let oldest = rows.iter().filter_map(|row| row.last_ok_at).min();
+    let age = pipe.clock.now() - oldest.expect("all were asked");
+    assert!(age.num_minutes() <= 45, "{age}");
+}
+
+#[tokio::test]
+async fn a_days_calls_are_spread_over_the_day_and_never_too_many() {
+    let mut setup = setup("learned", 0);
+    setup
+        .settings
+        .push(("CARRIERS__CDEK__PER_DAY", "96".to_owned()));
+    let mut pipe = Pipe::new(setup).await;
+    pipe.create_slow("CDEK", 40).await;
+    // The rest of the day that began at noon, then a whole one.
+    run_for(&mut pipe, HOUR * 12).await;
+    let before = calls(&pipe);
+    assert!(before <= 96, "{before}");
+    let day = day_of(pipe.clock.now());
+    let mut by_six_hours = Vec::new();
+    for _ in 0..4 {
+        let sum = calls(&pipe);
+        run_for(&mut pipe, HOUR * 6).await;
+        by_six_hours.push(calls(&pipe) - sum);
+    }
+    assert_eq!(day_of(pipe.clock.now()), day + 1);
+    let whole: u64 = by_six_hours.iter().sum();
+    assert!((90..=96).contains(&whole), "{by_six_hours:?}");
+    assert!(
+        by_six_hours.iter().all(|calls| (8..=40).contains(calls)),
+        "{by_six_hours:?}"
+    );
+}
+
+#[tokio::test]
+async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
+    let mut pipe = Pipe::new(setup("learned", 1)).await;
+    pipe.create_slow("CDEK", 15).await;
+    run_for(&mut pipe, HOUR * 7).await;
+    let known = pipe.parts.planner.known("CDEK").expect("was read");
+    let pricing = known.pricing.clone().expect("has a price");
+    assert_eq!(pricing.parcels, 15);
+    assert!(
+        (pricing.price.round - 0.25).abs() < 1e-9,
+        "15 parcels, 60 calls an hour"
+    );
+    let learned: f64 = known.sections["CDEK"]
+        .counts
+        .values()
+        .flat_map(|counts| counts.cells.as_flattened())
+        .map(|cell| cell.hours)
+        .sum();
+    assert!(learned > 80.0, "{learned} hours were watched");
+    let anew = trackbox::planner::Planner::new(pipe.parts.store.clone());
+    let account = &pipe.parts.routes.accounts()[1];
+    assert_eq!(account.name, "CDEK");
+    let read = anew
+        .refresh(account, pipe.clock.now())
+        .await
+        .expect("reads");
+    assert_eq!(read.pricing, Some(pricing));
+    pipe.assert_budget();
+}
