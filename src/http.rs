@@ -1,12 +1,14 @@
 //! Role `serve`: the HTTP API. One file for each resource, with its request type, handler and documentation.
 
 pub mod accounts;
+pub mod budget;
 pub mod by_ids;
 pub mod carriers;
 pub mod dead_letters;
 pub mod events;
 pub mod refresh;
 pub mod router;
+pub mod schedule;
 #[cfg(test)]
 mod tests;
 pub mod trackings;
@@ -19,6 +21,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::kafka::Bus;
 use crate::metrics::Metrics;
+use crate::planner::Planner;
 use crate::store::Store;
 use crate::web::flood::FloodGuard;
 use crate::web::health::ReadyChecks;
@@ -30,6 +33,7 @@ pub struct Serve {
     pub cache: Cache,
     pub clock: Clock,
     pub routes: Arc<Routes>,
+    pub planner: Planner,
     pub metrics: Arc<Metrics>,
     /// Where dead letters are published again; none where the role has no bus.
     pub bus: Option<Bus>,

@@ -7,6 +7,7 @@
 
 pub mod decide;
 pub mod hazard;
+pub mod outlook;
 pub mod parcel;
 pub mod price;
 pub mod quota;

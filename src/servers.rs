@@ -190,6 +190,7 @@ fn ready_checks(parts: &Parts, role: Role, emulator: Option<SocketAddr>) -> Read
 fn serve(parts: &Parts, ready: ReadyChecks, guard: FloodGuard) -> Router {
     http::router::router(Serve {
         store: parts.store.clone(),
+        planner: parts.planner.clone(),
         cache: parts.cache.clone(),
         clock: parts.clock.clone(),
         routes: Arc::clone(&parts.routes),

@@ -37,6 +37,8 @@ pub struct Standing {
     pub waiting: Waiting,
     /// Calls made today (UTC); counted only where the day is limited.
     pub used_today: Option<i64>,
+    /// Calls of the last whole minute.
+    pub used_last_minute: i64,
     /// Only where it is ahead.
     pub paused_until: Option<Time>,
     pub pause_reason: String,
@@ -98,6 +100,9 @@ fn standing(
         .as_ref()
         .filter(|state| state.day == day_of(now))
         .map_or(0, |state| state.day_used);
+    let used_last_minute = state
+        .as_ref()
+        .map_or(0, |state| state.calls_of_last_minute(now));
     let paused_until = state
         .as_ref()
         .and_then(|state| state.paused_until)
@@ -109,6 +114,7 @@ fn standing(
         account: Arc::clone(account),
         waiting,
         used_today: (account.limits.per_day > 0).then_some(used),
+        used_last_minute,
         paused_until,
         pause_reason: if paused_until.is_some() {
             reason

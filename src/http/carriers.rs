@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::http::Serve;
 use crate::http::accounts::{self, Standing, Waiting};
@@ -59,7 +60,7 @@ struct Carrier {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Limits", transform = docs::all_required)]
-struct CarrierLimits {
+pub struct CarrierLimits {
     per_second: Option<u32>,
     per_minute: Option<u32>,
     per_day: Option<u32>,
@@ -77,10 +78,22 @@ struct Unrouted {
     active: i64,
 }
 
+impl CarrierLimits {
+    pub fn of(account: &Account) -> Self {
+        let limit = |limit: u32| (limit > 0).then_some(limit);
+        Self {
+            per_second: limit(account.limits.per_second),
+            per_minute: limit(account.limits.per_minute),
+            per_day: limit(account.limits.per_day),
+            burst: account.limits.burst,
+            concurrency: account.slots,
+        }
+    }
+}
+
 impl From<Standing> for Carrier {
     fn from(standing: Standing) -> Self {
         let account = &standing.account;
-        let limit = |limit: u32| (limit > 0).then_some(limit);
         let Waiting {
             active,
             due,
@@ -90,13 +103,7 @@ impl From<Standing> for Carrier {
             account: account.name.clone(),
             codes: account.codes.clone(),
             adapter: account.adapter.clone(),
-            limits: CarrierLimits {
-                per_second: limit(account.limits.per_second),
-                per_minute: limit(account.limits.per_minute),
-                per_day: limit(account.limits.per_day),
-                burst: account.limits.burst,
-                concurrency: account.slots,
-            },
+            limits: CarrierLimits::of(account),
             used_today: standing.used_today,
             paused_until: standing.paused_until,
             pause_reason: standing.pause_reason,

@@ -4,7 +4,9 @@ use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
 use axum::Router;
 
-use crate::http::{Serve, accounts, by_ids, carriers, dead_letters, events, refresh, trackings};
+use crate::http::{
+    Serve, accounts, budget, by_ids, carriers, dead_letters, events, refresh, schedule, trackings,
+};
 use crate::web::layers::Kit;
 use crate::web::{docs, health, layers};
 
@@ -54,8 +56,16 @@ pub fn router(serve: Serve) -> Router {
             post_with(refresh::refresh, refresh::refresh_docs),
         )
         .api_route(
+            "/trackings/{trackingId}/schedule",
+            get_with(schedule::schedule, schedule::schedule_docs),
+        )
+        .api_route(
             "/carriers",
             get_with(carriers::carriers, carriers::carriers_docs),
+        )
+        .api_route(
+            "/carriers/{code}/budget",
+            get_with(budget::budget, budget::budget_docs),
         )
         .api_route(
             "/carriers/unmapped",

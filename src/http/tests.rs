@@ -4,6 +4,7 @@ mod bad_input;
 mod contract;
 mod edges;
 mod openapi;
+mod plans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ use crate::kafka::Bus;
 use crate::kafka::memory::{MemoryBus, TOPIC};
 use crate::kafka::message::decode;
 use crate::metrics::Metrics;
+use crate::plan::Sections;
+use crate::planner::Planner;
 use crate::store::dead_letters::DeadLetter;
 use crate::store::updates::Batch;
 use crate::store::{Connections, Store};
@@ -129,11 +132,14 @@ impl Api {
             async move { store.ping().await }
         });
         let bus = MemoryBus::new(clock.clone(), &[0], 1024 * 1024);
+        let routes = Routes::new(&config).expect("routes");
+        let store = store.learning_by(Sections::new(routes.known()));
         let serve = Serve {
+            planner: Planner::new(store.clone()),
             store,
             cache: Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600)))),
             clock,
-            routes: Arc::new(Routes::new(&config).expect("routes")),
+            routes: Arc::new(routes),
             metrics: Arc::new(Metrics::new()),
             bus: Some(Bus::Memory(Arc::new(bus))),
             ready,
@@ -232,7 +238,7 @@ impl Api {
             .iter()
             .map(|value| {
                 let bytes = serde_json::to_vec(value).expect("is JSON");
-                decode(Some(&bytes), at(0), at(0)).expect("is an update")
+                decode(Some(&bytes), at(0), at(1_000_000)).expect("is an update")
             })
             .collect();
         let store = &self.serve.store;

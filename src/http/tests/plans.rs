@@ -1,0 +1,359 @@
+//! Why a parcel is looked at when it is, and what a carrier's calls are spent on.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::clock::{Clock, Time};
+use crate::config::Policy;
+use crate::http::tests::Api;
+use crate::model::fixture::at;
+use crate::plan::price::Price;
+use crate::plan::quota::Shares;
+use crate::store::prices::Pricing;
+
+const HOUR: i64 = 3_600;
+
+/// An API whose CDEK is learned, with 60 calls a minute.
+async fn learned() -> Api {
+    Api::with(|config| {
+        if let Some(section) = config.carriers.get_mut("CDEK") {
+            section.policy = Some(Policy::Learned);
+        }
+    })
+    .await
+}
+
+/// A check of the tracking at `secs` that shows events (status, seconds).
+fn check(id: &str, secs: i64, events: &[(&str, i64)], next: i64) -> Value {
+    let (status, status_at) = events.last().copied().expect("an event");
+    let list: Vec<Value> = events
+        .iter()
+        .map(|(status, secs)| {
+            json!({"status": status, "status_raw": status, "event_time": at(*secs), "location": "Moscow"})
+        })
+        .collect();
+    json!({
+        "tracking_id": id.parse::<i64>().expect("a number"), "checked_at": at(secs), "check_id": Uuid::now_v7(), "status": status, "status_raw": status,
+        "status_at": at(status_at), "next_check_at": at(next), "events": list, "check_fail_count": 0,
+    })
+}
+
+async fn price(api: &Api, parcels: i64, now: Time) {
+    let pricing = Pricing {
+        budget: "CDEK".to_owned(),
+        price: Price {
+            whole: 0.25,
+            by_hour: std::array::from_fn(|hour| if hour < 6 { 0.5 } else { 1.0 }),
+            round: 3.0,
+        },
+        shares: Shares::default(),
+        shares_day: 0,
+        parcels,
+        counted_at: now,
+        adjusted_at: now,
+        refitted_at: now,
+    };
+    let store = &api.serve.store;
+    let member = Uuid::now_v7();
+    store
+        .lead(&pricing, member, now, TimeDelta::seconds(60))
+        .await
+        .expect("leads");
+    store
+        .set_pricing(&pricing, member, None)
+        .await
+        .expect("writes");
+}
+
+fn advance(api: &Api, secs: i64) {
+    let clock: &Clock = &api.serve.clock;
+    clock.advance(std::time::Duration::from_secs(secs.unsigned_abs()));
+}
+
+async fn schedule(api: &Api, id: &str) -> Value {
+    api.get(&format!("/trackings/{id}/schedule")).await.ok()
+}
+
+#[tokio::test]
+async fn a_schedule_says_why_at_every_turn_of_a_parcels_life() {
+    let api = learned().await;
+    let id = api.create("CDEK", "A").await;
+    let body = schedule(&api, &id).await;
+    assert_eq!(
+        (&body["reason"], &body["expectation"]),
+        (&json!("DUE"), &Value::Null)
+    );
+    assert!(
+        body["text"]
+            .as_str()
+            .expect("a text")
+            .contains("waits for a call"),
+        "{body}"
+    );
+
+    price(&api, 10_800, at(0)).await;
+    api.apply(
+        1,
+        &[check(&id, 0, &[("IN_TRANSIT", -HOUR)], 4 * HOUR)],
+        Vec::new(),
+    )
+    .await;
+    advance(&api, HOUR);
+    let body = schedule(&api, &id).await;
+    assert_eq!(body["reason"], "LEARNED");
+    assert_eq!(body["nextCheckAt"], json!(at(4 * HOUR)));
+    assert_eq!(
+        (&body["account"], &body["policy"]),
+        (&json!("CDEK"), &json!("learned"))
+    );
+    let it = &body["expectation"];
+    assert_eq!(
+        (&it["code"], &it["hour"]),
+        (&json!("IN_TRANSIT"), &json!(13))
+    );
+    assert_eq!(it["ageHours"].as_f64(), Some(2.0));
+    assert_eq!(it["price"].as_f64(), Some(0.25));
+    assert_eq!(it["longestWaitHours"].as_f64(), Some(24.0));
+    // Nothing was learned: an event a day, a half more by day, for an hour.
+    let unseen = it["unseen"].as_f64().expect("a number");
+    assert!((unseen - 1.5 * 1.61 / 24.0).abs() < 0.02, "{unseen}");
+    let cost = it["cost"].as_f64().expect("a number");
+    assert!((cost - unseen / 2.0).abs() < 0.01, "{cost}");
+    let text = body["text"].as_str().expect("a text");
+    assert!(
+        text.contains("was 2.0 h ago") && text.contains("In 3.0 h waiting will have cost"),
+        "{text}"
+    );
+
+    let far = check(&id, 60, &[("IN_TRANSIT", -HOUR)], 24 * HOUR);
+    api.apply(2, &[far], Vec::new()).await;
+    assert_eq!(schedule(&api, &id).await["reason"], "LONGEST_WAIT");
+
+    let failed = json!({
+        "tracking_id": id.parse::<i64>().expect("a number"), "checked_at": at(120), "check_id": Uuid::now_v7(), "next_check_at": at(2 * HOUR),
+        "check_fail_count": 2, "error": "the carrier answered 502",
+    });
+    api.apply(3, &[failed], Vec::new()).await;
+    let body = schedule(&api, &id).await;
+    assert_eq!(
+        (&body["reason"], &body["failures"]),
+        (&json!("BACK_OFF"), &json!(2))
+    );
+    assert!(
+        body["text"]
+            .as_str()
+            .expect("a text")
+            .contains("the carrier answered 502"),
+        "{body}"
+    );
+
+    api.post(&format!("/trackings/{id}/refresh"), &json!({}))
+        .await
+        .ok();
+    assert_eq!(schedule(&api, &id).await["reason"], "REFRESHED");
+
+    let store = &api.serve.store;
+    store
+        .pause("CDEK", at(2 * HOUR), "the carrier answered 429", at(0))
+        .await
+        .expect("pauses");
+    let body = schedule(&api, &id).await;
+    assert_eq!(
+        (&body["reason"], &body["pausedUntil"]),
+        (&json!("PAUSED"), &json!(at(2 * HOUR)))
+    );
+
+    advance(&api, 2 * HOUR);
+    let done = check(
+        &id,
+        2 * HOUR,
+        &[("IN_TRANSIT", -HOUR), ("DELIVERED", HOUR)],
+        3 * HOUR,
+    );
+    api.apply(4, &[done], Vec::new()).await;
+    let body = schedule(&api, &id).await;
+    assert_eq!(
+        (&body["reason"], &body["expectation"]),
+        (&json!("DONE"), &Value::Null)
+    );
+    assert_eq!(body["text"], "It is DELIVERED: nothing more is expected.");
+
+    let missing = api.get("/trackings/999/schedule").await;
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn a_schedule_knows_the_other_policies_a_spent_day_and_nobodys_parcels() {
+    let api = Api::with(|config| {
+        if let Some(section) = config.carriers.get_mut("CDEK") {
+            section.per_day = 10;
+        }
+        if let Some(section) = config.carriers.get_mut("POST_RU") {
+            section.policy = Some(Policy::Table);
+        }
+        config.carriers.remove("*");
+    })
+    .await;
+    let (cdek, post) = (
+        api.create("CDEK", "A").await,
+        api.create("POST_RU", "B").await,
+    );
+    api.apply(1, &[check(&cdek, 0, &[("IN_TRANSIT", -9)], 60)], Vec::new())
+        .await;
+    api.apply(2, &[check(&post, 0, &[("IN_TRANSIT", -9)], 60)], Vec::new())
+        .await;
+    assert_eq!(schedule(&api, &cdek).await["reason"], "CADENCE");
+    assert_eq!(schedule(&api, &post).await["reason"], "TABLE");
+    assert_eq!(schedule(&api, &cdek).await["leftToday"], 10);
+    advance(&api, 90);
+    let store = &api.serve.store;
+    store
+        .take_day("CDEK", 10, 10, None, at(90))
+        .await
+        .expect("takes");
+    let body = schedule(&api, &cdek).await;
+    assert_eq!(
+        (&body["reason"], &body["leftToday"]),
+        (&json!("QUOTA_SPENT"), &json!(0))
+    );
+    let nobody = store
+        .create_or_get(
+            &[(
+                crate::model::CarrierCode::parse("NOBODY").expect("a code"),
+                crate::model::TrackNumber::parse("C").expect("a number"),
+            )],
+            at(90),
+        )
+        .await
+        .expect("creates");
+    let body = schedule(&api, &nobody[0].id.to_string()).await;
+    assert_eq!(
+        (&body["reason"], &body["account"]),
+        (&json!("UNROUTED"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
+    let api = learned().await;
+    let body = api.get("/carriers/CDEK/budget").await.ok();
+    assert_eq!(
+        (&body["parcels"], &body["price"], &body["policy"]),
+        (&json!(0), &Value::Null, &json!("learned"))
+    );
+    let mut ids = Vec::new();
+    for n in 0..50 {
+        ids.push(api.create("CDEK", &format!("N{n}")).await);
+    }
+    price(&api, 50, at(0)).await;
+    // Watched for a day: half of them out for delivery for some hours, with news; the others on a long way.
+    let mut checks = Vec::new();
+    for (place, id) in ids.iter().enumerate() {
+        let status = if place % 2 == 0 {
+            "OUT_FOR_DELIVERY"
+        } else {
+            "IN_TRANSIT"
+        };
+        checks.push(check(id, 0, &[(status, -HOUR)], HOUR));
+    }
+    api.apply(1, &checks, Vec::new()).await;
+    let mut checks = Vec::new();
+    for (place, id) in ids.iter().enumerate() {
+        let events = if place % 2 == 0 {
+            vec![("OUT_FOR_DELIVERY", -HOUR), ("ATTEMPT_FAILED", 20 * HOUR)]
+        } else {
+            vec![("IN_TRANSIT", -HOUR)]
+        };
+        checks.push(check(id, 26 * HOUR, &events, 27 * HOUR));
+    }
+    advance(&api, 26 * HOUR);
+    api.apply(2, &checks, Vec::new()).await;
+    api.serve
+        .store
+        .count_calls("CDEK", 33, at(26 * HOUR - 40))
+        .await
+        .expect("counts");
+    // What the API knows is from before; it reads anew once somebody has fitted anew.
+    let mut refitted = api
+        .serve
+        .store
+        .pricing("CDEK")
+        .await
+        .expect("reads")
+        .expect("has one");
+    refitted.refitted_at = at(26 * HOUR);
+    let member = Uuid::now_v7();
+    let store = &api.serve.store;
+    store
+        .lead(&refitted, member, at(26 * HOUR), TimeDelta::seconds(60))
+        .await
+        .expect("leads");
+    store
+        .set_pricing(&refitted, member, None)
+        .await
+        .expect("writes");
+    let body = api.get("/carriers/CDEK/budget").await.ok();
+    assert_eq!(
+        (&body["account"], &body["parcels"]),
+        (&json!("CDEK"), &json!(50))
+    );
+    assert_eq!(body["usedLastMinute"], 33);
+    assert_eq!(body["price"]["byHour"][3].as_f64(), Some(0.125));
+    assert_eq!(body["price"]["now"].as_f64(), Some(0.25));
+    let staleness = &body["staleness"];
+    let of = |name: &str| {
+        staleness[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name}: {body}"))
+    };
+    // 50 parcels at 3,600 checks an hour take 50 s; no wait is planned shorter than a step of the look ahead.
+    assert!((of("fixedMinutes") - 0.417).abs() < 0.001, "{body}");
+    assert!(
+        of("learnedMinutes") >= of("learnedMinutesIfDoubled"),
+        "{body}"
+    );
+    assert!(
+        body["text"]
+            .as_str()
+            .expect("a text")
+            .starts_with("50 parcels"),
+        "{body}"
+    );
+    assert_eq!(body["callsByHour"], Value::Null);
+
+    let other = api.get("/carriers/WHOEVER/budget").await.ok();
+    assert_eq!(other["account"], "*");
+    let control = api.get("/carriers/%0A/budget").await;
+    assert_eq!(control.status, 422);
+}
+
+#[tokio::test]
+async fn a_days_calls_are_shown_by_hour_and_a_carrier_without_limits_says_so() {
+    let api = Api::with(|config| {
+        if let Some(section) = config.carriers.get_mut("CDEK") {
+            section.policy = Some(Policy::Learned);
+            section.per_day = 240;
+        }
+        if let Some(section) = config.carriers.get_mut("POST_RU") {
+            section.per_minute = 0;
+        }
+        config.carriers.remove("*");
+    })
+    .await;
+    let body = api.get("/carriers/CDEK/budget").await.ok();
+    let by_hour: f64 = body["callsByHour"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_f64)
+        .sum();
+    assert!((by_hour - 240.0).abs() < 0.1, "{by_hour}");
+    let body = api.get("/carriers/POST_RU/budget").await.ok();
+    assert_eq!(
+        (&body["roundHours"], &body["staleness"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(body["text"], "0 parcels, and no limit on the calls.");
+    assert_eq!(api.get("/carriers/NOBODY/budget").await.status, 404);
+}

@@ -1,0 +1,152 @@
+//! What a limit is good for: how long an event stays unseen on the average, from what was learned alone.
+//!
+//! The hours that parcels were watched in a cell are how the parcels are spread over the cells. With waits short against
+//! the change of the rates, the best wait of a parcel with the weighted rate r is sqrt(2 price / r), and it leaves an
+//! event unseen for half of it; the price is the one at which the calls come out even.
+
+use crate::plan::HOURS;
+use crate::plan::decide::STEP;
+use crate::plan::hazard::{CodeFit, Counts};
+
+/// Which calls there are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Supply {
+    /// Parcels that are looked at.
+    pub parcels: f64,
+    pub checks_per_hour: f64,
+    /// Whether calls can be moved from one hour of the day to another.
+    pub by_day: bool,
+    /// The longest wait in hours.
+    pub longest: f64,
+}
+
+/// The share of the parcels that have a weighted rate.
+type Cell = (f64, f64);
+
+/// Hours from an event to the check that shows it, by the weight of the events; `None` before a whole day was watched.
+pub fn staleness<'a>(
+    codes: impl Iterator<Item = (&'a Counts, &'a CodeFit)>,
+    supply: &Supply,
+) -> Option<f64> {
+    let by_hour = cells(codes)?;
+    let price = |hours: &[Vec<Cell>]| balance(hours, supply);
+    let whole_day = supply.by_day.then(|| price(&by_hour));
+    let (mut unseen, mut events) = (0.0, 0.0);
+    for hour in &by_hour {
+        let price = whole_day.unwrap_or_else(|| price(std::slice::from_ref(hour)));
+        for (share, rate) in hour {
+            events += share * rate;
+            unseen += share * rate * wait(price, *rate, supply.longest) / 2.0;
+        }
+    }
+    (events > 0.0).then(|| unseen / events)
+}
+
+/// How the parcels are spread at each hour.
+fn cells<'a>(codes: impl Iterator<Item = (&'a Counts, &'a CodeFit)>) -> Option<[Vec<Cell>; HOURS]> {
+    let mut by_hour: [Vec<Cell>; HOURS] = std::array::from_fn(|_| Vec::new());
+    for (counts, fit) in codes {
+        for (age, row) in counts.cells.iter().enumerate() {
+            for (hour, cell) in row.iter().enumerate().filter(|(_, cell)| cell.hours > 0.0) {
+                by_hour[hour].push((cell.hours, fit.hazard(age, hour) * fit.next_weight));
+            }
+        }
+    }
+    for hour in &mut by_hour {
+        let whole: f64 = hour.iter().map(|(hours, _)| hours).sum();
+        if whole <= 0.0 {
+            return None;
+        }
+        hour.iter_mut().for_each(|(share, _)| *share /= whole);
+    }
+    Some(by_hour)
+}
+
+fn wait(price: f64, rate: f64, longest: f64) -> f64 {
+    (2.0 * price / rate.max(1e-12)).sqrt().clamp(STEP, longest)
+}
+
+/// The price at which the checks wanted are those that there are.
+fn balance(hours: &[Vec<Cell>], supply: &Supply) -> f64 {
+    let wanted = |price: f64| {
+        let checks = hours
+            .iter()
+            .flatten()
+            .map(|(share, rate)| supply.parcels * share / wait(price, *rate, supply.longest));
+        checks.sum::<f64>() / hours.len() as f64
+    };
+    // Logarithms of the price; 60 halvings leave nothing between.
+    let (mut low, mut high) = (-30.0_f64, 30.0_f64);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if wanted(middle.exp()) > supply.checks_per_hour {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    high.exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Supply, staleness};
+    use crate::plan::hazard::{Cell, CodeFit, Counts};
+    use crate::plan::{AGES, Class, HOURS};
+
+    fn code(hours: f64, rate: f64, weight: f64) -> (Counts, CodeFit) {
+        let mut counts = Counts::new(Class::InTransit);
+        for hour in 0..HOURS {
+            let cell = Cell {
+                hours,
+                ..Cell::default()
+            };
+            counts.cells[5][hour] = cell;
+        }
+        (
+            counts,
+            CodeFit::new([rate; AGES], [1.0; HOURS], weight, 0.0),
+        )
+    }
+
+    fn minutes(codes: &[(Counts, CodeFit)], supply: Supply) -> f64 {
+        let codes = codes.iter().map(|(counts, fit)| (counts, fit));
+        staleness(codes, &supply).expect("a whole day") * 60.0
+    }
+
+    const SUPPLY: Supply = Supply {
+        parcels: 3_000.0,
+        checks_per_hour: 1_000.0,
+        by_day: false,
+        longest: 1_000.0,
+    };
+
+    #[test]
+    fn parcels_that_are_all_alike_are_looked_at_in_turn() {
+        let alike = minutes(&[code(7.0, 0.1, 2.0)], SUPPLY);
+        assert!(
+            (alike - 90.0).abs() < 0.1,
+            "half a round of three hours: {alike}"
+        );
+        let doubled = Supply {
+            checks_per_hour: 2_000.0,
+            ..SUPPLY
+        };
+        let alike = minutes(&[code(7.0, 0.1, 2.0)], doubled);
+        assert!((alike - 45.0).abs() < 0.1, "{alike}");
+    }
+
+    #[test]
+    fn unequal_rates_win_what_the_theory_says() {
+        // Half of the parcels sixteen times as likely to have news: 1 + CV² of the roots, (1 + 16) / 2 over (5 / 2)².
+        let unequal = minutes(&[code(7.0, 0.01, 1.0), code(7.0, 0.16, 1.0)], SUPPLY);
+        assert!((90.0 / unequal - 8.5 / 6.25).abs() < 0.01, "{unequal}");
+    }
+
+    #[test]
+    fn nothing_is_said_before_a_whole_day_was_watched() {
+        let (mut counts, fit) = code(1.0, 0.1, 1.0);
+        counts.cells[5][3] = Cell::default();
+        assert_eq!(staleness([(&counts, &fit)].into_iter(), &SUPPLY), None);
+    }
+}
