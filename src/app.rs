@@ -83,11 +83,13 @@ pub async fn run_until(
     if let Some(demo) = &demo {
         demo::forget_the_last(demo)?;
     }
+    let speed = demo.as_ref().and_then(|demo| demo.speed);
+    let clock = speed.map_or_else(Clock::system, Clock::fast);
     let emulator = match &demo {
-        Some(_) => Some(demo::start_emulator(&config)?),
+        Some(demo) => Some(demo::start_emulator(&config, demo, &clock)?),
         None => None,
     };
-    let parts = connect(config, roles, Clock::system()).await?;
+    let parts = connect(config, roles, clock).await?;
     let servers = Servers::bind(&parts, roles, emulator.as_ref()).await?;
     servers.announce(demo.as_ref());
 

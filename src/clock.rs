@@ -53,20 +53,22 @@ impl Clock {
         Self::System(Arc::new(system))
     }
 
+    /// How many times as fast as the monotonic time it runs.
+    pub fn speed(&self) -> u32 {
+        match self {
+            Self::System(system) => system.speed,
+            Self::Manual(_) => 1,
+        }
+    }
+
     /// How much time passes on this clock in so much real time.
     pub fn scaled(&self, real: Duration) -> Duration {
-        match self {
-            Self::System(system) => real.saturating_mul(system.speed),
-            Self::Manual(_) => real,
-        }
+        real.saturating_mul(self.speed())
     }
 
     /// How much real time it takes this clock to move on so far.
     pub fn real(&self, scaled: Duration) -> Duration {
-        match self {
-            Self::System(system) => scaled / system.speed,
-            Self::Manual(_) => scaled,
-        }
+        scaled / self.speed()
     }
 
     /// A clock for tests that stands at `now`.

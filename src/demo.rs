@@ -1,5 +1,7 @@
 //! `trackbox all --demo`: brings its own carriers and parcels, and shows what becomes of them.
 
+pub mod race;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ use trackbox_emulator::time::Time;
 use trackbox_generator::numbers;
 
 use crate::app::parts::Parts;
+use crate::clock::Clock;
 use crate::config::{Config, SecretUrl};
-
 use crate::model::status::Status;
 use crate::model::{CarrierCode, TrackNumber};
 
@@ -43,15 +45,31 @@ pub struct Demo {
     pub parcels: u32,
     /// Goes on with the last demo's database.
     pub keep: bool,
+    /// How many times as fast as time runs: then it is a race of two policies.
+    pub speed: Option<u32>,
+}
+
+impl Demo {
+    /// How many parcels are under way at its start.
+    pub fn under_way(&self) -> u32 {
+        match self.speed {
+            Some(_) => race::under_way(self.parcels),
+            None => self.parcels,
+        }
+    }
 }
 
 /// Points the configuration at the demo's own database, bus, cache and carriers.
-pub fn adapt(config: &mut Config) {
+pub fn adapt(config: &mut Config, demo: &Demo) {
     config.store.url = SecretUrl::new(format!("sqlite://{DATABASE}"));
     // Its parcels are invented: nobody else's topic or cache is to hear of them.
     config.kafka.brokers.clear();
     config.redis.url = SecretUrl::new("");
     let emulator = format!("http://{}", config.demo.emulator_listen);
+    if demo.speed.is_some() {
+        race::adapt(config, &emulator, demo.parcels);
+        return;
+    }
     for (code, per_minute) in CARRIERS {
         if let Some(carrier) = config.carriers.get_mut(*code) {
             carrier.base_url.clone_from(&emulator);
@@ -84,9 +102,12 @@ pub fn forget_the_last(demo: &Demo) -> anyhow::Result<()> {
 }
 
 /// The emulator, with limits as the demo's carriers have them, and parcels that travel by the clock.
-pub fn start_emulator(config: &Config) -> anyhow::Result<Emulator> {
+pub fn start_emulator(config: &Config, demo: &Demo, clock: &Clock) -> anyhow::Result<Emulator> {
     if config.demo.emulator_listen.port() == 0 {
         bail!("demo.emulator_listen needs a port: the carriers' addresses name it");
+    }
+    if demo.speed.is_some() {
+        return Ok(race::start_emulator(demo.parcels, clock));
     }
     let limits = CARRIERS
         .iter()
@@ -107,6 +128,9 @@ pub async fn run(
     emulator: Emulator,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    if demo.speed.is_some() {
+        return race::run(parts, demo.parcels, emulator, stop).await;
+    }
     let pairs = make_parcels(&emulator, demo.parcels)?;
     for batch in pairs.chunks(BATCH) {
         parts
@@ -217,7 +241,7 @@ fn by_status(counts: &std::collections::BTreeMap<Status, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::adapt;
+    use super::{Demo, adapt};
     use crate::config::{Cadence, Config};
 
     #[test]
@@ -230,7 +254,12 @@ mod tests {
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut config =
             Config::load(None, variables.to_vec(), Some(Cadence::Demo)).expect("is good");
-        adapt(&mut config);
+        let demo = Demo {
+            parcels: 200,
+            keep: false,
+            speed: None,
+        };
+        adapt(&mut config, &demo);
         assert_eq!(config.store.url.expose(), "sqlite://trackbox-demo.db");
         assert!(config.kafka.brokers.is_empty() && config.redis.url.is_empty());
     }

@@ -86,13 +86,17 @@ struct All {
     /// Brings an emulator of carriers and parcels that travel while you watch, in a database of their own.
     #[arg(long)]
     demo: bool,
-    /// How many parcels the demo makes.
-    #[arg(long, value_name = "N", default_value_t = 200, requires = "demo",
+    /// How many parcels the demo makes [default: 200]; with --speed, how many are under way at a time [default: 900].
+    #[arg(long, value_name = "N", requires = "demo",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    parcels: u32,
+    parcels: Option<u32>,
     /// Goes on with the last demo's database instead of a fresh one.
-    #[arg(long, requires = "demo")]
+    #[arg(long, requires = "demo", conflicts_with = "speed")]
     keep: bool,
+    /// Time runs N times as fast, 1440 for a day a minute, and two policies race: the same parcels, the same number of
+    /// calls, once with work.policy fixed and once with learned.
+    #[arg(long, value_name = "N", requires = "demo", value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    speed: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -125,13 +129,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
     let demo = match &cli.command {
         Command::All(all) if all.demo => Some(Demo {
-            parcels: all.parcels,
+            parcels: all
+                .parcels
+                .unwrap_or(if all.speed.is_some() { 900 } else { 200 }),
             keep: all.keep,
+            speed: all.speed,
         }),
         _ => None,
     };
-    if demo.is_some() {
-        demo::adapt(&mut config);
+    if let Some(demo) = &demo {
+        demo::adapt(&mut config, demo);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,7 +1,7 @@
 //! When to look again, learned: how likely news is, what a call is worth, and what follows. Pure; time is an argument.
 //!
-//! Time is in hours, as a number: of a parcel's life, and of the day. What is learned of a carrier are counts by the
-//! code of a parcel's last event, the time since, and the hour of the day ([`hazard`]); from them follows how much news
+//! Time is in hours since a Monday, as a number. What is learned of a carrier are counts by the code of a parcel's last
+//! event, the time since, and the slot of the week ([`hazard`]); from them follows how much news
 //! a parcel is expected to have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches
 //! the price of a call ([`price`]), which is what makes the budget last, hour by hour.
 
@@ -16,6 +16,13 @@ use std::collections::BTreeSet;
 
 /// Hours of a day.
 pub const HOURS: usize = 24;
+
+/// Kinds of days: working days, Saturdays, Sundays; and how many of each a week has.
+pub const KINDS: usize = 3;
+pub const DAYS: [f64; KINDS] = [5.0, 1.0, 1.0];
+
+/// Slots of a week: the hours of each kind of day.
+pub const SLOTS: usize = KINDS * HOURS;
 
 /// From which age in hours on each class of ages begins; the last one has no end.
 pub const AGE_EDGES: [f64; 16] = [
@@ -57,6 +64,14 @@ pub enum Class {
 }
 
 impl Class {
+    pub const ALL: [Self; 5] = [
+        Self::PreTransit,
+        Self::InTransit,
+        Self::OutForDelivery,
+        Self::Exception,
+        Self::Pickup,
+    ];
+
     /// Events an hour that follow such an event.
     pub fn prior(self) -> f64 {
         match self {
@@ -84,6 +99,14 @@ pub fn age_class(age: f64) -> usize {
         .iter()
         .rposition(|edge| age >= *edge)
         .unwrap_or_default()
+}
+
+/// The slot of a time in hours since a Monday.
+pub fn slot_of(time: f64) -> usize {
+    const SATURDAY: usize = 5;
+    let hour = time.floor().rem_euclid(7.0 * HOURS as f64) as usize;
+    let day = hour / HOURS;
+    day.saturating_sub(SATURDAY - 1) * HOURS + hour % HOURS
 }
 
 /// The hour of the day of a time in hours.

@@ -7,13 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
-use crate::model::status::{Status, SubStatus};
-use crate::plan::HOURS;
 use crate::plan::decide::{Decision, longest_wait, next_check};
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, fit};
 use crate::plan::parcel::{Standing, class_of, hours};
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
+use crate::plan::{Class, HOURS};
 use crate::store::prices::Pricing;
 use crate::store::{Store, StoreError};
 
@@ -39,28 +38,34 @@ pub struct Known {
 /// What was learned of a section.
 #[derive(Debug)]
 pub struct Section {
-    /// What was counted, by code.
-    pub counts: BTreeMap<&'static str, Counts>,
-    /// What that says, for every code there is.
-    fits: HashMap<&'static str, CodeFit>,
+    /// What was counted and what that says, by code.
+    pub codes: BTreeMap<&'static str, (Counts, CodeFit)>,
+    /// What is expected of codes that were never seen.
+    unseen: Vec<(Class, CodeFit)>,
 }
 
 impl Section {
-    fn new(mut counts: BTreeMap<&'static str, Counts>) -> Self {
-        let seen: Vec<&'static str> = counts.keys().copied().collect();
-        let words = Status::ALL.iter().map(|word| word.as_str());
-        for word in words.chain(SubStatus::ALL.iter().map(|word| word.as_str())) {
-            counts
-                .entry(word)
-                .or_insert_with(|| Counts::new(class_of(word)));
+    fn new(counts: BTreeMap<&'static str, Counts>) -> Self {
+        let blank: Vec<Counts> = Class::ALL.iter().map(|class| Counts::new(*class)).collect();
+        let mut fits = fit(counts.values().chain(&blank)).into_iter();
+        let codes = counts
+            .iter()
+            .zip(fits.by_ref())
+            .map(|((code, counts), fit)| (*code, (counts.clone(), fit)))
+            .collect();
+        Self {
+            codes,
+            unseen: Class::ALL.iter().copied().zip(fits).collect(),
         }
-        let fits = counts.keys().copied().zip(fit(counts.values())).collect();
-        counts.retain(|code, _| seen.contains(code));
-        Self { counts, fits }
     }
 
     pub fn fit(&self, code: &str) -> Option<&CodeFit> {
-        self.fits.get(code)
+        let seen = self.codes.get(code).map(|(_, fit)| fit);
+        seen.or_else(|| {
+            let class = class_of(code);
+            let unseen = self.unseen.iter().find(|(other, _)| *other == class);
+            unseen.map(|(_, fit)| fit)
+        })
     }
 }
 
@@ -83,10 +88,10 @@ impl Known {
     /// Events by hour of the day, as far as they are remembered, over all sections.
     pub fn events_by_hour(&self) -> [f64; HOURS] {
         let mut events = [0.0; HOURS];
-        let codes = self.sections.values().flat_map(|s| s.counts.values());
-        for row in codes.flat_map(|counts| &counts.cells) {
-            for (sum, cell) in events.iter_mut().zip(row) {
-                *sum += cell.events;
+        let codes = self.sections.values().flat_map(|s| s.codes.values());
+        for row in codes.flat_map(|(counts, _)| &counts.cells) {
+            for (slot, cell) in row.iter().enumerate() {
+                events[slot % HOURS] += cell.events;
             }
         }
         events

@@ -30,6 +30,7 @@ use crate::kafka::Bus;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::outage::Outage;
+use crate::plan::decide::left_alone;
 use crate::plan::parcel::hours;
 use crate::planner::Planner;
 use crate::scheduler::call::{Call, Caller, Ended};
@@ -288,7 +289,8 @@ impl Scheduler {
         let limit = (calls * per_call).min(self.settings.batch.max(per_call));
         let now = self.parts.clock.now();
         let take = if early {
-            let answered_before = now - delta(self.settings.recheck_after);
+            let rests = self.settings.recheck_after.max(self.left_alone(&account));
+            let answered_before = now - delta(rests);
             Take::Early { answered_before }
         } else {
             Take::Due
@@ -347,6 +349,14 @@ impl Scheduler {
             calls = calls.min(u32::try_from(left).unwrap_or(u32::MAX));
         }
         calls
+    }
+
+    /// How long a parcel of the account is left alone at least.
+    fn left_alone(&self, account: &Account) -> Duration {
+        let known = self.parts.planner.known(&account.name);
+        let pricing = known.as_ref().and_then(|known| known.pricing.as_ref());
+        let round = pricing.map_or(0.0, |pricing| account.round(pricing.parcels));
+        Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
     /// Calls a minute that a day's calls are spread to in this hour, where the account's policy spreads them.

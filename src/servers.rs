@@ -109,7 +109,7 @@ impl Servers {
         if let Some(demo) = demo {
             tracing::info!(
                 "{} parcels are on their way; Ctrl-C ends the demo",
-                demo.parcels
+                demo.under_way()
             );
         }
     }

@@ -1,15 +1,16 @@
 -- What was learned of how soon news follows, by the section of the carrier, the code of the last event, the class of the
--- time since, and the hour of the day (UTC): events, and hours of watching, with a long and a short memory.
+-- time since, and the slot of the week (UTC; 24 hours of working days, of Saturdays, of Sundays): events, and hours of
+-- watching, with a long and a short memory.
 CREATE TABLE hazard_cells (
     section     TEXT    NOT NULL,
     code        TEXT    NOT NULL,
     age         INTEGER NOT NULL,
-    hour        INTEGER NOT NULL,
+    slot        INTEGER NOT NULL,
     events      REAL    NOT NULL,
     hours       REAL    NOT NULL,
     fast_events REAL    NOT NULL,
     fast_hours  REAL    NOT NULL,
-    PRIMARY KEY (section, code, age, hour)
+    PRIMARY KEY (section, code, age, slot)
 ) STRICT, WITHOUT ROWID;
 
 -- What came after events of a code.
@@ -27,8 +28,9 @@ CREATE TABLE prices (
     budget      TEXT    NOT NULL PRIMARY KEY,
     -- In weighted hours of unseen events.
     whole       REAL    NOT NULL,
-    -- 24 factors, as JSON.
+    -- Factors of the 24 hours and of the 3 kinds of days, as JSON.
     by_hour     TEXT    NOT NULL,
+    by_day      TEXT    NOT NULL,
     -- How long looking at every parcel once took when the price was last set anew, in hours.
     round       REAL    NOT NULL,
     -- How the day's calls are spread over its hours: 24 shares, as JSON; of this day (UTC, days since 1970).

@@ -68,6 +68,15 @@ pub fn age(window: Duration) -> Duration {
 }
 
 impl Limits {
+    /// The limits in real time where a clock runs `speed` times as fast. The windows and the age of permits stay real.
+    fn at_speed(&self, speed: u32) -> Self {
+        Self {
+            per_second: self.per_second.saturating_mul(speed),
+            per_minute: self.per_minute.saturating_mul(speed),
+            ..*self
+        }
+    }
+
     fn windows(&self) -> Vec<Window> {
         [
             (Duration::from_secs(1), self.per_second),
@@ -144,6 +153,7 @@ impl MemoryLimiter {
 
     fn reserve(&self, account: &str, limits: &Limits, calls: u32) -> Reservation {
         let now = self.clock.monotonic();
+        let limits = limits.at_speed(self.clock.speed());
         let windows = limits.windows();
         let Some(age) = limits.transit() else {
             return unlimited(now, calls);
@@ -175,7 +185,7 @@ impl MemoryLimiter {
     }
 
     fn give_back(&self, account: &str, limits: &Limits, reservation: &Reservation, calls: u32) {
-        let windows = limits.windows();
+        let windows = limits.at_speed(self.clock.speed()).windows();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bucket) = buckets.get_mut(account) else {
             return;

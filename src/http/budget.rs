@@ -69,8 +69,11 @@ pub struct Budget {
 #[schemars(rename = "Price", transform = docs::all_required)]
 struct PriceAnswer {
     now: f64,
-    /// From midnight on (UTC).
+    /// On a working day from midnight on (UTC).
     by_hour: [f64; HOURS],
+    /// How many times that on a Saturday and on a Sunday.
+    saturday: f64,
+    sunday: f64,
     adjusted_at: Time,
 }
 
@@ -142,7 +145,10 @@ fn shown(pricing: &Pricing, now: Time) -> PriceAnswer {
     let price = &pricing.price;
     PriceAnswer {
         now: price.at(hours(now)),
-        by_hour: std::array::from_fn(|hour| price.at(hour as f64 + 0.5)),
+        // Hours are counted from a Monday on.
+        by_hour: std::array::from_fn(|hour| price.at(hour as f64)),
+        saturday: price.by_day[1],
+        sunday: price.by_day[2],
         adjusted_at: pricing.adjusted_at,
     }
 }
@@ -155,13 +161,7 @@ fn expected(account: &Account, known: &Known, parcels: i64, round: f64) -> Stale
             by_day: account.limits.per_day > 0,
             longest: longest_wait(round / times),
         };
-        let codes = known.sections.values().flat_map(|section| {
-            let of = |(code, counts)| Some((counts, section.fit(code)?));
-            section
-                .counts
-                .iter()
-                .filter_map(move |(code, counts)| of((*code, counts)))
-        });
+        let codes = known.sections.values().flat_map(|s| s.codes.values());
         staleness(codes, &supply).map(|hours| rounded(hours * 60.0))
     };
     Staleness {
@@ -231,7 +231,7 @@ pub fn budget_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
         "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
         "numbersPerCall": 1, "usedLastMinute": 57, "usedToday": null, "pausedUntil": null, "parcels": 10_800,
         "waiting": 112, "roundHours": 3.0,
-        "price": {"now": 0.21, "byHour": by_hour, "adjustedAt": "2026-11-20T12:00:00Z"},
+        "price": {"now": 0.21, "byHour": by_hour, "saturday": 0.6, "sunday": 0.3, "adjustedAt": "2026-11-20T12:00:00Z"},
         "callsByHour": null,
         "staleness": {"fixedMinutes": 90.0, "learnedMinutes": 49.6, "learnedMinutesIfDoubled": 24.8},
     });

@@ -16,7 +16,7 @@ use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::Cell;
 use crate::plan::parcel::{Standing, hours};
-use crate::plan::{age_class, hour_of};
+use crate::plan::{HOURS, SLOTS, age_class, slot_of};
 use crate::planner::Known;
 use crate::store::carrier_state::CarrierState;
 use crate::web::docs;
@@ -88,11 +88,12 @@ struct Expectation {
     code: String,
     /// Hours since that event.
     age_hours: f64,
-    /// The hour of the day (UTC).
+    /// The kind of day, and its hour (UTC).
+    day: Day,
     hour: usize,
     /// How many events an hour such parcels have now.
     events_per_hour: f64,
-    /// What that was learned from: events and hours of watching at this age and hour, as far as they are remembered.
+    /// What that was learned from: events and hours of watching at this age, day and hour, as far as they are remembered.
     observed_events: f64,
     observed_hours: f64,
     /// The expected weight of events by now that the last answer did not show; events that people wait for weigh 5.
@@ -103,6 +104,21 @@ struct Expectation {
     price: Option<f64>,
     /// Hours after an answer at which it is looked at in any case.
     longest_wait_hours: f64,
+}
+
+/// Days that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum Day {
+    /// Monday to Friday.
+    Working,
+    Saturday,
+    Sunday,
+}
+
+impl Day {
+    /// In the order of the slots.
+    const ALL: [Self; SLOTS / HOURS] = [Self::Working, Self::Saturday, Self::Sunday];
 }
 
 /// Answers when and why.
@@ -154,19 +170,22 @@ fn expectation(
     let section = known.sections.get(section)?;
     let Standing { code, since } = Standing::of(row);
     let fit = section.fit(code)?;
-    let (age, hour) = ((hours(now) - since).max(0.0), hour_of(hours(now)));
+    let (age, slot) = ((hours(now) - since).max(0.0), slot_of(hours(now)));
     let observed = section
-        .counts
+        .codes
         .get(code)
-        .map_or_else(Cell::default, |counts| counts.cells[age_class(age)][hour]);
+        .map_or_else(Cell::default, |(counts, _)| {
+            counts.cells[age_class(age)][slot]
+        });
     let (unseen, cost) = waited(fit, since, hours(last_ok), hours(now));
     let pricing = known.pricing.as_ref();
     let parcels = pricing.map_or(0, |pricing| pricing.parcels);
     Some(Expectation {
         code: code.to_owned(),
         age_hours: age,
-        hour,
-        events_per_hour: fit.hazard(age_class(age), hour),
+        day: Day::ALL[slot / HOURS],
+        hour: slot % HOURS,
+        events_per_hour: fit.hazard(age_class(age), slot),
         observed_events: observed.events,
         observed_hours: observed.hours,
         unseen,
@@ -368,7 +387,7 @@ pub fn schedule_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
         "account": "CDEK", "policy": "learned", "lastAnsweredAt": "2026-11-20T12:00:02Z", "failures": 0,
         "pausedUntil": null, "leftToday": null,
         "expectation": {
-            "code": "IN_TRANSIT_DEPARTED", "ageHours": 9.5, "hour": 13, "eventsPerHour": 0.104, "observedEvents": 61.3,
+            "code": "IN_TRANSIT_DEPARTED", "ageHours": 9.5, "day": Day::Working, "hour": 13, "eventsPerHour": 0.104, "observedEvents": 61.3,
             "observedHours": 588.2, "unseen": 0.13, "cost": 0.066, "price": 0.181, "longestWaitHours": 24.0,
         },
     });

@@ -5,7 +5,7 @@
 
 use crate::plan::hazard::CodeFit;
 use crate::plan::price::Price;
-use crate::plan::{AGE_EDGES, age_class, hour_of};
+use crate::plan::{AGE_EDGES, age_class, slot_of};
 
 /// The step of the look ahead, in hours.
 pub const STEP: f64 = 1.0 / 12.0;
@@ -15,6 +15,12 @@ pub fn longest_wait(round: f64) -> f64 {
     /// The most is the time after which a parcel without news is given up.
     const MOST: f64 = 30.0 * 24.0;
     (4.0 * round).clamp(24.0, MOST)
+}
+
+/// How long a parcel is left alone after a good answer where calls are left over, in hours. Whoever cannot gain much by a
+/// look now would else be looked at again and again: its time does not move on with a look.
+pub fn left_alone(round: f64) -> f64 {
+    round / 2.0
 }
 
 /// What a decision rests on, to be shown.
@@ -68,6 +74,8 @@ struct Waiting<'a> {
     since: f64,
     from: f64,
     age: usize,
+    slot: usize,
+    slot_ends: f64,
     wait: f64,
     /// The chance that nothing has happened.
     quiet: f64,
@@ -82,6 +90,8 @@ impl<'a> Waiting<'a> {
             since,
             from,
             age: age_class((from - since).max(0.0)),
+            slot: slot_of(from),
+            slot_ends: from.floor() + 1.0,
             wait: 0.0,
             quiet: 1.0,
             unseen: 0.0,
@@ -96,13 +106,17 @@ impl<'a> Waiting<'a> {
     #[inline]
     fn step(&mut self) {
         let middle = self.until() + STEP / 2.0;
+        if middle >= self.slot_ends {
+            self.slot = slot_of(middle);
+            self.slot_ends = middle.floor() + 1.0;
+        }
         while AGE_EDGES
             .get(self.age + 1)
             .is_some_and(|edge| middle - self.since >= *edge)
         {
             self.age += 1;
         }
-        let happens = self.quiet * self.fit.chance[self.age][hour_of(middle)];
+        let happens = self.quiet * self.fit.chance[self.age][self.slot];
         let more =
             happens * self.fit.next_weight + (1.0 - self.quiet) * self.fit.after_weight * STEP;
         self.cost += (self.unseen + more / 2.0) * STEP;

@@ -1,9 +1,12 @@
-//! How likely news is: counts of what followed which event, how long after it and at which hour, and what they say.
+//! How likely news is: counts of what followed which event, how long after it and in which slot of the week, and what
+//! they say.
 //!
 //! Each count is kept twice, with a memory of 60 days and one of 3: the short one takes what the long one says as its
 //! starting point, so that a carrier that changes its ways is followed within days and a small one is not forgotten.
 
-use crate::plan::{AGE_EDGES, AGES, Class, HOURS, age_class, hour_of, usual_day};
+use crate::plan::{
+    AGE_EDGES, AGES, Class, DAYS, HOURS, KINDS, SLOTS, age_class, slot_of, usual_day,
+};
 
 /// Half-lives of the two memories, in hours.
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 24.0;
@@ -18,8 +21,11 @@ const PRIOR_EVENTS: f64 = 10.0;
 /// How often the two factors of a fit are adjusted to each other.
 const ROUNDS: usize = 12;
 
-/// The least that the long memory's hour counts for the short one: an hour that was always quiet may not stay so.
-const HOUR_FLOOR: f64 = 0.1;
+/// The least that a factor of the long memory counts for the short one: an hour that was always quiet may not stay so.
+const FLOOR: f64 = 0.1;
+
+/// How many events' worth an hour's or a day's factor is pulled towards what is usual.
+const PULL: f64 = 4.0;
 
 /// Events, and hours of watching, in both memories.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -44,7 +50,7 @@ pub struct Leave {
 #[derive(Clone, Debug)]
 pub struct Counts {
     pub class: Class,
-    pub cells: [[Cell; HOURS]; AGES],
+    pub cells: [[Cell; SLOTS]; AGES],
     pub leave: Leave,
 }
 
@@ -52,7 +58,7 @@ impl Counts {
     pub fn new(class: Class) -> Self {
         Self {
             class,
-            cells: [[Cell::default(); HOURS]; AGES],
+            cells: [[Cell::default(); SLOTS]; AGES],
             leave: Leave::default(),
         }
     }
@@ -60,18 +66,18 @@ impl Counts {
     /// Adds what a poll showed.
     pub fn add(&mut self, gain: &Gain) {
         match *gain {
-            Gain::Watched { age, hour, hours } => {
-                let cell = &mut self.cells[age][hour];
+            Gain::Watched { age, slot, hours } => {
+                let cell = &mut self.cells[age][slot];
                 cell.hours += hours;
                 cell.fast_hours += hours;
             }
             Gain::Event {
                 age,
-                hour,
+                slot,
                 weight,
                 ended,
             } => {
-                let cell = &mut self.cells[age][hour];
+                let cell = &mut self.cells[age][slot];
                 cell.events += 1.0;
                 cell.fast_events += 1.0;
                 self.leave.events += 1.0;
@@ -106,11 +112,11 @@ pub fn left_after(hours: f64) -> (f64, f64) {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gain {
     /// A parcel was watched for so many hours without news.
-    Watched { age: usize, hour: usize, hours: f64 },
+    Watched { age: usize, slot: usize, hours: f64 },
     /// Then something happened.
     Event {
         age: usize,
-        hour: usize,
+        slot: usize,
         weight: f64,
         ended: bool,
     },
@@ -144,7 +150,7 @@ pub fn learn<C: Copy>(
         watch(code, since, watched, at, &mut gain);
         let event_gain = Gain::Event {
             age: age_class((at - since).max(0.0)),
-            hour: hour_of(at),
+            slot: slot_of(at),
             weight: event.weight,
             ended: event.ends,
         };
@@ -178,7 +184,7 @@ fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl F
             code,
             Gain::Watched {
                 age,
-                hour: hour_of(from),
+                slot: slot_of(from),
                 hours,
             },
         );
@@ -191,29 +197,29 @@ fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl F
 pub struct CodeFit {
     /// Events an hour, by age.
     pub by_age: [f64; AGES],
-    /// How much more or less than that, by hour.
-    pub by_hour: [f64; HOURS],
+    /// How much more or less than that, by slot.
+    pub by_slot: [f64; SLOTS],
     /// The expected weight of the next event.
     pub next_weight: f64,
     /// The expected weight an hour of what follows the next event.
     pub after_weight: f64,
     /// The chance of an event within a step of the look ahead, from the two factors.
-    pub chance: [[f64; HOURS]; AGES],
+    pub chance: [[f64; SLOTS]; AGES],
 }
 
 impl CodeFit {
-    /// Events an hour at this age and hour.
-    pub fn hazard(&self, age: usize, hour: usize) -> f64 {
-        self.by_age[age] * self.by_hour[hour]
+    /// Events an hour at this age and slot.
+    pub fn hazard(&self, age: usize, slot: usize) -> f64 {
+        self.by_age[age] * self.by_slot[slot]
     }
 }
 
-/// One look at counts: events and hours by age and hour.
-struct Look<'a>(&'a [[Cell; HOURS]; AGES], bool);
+/// One look at counts: events and hours by age and slot.
+struct Look<'a>(&'a [[Cell; SLOTS]; AGES], bool);
 
 impl Look<'_> {
-    fn at(&self, age: usize, hour: usize) -> (f64, f64) {
-        let cell = &self.0[age][hour];
+    fn at(&self, age: usize, slot: usize) -> (f64, f64) {
+        let cell = &self.0[age][slot];
         if self.1 {
             (cell.fast_events, cell.fast_hours)
         } else {
@@ -221,38 +227,83 @@ impl Look<'_> {
         }
     }
 
-    /// Adjusts `by_hour` and `by_age` to each other; what pulls each towards where it was expected is an argument.
+    /// What the three factors multiply to, added up by `part` of the slot; with the events that were seen.
+    fn sums<const N: usize>(
+        &self,
+        part: fn(usize) -> usize,
+        expected: impl Fn(usize, usize) -> f64,
+    ) -> [(f64, f64); N] {
+        let mut sums = [(0.0, 0.0); N];
+        for age in 0..AGES {
+            for slot in 0..SLOTS {
+                let (events, hours) = self.at(age, slot);
+                let sum = &mut sums[part(slot)];
+                sum.0 += events;
+                sum.1 += hours * expected(age, slot);
+            }
+        }
+        sums
+    }
+
+    /// Adjusts the factors to each other; hours and days are pulled towards `usual`, ages as the argument says.
     fn adjust(
         &self,
-        by_age: &mut [f64; AGES],
-        by_hour: &mut [f64; HOURS],
-        hour_expected: &[f64; HOURS],
-        age_expected: impl Fn(usize, &[f64; AGES]) -> f64,
+        factors: &mut Factors,
+        usual: &Factors,
+        usual_age: impl Fn(usize, &[f64; AGES]) -> f64,
     ) {
         for _ in 0..ROUNDS {
-            for hour in 0..HOURS {
-                let (mut events, mut expected) = (0.0, 0.0);
-                for (age, rate) in by_age.iter().enumerate() {
-                    let (n, x) = self.at(age, hour);
-                    events += n;
-                    expected += x * rate;
-                }
-                by_hour[hour] = (events + 4.0) / (expected + 4.0 / hour_expected[hour]);
+            let Factors {
+                by_age,
+                by_hour,
+                by_day,
+            } = factors;
+            let hours: [_; HOURS] = self.sums(
+                |slot| slot % HOURS,
+                |age, slot| by_age[age] * by_day[slot / HOURS],
+            );
+            for (hour, (events, expected)) in hours.into_iter().enumerate() {
+                by_hour[hour] = (events + PULL) / (expected + PULL / usual.by_hour[hour]);
             }
             let mean = by_hour.iter().sum::<f64>() / HOURS as f64;
-            for factor in by_hour.iter_mut() {
-                *factor /= mean;
+            by_hour.iter_mut().for_each(|factor| *factor /= mean);
+            let days: [_; KINDS] = self.sums(
+                |slot| slot / HOURS,
+                |age, slot| by_age[age] * by_hour[slot % HOURS],
+            );
+            for (day, (events, expected)) in days.into_iter().enumerate() {
+                by_day[day] = (events + PULL) / (expected + PULL / usual.by_day[day]);
             }
+            let week: f64 = DAYS.iter().sum();
+            let mean = by_day.iter().zip(DAYS).map(|(f, n)| f * n).sum::<f64>() / week;
+            by_day.iter_mut().for_each(|factor| *factor /= mean);
+            let slots = factors.by_slot();
             for age in 0..AGES {
                 let (mut events, mut expected) = (0.0, 0.0);
-                for (hour, factor) in by_hour.iter().enumerate() {
-                    let (n, x) = self.at(age, hour);
+                for (slot, factor) in slots.iter().enumerate() {
+                    let (n, x) = self.at(age, slot);
                     events += n;
                     expected += x * factor;
                 }
-                by_age[age] = (events + 1.0) / (expected + 1.0 / age_expected(age, by_age));
+                factors.by_age[age] =
+                    (events + 1.0) / (expected + 1.0 / usual_age(age, &factors.by_age));
             }
         }
+    }
+}
+
+/// What the rate of a code is made of: events an hour by age, and how much more or less than that by the hour of the day
+/// and by the kind of day. A kind of day that was seen once only says little, so it has one factor and not one an hour.
+#[derive(Clone)]
+struct Factors {
+    by_age: [f64; AGES],
+    by_hour: [f64; HOURS],
+    by_day: [f64; KINDS],
+}
+
+impl Factors {
+    fn by_slot(&self) -> [f64; SLOTS] {
+        std::array::from_fn(|slot| self.by_hour[slot % HOURS] * self.by_day[slot / HOURS])
     }
 }
 
@@ -265,8 +316,8 @@ pub fn fit<'a>(counts: impl Iterator<Item = &'a Counts> + Clone) -> Vec<CodeFit>
     for code in counts.clone() {
         weights += code.leave.weights;
         for row in &code.cells {
-            for (hours, cell) in by_hour.iter_mut().zip(row) {
-                *hours += cell.hours;
+            for (slot, cell) in row.iter().enumerate() {
+                by_hour[slot % HOURS] += cell.hours;
             }
         }
     }
@@ -285,15 +336,19 @@ fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
         .iter()
         .fold((0.0, 0.0), |(n, x), cell| (n + cell.events, x + cell.hours));
     let start = (events + PRIOR_EVENTS) / (hours + PRIOR_EVENTS / counts.class.prior());
-    let day = usual_day();
-    let (mut by_age, mut by_hour) = ([start; AGES], day);
-    Look(&counts.cells, false).adjust(&mut by_age, &mut by_hour, &day, |age, by_age| {
+    let usual = Factors {
+        by_age: [start; AGES],
+        by_hour: usual_day(),
+        by_day: [1.0; KINDS],
+    };
+    let mut factors = usual.clone();
+    Look(&counts.cells, false).adjust(&mut factors, &usual, |age, by_age| {
         if age == 0 { start } else { by_age[age - 1] }
     });
-    let (slow_age, slow_hour) = (by_age, by_hour.map(|factor| factor.max(HOUR_FLOOR)));
-    Look(&counts.cells, true).adjust(&mut by_age, &mut by_hour, &slow_hour, |age, _| {
-        slow_age[age]
-    });
+    let mut slow = factors.clone();
+    slow.by_hour = slow.by_hour.map(|factor| factor.max(FLOOR));
+    slow.by_day = slow.by_day.map(|factor| factor.max(FLOOR));
+    Look(&counts.cells, true).adjust(&mut factors, &slow, |age, _| slow.by_age[age]);
     let leave = &counts.leave;
     let (next_weight, after_weight) = if rate > 0.0 {
         let ends = (leave.ended + 0.2) / (leave.events + 1.0);
@@ -304,25 +359,30 @@ fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
     } else {
         (1.5, 0.03)
     };
-    CodeFit::new(by_age, by_hour, next_weight, after_weight.max(0.0))
+    CodeFit::new(
+        factors.by_age,
+        factors.by_slot(),
+        next_weight,
+        after_weight.max(0.0),
+    )
 }
 
 impl CodeFit {
     pub fn new(
         by_age: [f64; AGES],
-        by_hour: [f64; HOURS],
+        by_slot: [f64; SLOTS],
         next_weight: f64,
         after_weight: f64,
     ) -> Self {
-        let mut chance = [[0.0; HOURS]; AGES];
+        let mut chance = [[0.0; SLOTS]; AGES];
         for (age, row) in chance.iter_mut().enumerate() {
-            for (hour, chance) in row.iter_mut().enumerate() {
-                *chance = -(-by_age[age] * by_hour[hour] * crate::plan::decide::STEP).exp_m1();
+            for (slot, chance) in row.iter_mut().enumerate() {
+                *chance = -(-by_age[age] * by_slot[slot] * crate::plan::decide::STEP).exp_m1();
             }
         }
         Self {
             by_age,
-            by_hour,
+            by_slot,
             next_weight,
             after_weight,
             chance,

@@ -4,9 +4,9 @@
 //! the change of the rates, the best wait of a parcel with the weighted rate r is sqrt(2 price / r), and it leaves an
 //! event unseen for half of it; the price is the one at which the calls come out even.
 
-use crate::plan::HOURS;
 use crate::plan::decide::STEP;
 use crate::plan::hazard::{CodeFit, Counts};
+use crate::plan::{DAYS, HOURS};
 
 /// Which calls there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,43 +23,56 @@ pub struct Supply {
 /// The share of the parcels that have a weighted rate.
 type Cell = (f64, f64);
 
-/// Hours from an event to the check that shows it, by the weight of the events; `None` before a whole day was watched.
+/// Hours from an event to the check that shows it, by the weight of the events; `None` before every hour of the day was
+/// watched.
 pub fn staleness<'a>(
-    codes: impl Iterator<Item = (&'a Counts, &'a CodeFit)>,
+    codes: impl Iterator<Item = &'a (Counts, CodeFit)> + Clone,
     supply: &Supply,
 ) -> Option<f64> {
-    let by_hour = cells(codes)?;
-    let price = |hours: &[Vec<Cell>]| balance(hours, supply);
-    let whole_day = supply.by_day.then(|| price(&by_hour));
     let (mut unseen, mut events) = (0.0, 0.0);
-    for hour in &by_hour {
-        let price = whole_day.unwrap_or_else(|| price(std::slice::from_ref(hour)));
-        for (share, rate) in hour {
-            events += share * rate;
-            unseen += share * rate * wait(price, *rate, supply.longest) / 2.0;
+    for (kind, times) in DAYS.into_iter().enumerate() {
+        let day: Vec<Vec<Cell>> = (0..HOURS)
+            .map(|hour| cells(codes.clone(), kind, hour))
+            .collect();
+        if day.iter().any(Vec::is_empty) {
+            return None;
+        }
+        let whole_day = supply.by_day.then(|| balance(&day, supply));
+        for hour in &day {
+            let price = whole_day.unwrap_or_else(|| balance(std::slice::from_ref(hour), supply));
+            for (share, rate) in hour {
+                events += times * share * rate;
+                unseen += times * share * rate * wait(price, *rate, supply.longest) / 2.0;
+            }
         }
     }
     (events > 0.0).then(|| unseen / events)
 }
 
-/// How the parcels are spread at each hour.
-fn cells<'a>(codes: impl Iterator<Item = (&'a Counts, &'a CodeFit)>) -> Option<[Vec<Cell>; HOURS]> {
-    let mut by_hour: [Vec<Cell>; HOURS] = std::array::from_fn(|_| Vec::new());
+/// How the parcels are spread at an hour, over all kinds of days, and their rates on a day of one kind.
+fn cells<'a>(
+    codes: impl Iterator<Item = &'a (Counts, CodeFit)>,
+    kind: usize,
+    hour: usize,
+) -> Vec<Cell> {
+    let mut cells = Vec::new();
     for (counts, fit) in codes {
         for (age, row) in counts.cells.iter().enumerate() {
-            for (hour, cell) in row.iter().enumerate().filter(|(_, cell)| cell.hours > 0.0) {
-                by_hour[hour].push((cell.hours, fit.hazard(age, hour) * fit.next_weight));
+            let watched: f64 = row
+                .iter()
+                .skip(hour)
+                .step_by(HOURS)
+                .map(|it| it.hours)
+                .sum();
+            if watched > 0.0 {
+                let rate = fit.hazard(age, kind * HOURS + hour) * fit.next_weight;
+                cells.push((watched, rate));
             }
         }
     }
-    for hour in &mut by_hour {
-        let whole: f64 = hour.iter().map(|(hours, _)| hours).sum();
-        if whole <= 0.0 {
-            return None;
-        }
-        hour.iter_mut().for_each(|(share, _)| *share /= whole);
-    }
-    Some(by_hour)
+    let whole: f64 = cells.iter().map(|(watched, _)| watched).sum();
+    cells.iter_mut().for_each(|(share, _)| *share /= whole);
+    cells
 }
 
 fn wait(price: f64, rate: f64, longest: f64) -> f64 {
@@ -92,7 +105,7 @@ fn balance(hours: &[Vec<Cell>], supply: &Supply) -> f64 {
 mod tests {
     use super::{Supply, staleness};
     use crate::plan::hazard::{Cell, CodeFit, Counts};
-    use crate::plan::{AGES, Class, HOURS};
+    use crate::plan::{AGES, Class, HOURS, SLOTS};
 
     fn code(hours: f64, rate: f64, weight: f64) -> (Counts, CodeFit) {
         let mut counts = Counts::new(Class::InTransit);
@@ -105,13 +118,12 @@ mod tests {
         }
         (
             counts,
-            CodeFit::new([rate; AGES], [1.0; HOURS], weight, 0.0),
+            CodeFit::new([rate; AGES], [1.0; SLOTS], weight, 0.0),
         )
     }
 
     fn minutes(codes: &[(Counts, CodeFit)], supply: Supply) -> f64 {
-        let codes = codes.iter().map(|(counts, fit)| (counts, fit));
-        staleness(codes, &supply).expect("a whole day") * 60.0
+        staleness(codes.iter(), &supply).expect("a whole day") * 60.0
     }
 
     const SUPPLY: Supply = Supply {
@@ -145,8 +157,8 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_a_whole_day_was_watched() {
-        let (mut counts, fit) = code(1.0, 0.1, 1.0);
-        counts.cells[5][3] = Cell::default();
-        assert_eq!(staleness([(&counts, &fit)].into_iter(), &SUPPLY), None);
+        let mut code = code(1.0, 0.1, 1.0);
+        code.0.cells[5][3] = Cell::default();
+        assert_eq!(staleness([code].iter(), &SUPPLY), None);
     }
 }

@@ -6,14 +6,19 @@ use crate::model::{Event, Outcome, Tracking, Update};
 use crate::plan::hazard::{Gain, Seen, learn};
 use crate::plan::{Class, IMPORTANT};
 
-/// A time as hours since 1970 UTC.
+/// From when on hours are counted: Monday, 5 January 1970 UTC, in microseconds since 1970.
+const MONDAY: i64 = 4 * 86_400 * 1_000_000;
+
+const MICROS: f64 = 3.6e9;
+
+/// A time as hours since a Monday.
 pub fn hours(time: Time) -> f64 {
-    time.timestamp_micros() as f64 / 3.6e9
+    (time.timestamp_micros() - MONDAY) as f64 / MICROS
 }
 
-/// Hours since 1970 UTC as a time; what no time can be is the nearest that can.
+/// Hours since that Monday as a time; what no time can be is the nearest that can.
 pub fn time(hours: f64) -> Time {
-    let micros = (hours * 3.6e9) as i64;
+    let micros = ((hours * MICROS) as i64).saturating_add(MONDAY);
     Time::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
         Time::MIN_UTC
     } else {

@@ -1,8 +1,8 @@
-//! The price of a call, by hour: it rises while more parcels want a call than there are, and sinks while calls are left.
+//! The price of a call, by hour and kind of day: it rises while more parcels want a call than there are, and sinks while calls are left.
 //!
 //! One worker adjusts it, each minute; several would multiply the gain, and a price that moves fast is worse than none.
 
-use crate::plan::{HOURS, hour_of};
+use crate::plan::{HOURS, KINDS, hour_of, slot_of};
 
 /// The least price: below it a call costs nothing.
 const FLOOR: f64 = 1e-6;
@@ -11,7 +11,7 @@ const FLOOR: f64 = 1e-6;
 const GAIN: f64 = 0.1;
 const SHAPE_GAIN: f64 = 0.5;
 
-/// The least and the most that an hour's price may differ from the whole.
+/// The least and the most that the price of an hour or a day may differ from the whole.
 const SHAPE: (f64, f64) = (0.1, 10.0);
 
 /// The price to begin with, in squares of the round; and how far from it a price may be that starts anew.
@@ -29,6 +29,8 @@ const ROUND: (f64, f64) = (1e-6, 1e6);
 pub struct Price {
     pub whole: f64,
     pub by_hour: [f64; HOURS],
+    /// How much more or less than that on the kinds of days; 1 on working days.
+    pub by_day: [f64; KINDS],
     /// How long it took to look at every parcel once when the price last started anew, in hours.
     pub round: f64,
 }
@@ -40,13 +42,14 @@ impl Price {
         Self {
             whole: START * round * round,
             by_hour: [1.0; HOURS],
+            by_day: [1.0; KINDS],
             round,
         }
     }
 
     /// The price at a time in hours.
     pub fn at(&self, time: f64) -> f64 {
-        (self.whole * self.by_hour[hour_of(time)]).max(FLOOR)
+        (self.whole * self.by_hour[hour_of(time)] * self.by_day[slot_of(time) / HOURS]).max(FLOOR)
     }
 
     /// Adjusts the price after some minutes, at most an hour, in which what was claimed was on the average `late` hours
@@ -64,6 +67,13 @@ impl Price {
         }
         let error = (late / round.min(12.0)).clamp(-0.5, 0.5);
         let hours = (minutes / 60.0).clamp(0.0, 1.0);
+        let day = slot_of(now) / HOURS;
+        if day > 0 {
+            // What a weekend shows says nothing of working days: it moves its own price alone.
+            let moved = self.by_day[day] * (SHAPE_GAIN * error * hours).exp();
+            self.by_day[day] = moved.clamp(SHAPE.0, SHAPE.1);
+            return;
+        }
         self.whole = (self.whole * (GAIN * error * hours).exp()).clamp(FLOOR, 1e12);
         for distance in -2..=2_i32 {
             let hour = hour_of(now + f64::from(distance));

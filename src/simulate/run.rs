@@ -2,7 +2,7 @@
 
 pub mod truth;
 
-use crate::plan::decide::{longest_wait, next_check};
+use crate::plan::decide::{left_alone, longest_wait, next_check};
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, Seen, fit, learn};
 use crate::plan::price::Price;
 use crate::plan::quota::{Shares, refill};
@@ -18,6 +18,9 @@ const DAY: f64 = 24.0;
 
 /// How long after its last news a parcel is no longer looked at.
 const RETIRES_AFTER: f64 = 30.0 * DAY;
+
+/// How many parcels before their time are looked at for one that may be asked, as the store does.
+const EARLY_MAX: usize = 1_000;
 
 struct Parcel {
     stage: usize,
@@ -171,8 +174,8 @@ impl<'a> Run<'a> {
         let mut events = [0.0; HOURS];
         for counts in &self.counts {
             for row in &counts.cells {
-                for (hour, cell) in row.iter().enumerate() {
-                    events[hour] += cell.events;
+                for (slot, cell) in row.iter().enumerate() {
+                    events[slot % HOURS] += cell.events;
                 }
             }
         }
@@ -238,17 +241,28 @@ impl<'a> Run<'a> {
                 self.queue.push(at, id);
             }
         }
+        let round = self.active.max(1) as f64 / self.calls_per_hour;
+        let learned = matches!(self.policy, Policy::Learned | Policy::True);
+        let answered_before = now - left_alone(round);
+        let mut left_alone = Vec::new();
         let (mut used, mut late) = (0.0, 0.0);
-        while used < available {
+        while used < available && left_alone.len() < EARLY_MAX {
             let Some((at, id)) = self.queue.pop() else {
                 break;
             };
             if !self.parcels[id].active {
                 continue;
             }
+            if learned && at > now && self.parcels[id].last_ok > answered_before {
+                left_alone.push((at, id));
+                continue;
+            }
             used += 1.0;
             late += now - at;
             self.poll(id, now);
+        }
+        for (at, id) in left_alone {
+            self.queue.push(at, id);
         }
         let error = if used > 0.0 {
             late / used
@@ -257,7 +271,6 @@ impl<'a> Run<'a> {
         } else {
             0.0
         };
-        let round = self.active.max(1) as f64 / self.calls_per_hour;
         match self.policy {
             Policy::Learned | Policy::True => self.price.adjust(now, error, round, 1.0),
             Policy::Table | Policy::Backoff => {

@@ -8,7 +8,7 @@ use super::trace::{Journey, journeys};
 use crate::plan::decide::{STEP, next_check};
 use crate::plan::hazard::CodeFit;
 use crate::plan::price::Price;
-use crate::plan::{AGES, HOURS};
+use crate::plan::{AGES, HOURS, KINDS, SLOTS};
 
 fn process() -> Process {
     Process::read(DEFAULT).expect("the default process")
@@ -24,10 +24,11 @@ fn all_journeys(process: &Process, days: f64) -> Vec<Vec<Journey>> {
 #[test]
 fn with_a_constant_rate_the_wait_is_the_best_there_is() {
     for (rate, weight, price) in [(0.02, 1.0, 0.01), (0.05, 5.0, 0.3), (0.002, 2.0, 0.05)] {
-        let fit = CodeFit::new([rate; AGES], [1.0; HOURS], weight, 0.0);
+        let fit = CodeFit::new([rate; AGES], [1.0; SLOTS], weight, 0.0);
         let price = Price {
             whole: price,
             by_hour: [1.0; HOURS],
+            by_day: [1.0; KINDS],
             round: 1.0,
         };
         let best = (2.0 * price.whole / (weight * rate)).sqrt();

@@ -25,7 +25,48 @@ pub struct Unmapped {
     pub tracking_id: i64,
 }
 
+/// An event as it came to be known: how long it stayed unseen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenEvent {
+    pub id: i64,
+    pub carrier_code: String,
+    pub status: Status,
+    pub event_time: Time,
+    /// When it was applied.
+    pub seen_at: Time,
+    /// When its tracking was made; older events were there before anybody looked.
+    pub tracked_at: Time,
+}
+
 impl Store {
+    /// The events that came after the one with the id `after`, up to `limit`, in the order in which they came.
+    pub async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<SeenEvent>, StoreError> {
+        let sql = self
+            .sql(
+                "SELECT e.id, t.carrier_code, e.status, e.event_time, e.created_at, t.created_at AS tracked_at \
+                 FROM (SELECT id, tracking_id, status, event_time, created_at FROM tracking_events WHERE id > $1 \
+                       ORDER BY id LIMIT $2) AS e \
+                 JOIN trackings AS t ON t.id = e.tracking_id ORDER BY e.id",
+            )
+            .bind(after)
+            .bind(i64::from(limit));
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        found
+            .iter()
+            .map(|row| {
+                let row = Row::new(row, self.dialect, "tracking_events");
+                Ok(SeenEvent {
+                    id: row.get("id")?,
+                    carrier_code: row.get("carrier_code")?,
+                    status: Status::parse(&row.get::<String>("status")?).unwrap_or(Status::Unknown),
+                    event_time: row.time("event_time")?,
+                    seen_at: row.time("created_at")?,
+                    tracked_at: row.time("tracked_at")?,
+                })
+            })
+            .collect()
+    }
+
     /// A tracking's events by time and id, both descending; `None` where there is no such tracking.
     pub async fn events(
         &self,

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::model::{Tracking, Update};
 use crate::plan::hazard::{Cell, Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
-use crate::plan::{AGES, HOURS, Sections};
+use crate::plan::{AGES, SLOTS, Sections};
 use crate::store::sql::{Dialect, Kind, Row, Sql};
 use crate::store::{Store, StoreError};
 
@@ -24,19 +24,19 @@ impl Lesson {
     pub(super) fn add(&mut self, sections: &Sections, row: &Tracking, update: &Update) {
         let section = sections.of(row.carrier_code.as_str());
         learn_from(row, update, |code, gain| match gain {
-            Gain::Watched { age, hour, hours } => {
+            Gain::Watched { age, slot, hours } => {
                 if hours.is_finite() {
-                    let key = (section.to_owned(), code, age, hour);
+                    let key = (section.to_owned(), code, age, slot);
                     self.cells.entry(key).or_default().1 += hours;
                 }
             }
             Gain::Event {
                 age,
-                hour,
+                slot,
                 weight,
                 ended,
             } => {
-                let key = (section.to_owned(), code, age, hour);
+                let key = (section.to_owned(), code, age, slot);
                 self.cells.entry(key).or_default().0 += 1.0;
                 let leave = self.leaves.entry((section.to_owned(), code)).or_default();
                 leave.events += 1.0;
@@ -61,21 +61,21 @@ impl Store {
             ("section", Kind::Text),
             ("code", Kind::Text),
             ("age", Kind::SmallInt),
-            ("hour", Kind::SmallInt),
+            ("slot", Kind::SmallInt),
             ("events", Kind::Double),
             ("hours", Kind::Double),
         ];
         let rows = lesson
             .cells
             .into_iter()
-            .map(|((section, code, age, hour), (events, hours))| {
-                json!({"section": section, "code": code, "age": age, "hour": hour, "events": events, "hours": hours})
+            .map(|((section, code, age, slot), (events, hours))| {
+                json!({"section": section, "code": code, "age": age, "slot": slot, "events": events, "hours": hours})
             })
             .collect();
         let sql = format!(
-            "INSERT INTO hazard_cells (section, code, age, hour, events, hours, fast_events, fast_hours) \
-             SELECT u.section, u.code, u.age, u.hour, u.events, u.hours, u.events, u.hours FROM {} WHERE TRUE \
-             ORDER BY u.nth ON CONFLICT (section, code, age, hour) DO UPDATE SET \
+            "INSERT INTO hazard_cells (section, code, age, slot, events, hours, fast_events, fast_hours) \
+             SELECT u.section, u.code, u.age, u.slot, u.events, u.hours, u.events, u.hours FROM {} WHERE TRUE \
+             ORDER BY u.nth ON CONFLICT (section, code, age, slot) DO UPDATE SET \
              events = hazard_cells.events + excluded.events, hours = hazard_cells.hours + excluded.hours, \
              fast_events = hazard_cells.fast_events + excluded.fast_events, \
              fast_hours = hazard_cells.fast_hours + excluded.fast_hours",
@@ -121,16 +121,16 @@ impl Store {
         let mut codes: BTreeMap<&'static str, Counts> = BTreeMap::new();
         let cells = self
             .sql(
-                "SELECT code, age, hour, events, hours, fast_events, fast_hours FROM hazard_cells \
+                "SELECT code, age, slot, events, hours, fast_events, fast_hours FROM hazard_cells \
                  WHERE section = $1",
             )
             .bind(section);
         for row in &self.reader.query_all_raw(cells.statement()).await? {
             let row = Row::new(row, self.dialect, "hazard_cells");
             let code = word(&row.get::<String>("code")?);
-            let (age, hour) = (small(&row, "age")?, small(&row, "hour")?);
-            // A cell of an edition with other classes of ages says nothing here.
-            if age >= AGES || hour >= HOURS {
+            let (age, slot) = (small(&row, "age")?, small(&row, "slot")?);
+            // A cell of an edition with other ages or slots says nothing here.
+            if age >= AGES || slot >= SLOTS {
                 continue;
             }
             let cell = Cell {
@@ -139,7 +139,7 @@ impl Store {
                 fast_events: count(&row, "fast_events")?,
                 fast_hours: count(&row, "fast_hours")?,
             };
-            counts(&mut codes, code).cells[age][hour] = cell;
+            counts(&mut codes, code).cells[age][slot] = cell;
         }
         let leaves = self
             .sql("SELECT code, events, weights, ended FROM hazard_leaves WHERE section = $1")
@@ -182,8 +182,8 @@ impl Store {
         let cells = format!(
             "{} UPDATE hazard_cells SET events = events * $2, hours = hours * $2, fast_events = fast_events * $3, \
              fast_hours = fast_hours * $3 FROM mine WHERE hazard_cells.section = mine.section \
-             AND hazard_cells.code = mine.code AND hazard_cells.age = mine.age AND hazard_cells.hour = mine.hour",
-            of("t.code, t.age, t.hour", "hazard_cells")
+             AND hazard_cells.code = mine.code AND hazard_cells.age = mine.age AND hazard_cells.slot = mine.slot",
+            of("t.code, t.age, t.slot", "hazard_cells")
         );
         let cells = self.sql(cells).bind_rows(names()).bind(slow).bind(fast);
         transaction.execute_raw(cells.statement()).await?;

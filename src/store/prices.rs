@@ -5,7 +5,6 @@ use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::plan::HOURS;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::store::sql::Row;
@@ -31,7 +30,7 @@ pub struct Pricing {
     pub refitted_at: Time,
 }
 
-const COLUMNS: &str = "budget, whole, by_hour, round, shares, shares_day, parcels, counted_at, adjusted_at, refitted_at";
+const COLUMNS: &str = "budget, whole, by_hour, by_day, round, shares, shares_day, parcels, counted_at, adjusted_at, refitted_at";
 
 impl Store {
     /// What is known of an account; `None` before a worker has led it.
@@ -55,15 +54,16 @@ impl Store {
         lease: TimeDelta,
     ) -> Result<Option<Pricing>, StoreError> {
         let sql = format!(
-            "INSERT INTO prices ({COLUMNS}, owner, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+            "INSERT INTO prices ({COLUMNS}, owner, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (budget) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until \
-             WHERE prices.owner = excluded.owner OR prices.lease_until < $13 RETURNING {COLUMNS}"
+             WHERE prices.owner = excluded.owner OR prices.lease_until < $14 RETURNING {COLUMNS}"
         );
         let sql = self
             .sql(sql)
             .bind(start.budget.as_str())
             .bind(start.price.whole)
             .bind(list(&start.price.by_hour))
+            .bind(list(&start.price.by_day))
             .bind(start.price.round)
             .bind(list(&start.shares.0))
             .bind(start.shares_day)
@@ -93,12 +93,13 @@ impl Store {
         let transaction = self.begin().await?;
         let sql = self
             .sql(
-                "UPDATE prices SET whole = $2, by_hour = $3, round = $4, shares = $5, shares_day = $6, parcels = $7, \
-                 counted_at = $8, adjusted_at = $9, refitted_at = $10 WHERE budget = $1 AND owner = $11",
+                "UPDATE prices SET whole = $2, by_hour = $3, by_day = $4, round = $5, shares = $6, shares_day = $7, \
+                 parcels = $8, counted_at = $9, adjusted_at = $10, refitted_at = $11 WHERE budget = $1 AND owner = $12",
             )
             .bind(pricing.budget.as_str())
             .bind(pricing.price.whole)
             .bind(list(&pricing.price.by_hour))
+            .bind(list(&pricing.price.by_day))
             .bind(pricing.price.round)
             .bind(list(&pricing.shares.0))
             .bind(pricing.shares_day)
@@ -148,7 +149,7 @@ impl Store {
     }
 }
 
-fn list(numbers: &[f64; HOURS]) -> String {
+fn list(numbers: &[f64]) -> String {
     serde_json::json!(numbers).to_string()
 }
 
@@ -158,6 +159,7 @@ fn read(row: &Row) -> Result<Pricing, StoreError> {
         price: Price {
             whole: positive(row, "whole")?,
             by_hour: numbers(row, "by_hour")?,
+            by_day: numbers(row, "by_day")?,
             round: positive(row, "round")?,
         },
         shares: Shares(numbers(row, "shares")?),
@@ -178,11 +180,14 @@ fn positive(row: &Row, column: &str) -> Result<f64, StoreError> {
     }
 }
 
-/// A number of at least 0 for each hour.
-fn numbers(row: &Row, column: &str) -> Result<[f64; HOURS], StoreError> {
+/// So many numbers of at least 0.
+fn numbers<const N: usize>(row: &Row, column: &str) -> Result<[f64; N], StoreError> {
     let text: String = row.get(column)?;
-    let numbers: [f64; HOURS] =
+    let numbers: Vec<f64> =
         serde_json::from_str(&text).map_err(|error| row.corrupt(column, error.to_string()))?;
+    let numbers: [f64; N] = numbers
+        .try_into()
+        .map_err(|_| row.corrupt(column, format!("not {N} numbers")))?;
     if numbers.iter().all(|number| *number >= 0.0) {
         Ok(numbers)
     } else {

@@ -43,7 +43,12 @@ const PLAN: &[(&str, &[&str])] = &[
         &["app", "config", "demo", "http", "scheduler", "web"],
     ),
     ("commands", &["app", "clock", "config", "model", "store"]),
-    ("demo", &["app", "clock", "config", "model"]),
+    (
+        "demo",
+        &[
+            "app", "clock", "config", "model", "plan", "simulate", "store",
+        ],
+    ),
     (
         "app",
         &[

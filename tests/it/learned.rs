@@ -129,6 +129,7 @@ fn pricing(budget: &str, whole: f64) -> Pricing {
         price: Price {
             whole,
             by_hour: [1.0; 24],
+            by_day: [1.0, 0.5, 0.25],
             round: 3.0,
         },
         shares: Shares::default(),

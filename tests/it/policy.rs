@@ -130,9 +130,9 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
         "15 parcels, 60 calls an hour"
     );
     let learned: f64 = known.sections["CDEK"]
-        .counts
+        .codes
         .values()
-        .flat_map(|counts| counts.cells.as_flattened())
+        .flat_map(|(counts, _)| counts.cells.as_flattened())
         .map(|cell| cell.hours)
         .sum();
     assert!(learned > 80.0, "{learned} hours were watched");

@@ -200,11 +200,17 @@ fn true_event(step: &Step, at: DateTime<Utc>) -> TrueEvent {
 /// The first step at `now`, each further one after half to one and a half times the mean.
 fn clock_times(parcel: &Parcel, seed: u64, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let mut at = now;
-    let mut times = vec![at];
-    for place in 1..parcel.steps.len() {
+    let mut times = Vec::with_capacity(parcel.steps.len());
+    for (place, step) in parcel.steps.iter().enumerate() {
         let share = unit(&(seed, &parcel.carrier, &parcel.track_number, place));
         let millis = (parcel.step_seconds as f64 * 1_000.0 * (0.5 + share)).max(1.0);
-        at += TimeDelta::milliseconds(millis as i64);
+        at = match step.event_time {
+            Some(time) => time,
+            None if place == 0 => now,
+            None => at
+                .checked_add_signed(TimeDelta::milliseconds(millis as i64))
+                .unwrap_or(at),
+        };
         times.push(at);
     }
     times

@@ -1,5 +1,6 @@
 //! What is to happen to a parcel: its steps, and how fast it takes them.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 /// The most steps of one parcel.
@@ -44,6 +45,9 @@ pub struct Step {
     /// older than what was told before.
     #[serde(default, alias = "late_seconds")]
     pub late_seconds: u64,
+    /// When it happens (progress `clock` only), also in the past; else its `stepSeconds` after the one before.
+    #[serde(default, alias = "event_time")]
+    pub event_time: Option<DateTime<Utc>>,
     /// How often the carrier lists it in one answer.
     #[serde(default = "once")]
     pub repeat: u32,

@@ -91,6 +91,7 @@ fn auto_parcel(auto: AutoParcel) -> Parcel {
             message: Some(step.operation_type),
             repeat: 1,
             late_seconds: 0,
+            event_time: None,
             postal_code: step.operation_place_postal_code,
             source: step.source,
         })
