@@ -35,8 +35,8 @@ const PARCELS_PER_CALL: u32 = 24 * 60 / CALLS_A_DAY;
 /// For how many days there are parcels.
 const DAYS: f64 = 60.0;
 
-/// How much of the time before is shown: the mean of so long.
-const SHOWN: TimeDelta = TimeDelta::hours(48);
+/// How much of the time before is shown.
+const SHOWN: TimeDelta = TimeDelta::hours(24);
 
 /// How often parcels are handed in and the histories are read, in real time.
 const STEP_EVERY: Duration = Duration::from_millis(200);
@@ -113,7 +113,7 @@ pub async fn run(
     }
     tracing::info!(
         "a race at {CALLS_A_DAY} calls a parcel and day: minutes from an event to its place in the history, the mean of \
-         the last 48 h by weight; a day takes {:.0} s",
+         the last 24 h by weight; a day takes {:.0} s",
         parts.clock.real(Duration::from_secs(86_400)).as_secs_f64()
     );
     let line = live_line();

@@ -57,6 +57,7 @@ pub struct Budget {
     waiting: i64,
     /// How long it takes to look at every parcel once; null without a limit.
     round_hours: Option<f64>,
+    /// Null where the policy goes by none.
     price: Option<PriceAnswer>,
     /// How a limit by day is spread over the hours (UTC); null without one, and where the policy does not spread it.
     calls_by_hour: Option<[f64; HOURS]>,
@@ -121,7 +122,9 @@ fn answer(account: &Account, standing: Standing, known: &Known, now: Time) -> Bu
     let paced = account.policy == Policy::Learned && account.limits.per_day > 0;
     let per_day = f64::from(account.limits.per_day);
     let calls_by_hour = paced.then(|| known.shares().0.map(|share| rounded(share * per_day)));
-    let price = known.pricing.as_ref().map(|pricing| shown(pricing, now));
+    let learned = account.policy == Policy::Learned;
+    let pricing = known.pricing.as_ref().filter(|_| learned);
+    let price = pricing.map(|pricing| shown(pricing, now));
     Budget {
         text: text(&standing, round, staleness.as_ref()),
         account: account.name.clone(),

@@ -389,3 +389,6 @@ impl CodeFit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

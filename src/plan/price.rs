@@ -83,3 +83,67 @@ impl Price {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Price;
+
+    /// Adjusts each minute for so many hours from a time on.
+    fn adjust(price: &mut Price, from: f64, hours: f64, late: f64, round: f64) {
+        for minute in 0..(hours * 60.0) as u32 {
+            price.adjust(from + f64::from(minute) / 60.0, late, round, 1.0);
+        }
+    }
+
+    #[test]
+    fn it_rises_while_parcels_wait_and_sinks_while_calls_are_left() {
+        let mut price = Price::start(3.0);
+        assert!((price.at(10.0) - 0.18).abs() < 1e-9);
+        adjust(&mut price, 10.0, 6.0, 1.0, 3.0);
+        assert!(price.at(14.0) > 0.18 && price.by_hour[13] > price.by_hour[3]);
+        let risen = price.clone();
+        adjust(&mut price, 34.0, 6.0, -1.0, 3.0);
+        assert!(price.at(14.0) < risen.at(14.0));
+        // However wrong it is, it moves by little.
+        let mut wrong = Price::start(3.0);
+        wrong.adjust(10.0, 1e9, 3.0, 1.0);
+        assert!(wrong.at(10.0) / 0.18 < 1.01);
+    }
+
+    #[test]
+    fn several_minutes_at_once_are_as_good_as_one_by_one() {
+        let (mut one, mut all) = (Price::start(3.0), Price::start(3.0));
+        adjust(&mut one, 10.0, 0.5, 1.0, 3.0);
+        all.adjust(10.0, 1.0, 3.0, 30.0);
+        assert!((one.at(10.0) / all.at(10.0) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn it_starts_anew_when_the_parcels_or_the_limits_change_much() {
+        let mut price = Price::start(0.0);
+        price.adjust(10.0, 0.0, 3.0, 1.0);
+        assert!((price.whole - 0.18).abs() < 1e-3, "{price:?}");
+        adjust(&mut price, 10.0, 12.0, 1.0, 3.0);
+        let before = price.whole;
+        price.adjust(22.0, 0.0, 1.5, 1.0);
+        assert!(
+            (price.whole / before - 0.25).abs() < 1e-3,
+            "with the square of the round"
+        );
+        price.adjust(23.0, 0.0, 1.6, 1.0);
+        assert!(
+            (price.round - 1.5).abs() < 1e-9,
+            "a little more is followed as it goes"
+        );
+    }
+
+    #[test]
+    fn a_weekend_moves_its_own_price_alone() {
+        let mut price = Price::start(3.0);
+        let sunday = 6.0 * 24.0;
+        adjust(&mut price, sunday, 12.0, -1.0, 3.0);
+        assert!((price.at(10.0) - 0.18).abs() < 1e-9, "Monday");
+        assert!(price.at(sunday + 10.0) < 0.1);
+        assert!((price.at(sunday - 10.0) - 0.18).abs() < 1e-9, "Saturday");
+    }
+}

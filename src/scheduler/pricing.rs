@@ -13,7 +13,7 @@ use crate::carriers::routes::{Account, Routes};
 use crate::clock::{Clock, Time, delta};
 use crate::config::Policy;
 use crate::metrics::Metrics;
-use crate::model::Tracking;
+use crate::model::{CarrierCode, Tracking};
 use crate::outage::Outage;
 use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
@@ -21,8 +21,9 @@ use crate::plan::parcel::hours;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::planner::Planner;
+use crate::scheduler::CYCLE_MIN;
 use crate::store::Store;
-use crate::store::carrier_state::day_of;
+use crate::store::carrier_state::{day_of, minute_of};
 use crate::store::prices::Pricing;
 
 /// How often the prices are adjusted, on the store's clock.
@@ -30,6 +31,9 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// The shortest real time between two adjustments.
 const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// How often, in real time, the calls are counted that were made.
+const COUNT_CALLS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long, in real time, whoever adjusts a price may be silent before another one takes over.
 const LEASE: Duration = Duration::from_secs(180);
@@ -46,7 +50,6 @@ const CARRIERS_MAX: u32 = 10_000;
 /// What an account's claims were like since the price was last adjusted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
-    calls: u32,
     claimed: f64,
     /// How far they were past their time altogether, in hours; before it, negative.
     late: f64,
@@ -68,6 +71,8 @@ pub struct PriceKeeper {
     parts: Parts,
     member: Uuid,
     samples: Mutex<HashMap<String, Sample>>,
+    /// Calls that are not yet counted in the store, by account and the minute of their claim.
+    calls: Mutex<BTreeMap<(String, i64), u32>>,
     /// Accounts whose parcels wait too long, as was already told.
     starving: Mutex<HashSet<String>>,
 }
@@ -78,17 +83,22 @@ impl PriceKeeper {
             parts,
             member: Uuid::now_v7(),
             samples: Mutex::default(),
+            calls: Mutex::default(),
             starving: Mutex::default(),
         }
     }
 
     /// These were claimed by their time, for so many calls.
     pub fn claimed(&self, account: &str, calls: usize, rows: &[Tracking], now: Time) {
+        if calls > 0 {
+            let mut counted = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counted
+                .entry((account.to_owned(), minute_of(now)))
+                .or_default();
+            *count = count.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
+        }
         let mut samples = self.lock();
         let sample = samples.entry(account.to_owned()).or_default();
-        sample.calls = sample
-            .calls
-            .saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
         for row in rows.iter().filter(|row| !row.urgent) {
             sample.claimed += 1.0;
             sample.late += hours(now) - hours(row.next_check_at);
@@ -103,16 +113,31 @@ impl PriceKeeper {
     /// Works until `stop`; then lets another worker take over at once.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
         let mut outage = Outage::new("keeping the prices of calls");
+        let every = self.parts.clock.real(EVERY).max(EVERY_MIN);
+        let mut next_tick = self.parts.clock.monotonic();
         while !stop.is_cancelled() {
-            let tick = tokio::time::timeout(TICK_MAX, self.tick());
-            let done = tick
+            let due = self.parts.clock.monotonic() >= next_tick;
+            let work = async {
+                if due {
+                    self.tick().await
+                } else {
+                    self.count_calls().await
+                }
+            };
+            let done = tokio::time::timeout(TICK_MAX, work)
                 .await
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the database did not answer in time")));
             match done {
                 Ok(()) => outage.over(),
                 Err(error) => outage.failed(format_args!("{error:#}")),
             }
-            let wait = self.parts.clock.real(EVERY).max(EVERY_MIN);
+            let monotonic = self.parts.clock.monotonic();
+            if due {
+                next_tick = monotonic + every;
+            }
+            let wait = next_tick
+                .saturating_sub(monotonic)
+                .clamp(CYCLE_MIN, COUNT_CALLS_EVERY);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -133,23 +158,32 @@ impl PriceKeeper {
     /// # Errors
     /// Where the store is away.
     pub async fn tick(&self) -> anyhow::Result<()> {
+        self.count_calls().await?;
         let earliest = self.earliest().await?;
+        let mut counts = None;
         for account in self.parts.routes.accounts() {
             let sample = self.lock().remove(&account.name).unwrap_or_default();
             let now = self.parts.clock.now();
-            if sample.calls > 0 {
-                let counted = self
-                    .parts
-                    .store
-                    .count_calls(&account.name, sample.calls, now);
-                counted.await.context("cannot count the calls")?;
-            }
             let earliest = earliest.get(&account.name).copied();
-            self.lead(account, sample, earliest, now)
+            self.lead(account, sample, earliest, &mut counts, now)
                 .await
                 .with_context(|| format!("cannot keep the price of {}", account.name))?;
             let known = self.parts.planner.refresh(account, now).await;
             known.with_context(|| format!("cannot read what was learned of {}", account.name))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the calls since the last time to what all workers have counted. What cannot be counted is not: the counts are
+    /// for people to look at.
+    async fn count_calls(&self) -> anyhow::Result<()> {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        for ((account, minute), calls) in calls {
+            let counted =
+                self.parts
+                    .store
+                    .count_calls(&account, calls, minute, self.parts.clock.now());
+            counted.await.context("cannot count the calls")?;
         }
         Ok(())
     }
@@ -175,6 +209,7 @@ impl PriceKeeper {
         account: &Account,
         sample: Sample,
         earliest: Option<Time>,
+        counts: &mut Option<BTreeMap<String, i64>>,
         now: Time,
     ) -> anyhow::Result<()> {
         let store = &self.parts.store;
@@ -192,8 +227,14 @@ impl PriceKeeper {
         let Some(mut pricing) = store.lead(&start, self.member, now, lease).await? else {
             return Ok(());
         };
-        if now - pricing.counted_at >= COUNT_EVERY || pricing.parcels == 0 {
-            pricing.parcels = self.parcels(account).await?;
+        // The first parcels of an account are to find a price that fits them.
+        let first = pricing.parcels == 0 && earliest.is_some();
+        if now - pricing.counted_at >= COUNT_EVERY || first {
+            if counts.is_none() {
+                *counts = Some(self.parcels().await?);
+            }
+            let ours = counts.as_ref().and_then(|counts| counts.get(&account.name));
+            pricing.parcels = ours.copied().unwrap_or_default();
             pricing.counted_at = now;
         }
         let round = account.round(pricing.parcels);
@@ -226,13 +267,17 @@ impl PriceKeeper {
         Ok(())
     }
 
-    async fn parcels(&self, account: &Account) -> anyhow::Result<i64> {
-        let counts = self.parts.store.active_counts().await?;
-        let ours = counts.into_iter().filter(|(code, _)| {
-            let section = self.parts.routes.section(code);
-            section.is_some_and(|section| account.codes.iter().any(|code| code == section))
-        });
-        Ok(ours.map(|(_, active)| active).sum())
+    /// How many parcels each account has, counted once for all of them.
+    async fn parcels(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+        let mut parcels = BTreeMap::new();
+        for (code, active) in self.parts.store.active_counts().await? {
+            let code = CarrierCode::parse(code).ok();
+            let route = code.and_then(|code| self.parts.routes.resolve(&code));
+            if let Some(route) = route {
+                *parcels.entry(route.account.name.clone()).or_default() += active;
+            }
+        }
+        Ok(parcels)
     }
 
     /// A parcel that waits half as long again as the longest wait is one whose account is too small for its parcels.

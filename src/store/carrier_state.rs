@@ -212,20 +212,29 @@ impl Store {
         Ok(())
     }
 
-    /// Counts calls that were made in the minute of `now`.
-    pub async fn count_calls(&self, budget: &str, calls: u32, now: Time) -> Result<(), StoreError> {
+    /// Counts calls that were made in a minute (since 1970 UTC).
+    pub async fn count_calls(
+        &self,
+        budget: &str,
+        calls: u32,
+        minute: i64,
+        now: Time,
+    ) -> Result<(), StoreError> {
         let sql = self
             .sql(
                 "INSERT INTO carrier_state (budget, minute, minute_calls, updated_at) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (budget) DO UPDATE SET \
                  before_calls = CASE excluded.minute - carrier_state.minute WHEN 0 THEN carrier_state.before_calls \
+                 WHEN -1 THEN carrier_state.before_calls + excluded.minute_calls \
                  WHEN 1 THEN carrier_state.minute_calls ELSE 0 END, \
-                 minute_calls = excluded.minute_calls \
-                 + CASE WHEN excluded.minute = carrier_state.minute THEN carrier_state.minute_calls ELSE 0 END, \
-                 minute = excluded.minute WHERE excluded.minute >= carrier_state.minute",
+                 minute_calls = CASE WHEN excluded.minute > carrier_state.minute THEN excluded.minute_calls \
+                 WHEN excluded.minute = carrier_state.minute THEN carrier_state.minute_calls + excluded.minute_calls \
+                 ELSE carrier_state.minute_calls END, \
+                 minute = CASE WHEN excluded.minute > carrier_state.minute THEN excluded.minute \
+                 ELSE carrier_state.minute END WHERE excluded.minute >= carrier_state.minute - 1",
             )
             .bind(budget)
-            .bind(minute_of(now))
+            .bind(minute)
             .bind(i64::from(calls))
             .bind_time(now);
         self.writer.execute_raw(sql.statement()).await?;

@@ -130,7 +130,7 @@ impl Store {
         Ok(())
     }
 
-    /// How many active trackings these carriers have, by code, at most 10,000 codes; from the claim index alone.
+    /// How many active trackings each carrier has, by code, at most 10,000 codes. Goes over all of them: for now and then.
     pub async fn active_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let sql = self
             .sql(

@@ -20,8 +20,14 @@ async fn work_with(store: &Store) {
         for carrier in ["CDEK", "C5", "NONE"] {
             let limit = if n % 2 == 0 { 100 } else { 3 };
             let lease = Duration::from_secs(120);
+            let answered_before = at(1_500);
+            let take = if n % 3 == 0 {
+                Take::Early { answered_before }
+            } else {
+                Take::Due
+            };
             let claimed = store
-                .claim_due(&code(carrier), Take::Due, at(1_800), lease, limit)
+                .claim_due(&code(carrier), take, at(1_800), lease, limit)
                 .await
                 .expect("claims");
             assert!(claimed.trackings.is_empty() || carrier != "NONE");
@@ -47,6 +53,8 @@ async fn work_with(store: &Store) {
             store.trackings_by_ids(&ids).await.expect("reads").len(),
             500
         );
+        let newest = store.events_after(n * 1_000, 500).await.expect("reads");
+        assert_eq!(newest.len(), 500);
         let events = store.events(42 + n, 100, 0).await.expect("reads");
         assert!(!events.expect("is there").is_empty());
         let pairs = [(code("CDEK"), crate::fixture::number(&format!("NEW{n}")))];

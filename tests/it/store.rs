@@ -627,3 +627,41 @@ async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn events_are_told_in_the_order_in_which_they_came_to_be_known() {
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 2).await;
+        let mut applier = Applier::new(&store).await;
+        applier
+            .apply(&store, vec![seen(rows[0].id, 10, 1, &[("IN_TRANSIT", 5)])])
+            .await
+            .expect("applies");
+        let more = vec![
+            seen(rows[1].id, 20, 2, &[("DELIVERED", 1)]),
+            seen(
+                rows[0].id,
+                30,
+                3,
+                &[("IN_TRANSIT", 5), ("OUT_FOR_DELIVERY", 25)],
+            ),
+        ];
+        applier.apply(&store, more).await.expect("applies");
+        let first = store.events_after(0, 1).await.expect("reads");
+        assert_eq!(first.len(), 1);
+        assert_eq!(
+            (first[0].event_time, first[0].tracked_at, first[0].seen_at),
+            (at(5), at(0), at(500))
+        );
+        let rest = store.events_after(first[0].id, 100).await.expect("reads");
+        let mut known: Vec<_> = rest.iter().map(|it| (it.status, it.event_time)).collect();
+        known.sort_by_key(|(_, time)| *time);
+        assert_eq!(
+            known,
+            [(Status::Delivered, at(1)), (Status::OutForDelivery, at(25))]
+        );
+        assert!(rest.windows(2).all(|pair| pair[0].id < pair[1].id));
+        assert!(rest.iter().all(|it| it.carrier_code == "CDEK"));
+    })
+    .await;
+}

@@ -10,6 +10,7 @@ use crate::http::tests::Api;
 use crate::model::fixture::at;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
+use crate::store::carrier_state::minute_of;
 use crate::store::prices::Pricing;
 
 const HOUR: i64 = 3_600;
@@ -272,7 +273,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
     api.apply(2, &checks, Vec::new()).await;
     api.serve
         .store
-        .count_calls("CDEK", 33, at(26 * HOUR - 40))
+        .count_calls("CDEK", 33, minute_of(at(26 * HOUR - 40)), at(26 * HOUR))
         .await
         .expect("counts");
     // What the API knows is from before; it reads anew once somebody has fitted anew.

@@ -1,1 +1,160 @@
+//! Who moves the price, and from where on.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Parts, PriceKeeper};
+use crate::carriers::routes::Routes;
+use crate::clock::Clock;
+use crate::config::{Config, Policy};
+use crate::metrics::Metrics;
+use crate::model::fixture::at;
+use crate::model::{CarrierCode, TrackNumber};
+use crate::plan::Sections;
+use crate::planner::Planner;
+use crate::store::{Connections, Store};
+
+struct House {
+    store: Store,
+    clock: Clock,
+    routes: Arc<Routes>,
+    metrics: Arc<Metrics>,
+    _folder: TempDir,
+}
+
+impl House {
+    /// CDEK is learned, with 60 calls a minute.
+    async fn new() -> Self {
+        let mut config = Config::default();
+        config.work.policy = Policy::Learned;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = format!("sqlite://{}/trackbox.db", folder.path().display());
+        let store = Store::open(&url, Connections::default())
+            .await
+            .expect("opens");
+        store.migrate().await.expect("migrates");
+        let routes = Arc::new(Routes::new(&config).expect("routes"));
+        Self {
+            store: store.learning_by(Sections::new(routes.known())),
+            clock: Clock::manual(at(0)),
+            routes,
+            metrics: Arc::new(Metrics::new()),
+            _folder: folder,
+        }
+    }
+
+    fn keeper(&self) -> PriceKeeper {
+        PriceKeeper::new(Parts {
+            store: self.store.clone(),
+            planner: Planner::new(self.store.clone()),
+            routes: Arc::clone(&self.routes),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    async fn create(&self, count: usize) {
+        let pairs: Vec<_> = (0..count)
+            .map(|n| {
+                (
+                    CarrierCode::parse("CDEK").expect("a code"),
+                    TrackNumber::parse(format!("N{n}")).expect("a number"),
+                )
+            })
+            .collect();
+        self.store
+            .create_or_get(&pairs, self.clock.now())
+            .await
+            .expect("creates");
+    }
+
+    async fn price(&self) -> f64 {
+        let pricing = self.store.pricing("CDEK").await.expect("reads");
+        pricing.expect("has one").price.whole
+    }
+
+    /// A minute in which the worker claimed what was two hours late.
+    async fn late_minute(&self, keeper: &PriceKeeper) {
+        let mut rows = self.store.trackings_by_ids(&[1]).await.expect("reads");
+        let now = self.clock.now();
+        rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
+        keeper.claimed("CDEK", 1, &rows, now);
+        self.clock.advance(Duration::from_secs(60));
+        keeper.tick().await.expect("keeps the prices");
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
+    let house = House::new().await;
+    house.create(3_600).await;
+    let (one, other) = (house.keeper(), house.keeper());
+    one.tick().await.expect("begins");
+    let begun = house.price().await;
+    assert!((begun - 0.02).abs() < 1e-3, "a round of an hour: {begun}");
+    house.late_minute(&one).await;
+    let moved = house.price().await;
+    assert!(moved > begun);
+    house.late_minute(&other).await;
+    assert!(
+        (house.price().await - moved).abs() < 1e-12,
+        "the other one does not"
+    );
+    house.clock.advance(Duration::from_secs(240));
+    house.late_minute(&other).await;
+    assert!(house.price().await > moved, "the first one is silent");
+    let known = other.parts.planner.known("CDEK").expect("was read");
+    assert_eq!(known.pricing.as_ref().map(|it| it.parcels), Some(3_600));
+}
+
+#[tokio::test]
+async fn a_price_that_began_without_parcels_starts_anew_when_they_come() {
+    let house = House::new().await;
+    let keeper = house.keeper();
+    keeper.tick().await.expect("begins");
+    assert!(house.price().await < 1e-9);
+    house.create(7_200).await;
+    house.clock.advance(Duration::from_secs(60));
+    keeper.tick().await.expect("goes on");
+    let price = house.price().await;
+    assert!((price - 0.08).abs() < 1e-3, "a round of two hours: {price}");
+}
+
+#[tokio::test]
+async fn what_waits_too_long_is_told_and_measured() {
+    let house = House::new().await;
+    house.create(60).await;
+    let keeper = house.keeper();
+    house.clock.advance(Duration::from_secs(13 * 3_600));
+    keeper.tick().await.expect("looks");
+    assert!(keeper.starving.lock().expect("is whole").contains("CDEK"));
+    let shown = house.metrics.encode();
+    let line = format!(
+        "trackbox_account_overdue_seconds{{account=\"CDEK\"}} {}",
+        13 * 3_600
+    );
+    assert!(shown.contains(&line), "{shown}");
+}
+
+#[tokio::test]
+async fn what_was_learned_is_fitted_every_six_hours_and_forgotten_as_much() {
+    let house = House::new().await;
+    let keeper = house.keeper();
+    keeper.tick().await.expect("begins");
+    let fitted = async || {
+        house
+            .store
+            .pricing("CDEK")
+            .await
+            .expect("reads")
+            .map(|it| it.refitted_at)
+    };
+    assert_eq!(fitted().await, Some(at(0)));
+    for _ in 0..7 {
+        house.clock.advance(Duration::from_secs(3_600));
+        keeper.tick().await.expect("goes on");
+    }
+    assert_eq!(fitted().await, Some(at(6 * 3_600)));
+}
