@@ -22,9 +22,9 @@ use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::planner::Planner;
 use crate::scheduler::CYCLE_MIN;
-use crate::store::Store;
 use crate::store::carrier_state::{day_of, minute_of};
 use crate::store::prices::Pricing;
+use crate::store::{Store, StoreError};
 
 /// How often the prices are adjusted, on the store's clock.
 const EVERY: Duration = Duration::from_secs(60);
@@ -161,16 +161,29 @@ impl PriceKeeper {
         self.count_calls().await?;
         let earliest = self.earliest().await?;
         let mut counts = None;
+        let mut done = Ok(());
         for account in self.parts.routes.accounts() {
             let sample = self.lock().remove(&account.name).unwrap_or_default();
-            let now = self.parts.clock.now();
             let earliest = earliest.get(&account.name).copied();
-            self.lead(account, sample, earliest, &mut counts, now)
-                .await
-                .with_context(|| format!("cannot keep the price of {}", account.name))?;
-            let known = self.parts.planner.refresh(account, now).await;
-            known.with_context(|| format!("cannot read what was learned of {}", account.name))?;
+            let kept = self.keep(account, sample, earliest, &mut counts).await;
+            // What fails of one account says nothing of the others.
+            done = done
+                .and(kept.with_context(|| format!("cannot keep the price of {}", account.name)));
         }
+        done
+    }
+
+    async fn keep(
+        &self,
+        account: &Account,
+        sample: Sample,
+        earliest: Option<Time>,
+        counts: &mut Option<BTreeMap<String, i64>>,
+    ) -> anyhow::Result<()> {
+        let now = self.parts.clock.now();
+        self.lead(account, sample, earliest, counts, now).await?;
+        let known = self.parts.planner.refresh(account, now).await;
+        known.context("cannot read what was learned")?;
         Ok(())
     }
 
@@ -224,8 +237,14 @@ impl PriceKeeper {
             adjusted_at: now,
             refitted_at: now,
         };
-        let Some(mut pricing) = store.lead(&start, self.member, now, lease).await? else {
-            return Ok(());
+        let mut pricing = match store.lead(&start, self.member, now, lease).await {
+            Ok(Some(pricing)) => pricing,
+            Ok(None) => return Ok(()),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!("the price of {} begins anew: {error}", account.name);
+                start
+            }
+            Err(error) => return Err(error.into()),
         };
         // The first parcels of an account are to find a price that fits them.
         let first = pricing.parcels == 0 && earliest.is_some();

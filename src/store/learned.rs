@@ -133,13 +133,12 @@ impl Store {
             if age >= AGES || slot >= SLOTS {
                 continue;
             }
-            let cell = Cell {
-                events: count(&row, "events")?,
-                hours: count(&row, "hours")?,
-                fast_events: count(&row, "fast_events")?,
-                fast_hours: count(&row, "fast_hours")?,
-            };
-            counts(&mut codes, code).cells[age][slot] = cell;
+            match read_cell(&row) {
+                Ok(cell) => counts(&mut codes, code).cells[age][slot] = cell,
+                Err(error) => {
+                    tracing::error!("passed over what was learned of {section}, {code}: {error}")
+                }
+            }
         }
         let leaves = self
             .sql("SELECT code, events, weights, ended FROM hazard_leaves WHERE section = $1")
@@ -147,11 +146,12 @@ impl Store {
         for row in &self.reader.query_all_raw(leaves.statement()).await? {
             let row = Row::new(row, self.dialect, "hazard_leaves");
             let code = word(&row.get::<String>("code")?);
-            counts(&mut codes, code).leave = Leave {
-                events: count(&row, "events")?,
-                weights: count(&row, "weights")?,
-                ended: count(&row, "ended")?,
-            };
+            match read_leave(&row) {
+                Ok(leave) => counts(&mut codes, code).leave = leave,
+                Err(error) => {
+                    tracing::error!("passed over what was learned of {section}, {code}: {error}")
+                }
+            }
         }
         Ok(codes)
     }
@@ -202,6 +202,23 @@ fn counts<'a>(codes: &'a mut BTreeMap<&'static str, Counts>, code: &'static str)
     codes
         .entry(code)
         .or_insert_with(|| Counts::new(class_of(code)))
+}
+
+fn read_cell(row: &Row) -> Result<Cell, StoreError> {
+    Ok(Cell {
+        events: count(row, "events")?,
+        hours: count(row, "hours")?,
+        fast_events: count(row, "fast_events")?,
+        fast_hours: count(row, "fast_hours")?,
+    })
+}
+
+fn read_leave(row: &Row) -> Result<Leave, StoreError> {
+    Ok(Leave {
+        events: count(row, "events")?,
+        weights: count(row, "weights")?,
+        ended: count(row, "ended")?,
+    })
 }
 
 fn small(row: &Row, column: &str) -> Result<usize, StoreError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use sea_orm::ConnectionTrait as _;
 use trackbox::model::merge::merge;
 use trackbox::plan::hazard::Counts;
 use trackbox::plan::parcel::{class_of, learn_from};
@@ -376,6 +377,54 @@ async fn calls_are_counted_by_the_minute_over_all_workers() {
         count(1, 400).await;
         count(5, 70).await;
         assert_eq!(last_minute(401).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_no_count_or_price_can_be_is_passed_over_and_stops_nobody() {
+    on_every_store(async |TestStore { store, url, .. }| {
+        let rows = create(&store, "CDEK", 1).await;
+        let mut applier = Applier::new(&store).await;
+        let updates = vec![
+            seen(rows[0].id, 10, 1, &[("IN_TRANSIT", 1)]),
+            seen(
+                rows[0].id,
+                9 * HOUR,
+                2,
+                &[("IN_TRANSIT", 1), ("DELIVERED", HOUR)],
+            ),
+        ];
+        applier.apply(&store, updates).await.expect("applies");
+        let member = Uuid::now_v7();
+        lead(&store, member, 0).await.expect("leads");
+        let database = sea_orm::Database::connect(&url).await.expect("connects");
+        for sql in [
+            "UPDATE hazard_cells SET hours = -1 WHERE age = 0",
+            "UPDATE hazard_leaves SET weights = -5",
+            "UPDATE prices SET by_hour = '[1, 2]'",
+        ] {
+            database.execute_unprepared(sql).await.expect("spoils");
+        }
+        let learned = store.learned(Sections::REST).await.expect("reads the rest");
+        let cells = learned["IN_TRANSIT"].cells.as_flattened();
+        assert!(cells.iter().all(|cell| cell.hours >= 0.0));
+        let error = store.pricing("CDEK").await.expect_err("is no price");
+        assert_eq!(
+            error.to_string(),
+            "table prices holds an unreadable by_hour: not 24 numbers"
+        );
+        // Whoever leads writes it anew.
+        assert!(
+            store
+                .set_pricing(&pricing("CDEK", 1.0), member, None)
+                .await
+                .expect("writes")
+        );
+        assert_eq!(
+            store.pricing("CDEK").await.expect("reads"),
+            Some(pricing("CDEK", 1.0))
+        );
     })
     .await;
 }

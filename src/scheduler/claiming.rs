@@ -1,0 +1,281 @@
+//! Claims: which carriers come first, how many of their parcels may be taken, and the calls that follow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::cache::limiter::Reservation;
+use crate::carriers::routes::{Account, Route};
+use crate::clock::{Time, delta};
+use crate::config::Policy;
+use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
+use crate::plan::decide::left_alone;
+use crate::plan::parcel::hours;
+use crate::scheduler::call::Call;
+use crate::scheduler::{CARRIERS_MAX, Scheduler};
+use crate::store::carrier_state::CarrierState;
+use crate::store::claims::{DueCarrier, Take};
+
+/// What a claim took of one carrier.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) trackings: usize,
+    /// Whether there were calls that nothing was claimed for.
+    left_over: bool,
+}
+
+impl Scheduler {
+    /// The carriers with something claimable, the one after the last one served first.
+    pub(super) async fn due_carriers(&mut self, now: Time) -> anyhow::Result<Vec<DueCarrier>> {
+        let store = &self.parts.store;
+        let mut carriers = store
+            .due_carriers(&self.served_last, CARRIERS_MAX, now)
+            .await
+            .context("cannot list due carriers")?;
+        if carriers.len() < CARRIERS_MAX as usize && !self.served_last.is_empty() {
+            let from_the_first = store.due_carriers("", CARRIERS_MAX, now).await?;
+            let up_to_last = from_the_first
+                .into_iter()
+                .filter(|due| due.carrier_code.as_str() <= self.served_last.as_str());
+            carriers.extend(up_to_last);
+        }
+        Ok(carriers)
+    }
+
+    /// Where calls are left over that cannot be saved for later, parcels are looked at before their time: those first
+    /// whose time comes first. A call that found nothing to do rests for the poll interval.
+    pub(super) async fn claim_early(
+        &mut self,
+        mut carriers: Vec<DueCarrier>,
+        states: &[CarrierState],
+    ) -> anyhow::Result<usize> {
+        carriers.sort_by_key(|due| due.earliest);
+        let monotonic = self.parts.clock.monotonic();
+        let (mut taken, mut idle) = (0, BTreeMap::new());
+        for due in carriers {
+            let Some(route) = self.parts.routes.resolve(&due.carrier_code) else {
+                continue;
+            };
+            let account = Arc::clone(&route.account);
+            let spends = account.policy == Policy::Learned && account.checks_per_hour().is_some();
+            let lane = self.lanes.entry(account.name.clone()).or_default();
+            if !spends || lane.idle_until.is_some_and(|until| monotonic < until) {
+                continue;
+            }
+            let claimed = self.claim_carrier(&due.carrier_code, true, states).await?;
+            taken += claimed.trackings;
+            // What one carrier of an account leaves over the next one may take.
+            idle.insert(account.name.clone(), claimed.left_over);
+        }
+        for (account, left_over) in idle {
+            if left_over {
+                self.parts.prices.idle(&account);
+                let lane = self.lanes.entry(account).or_default();
+                lane.idle_until = Some(monotonic + self.settings.poll_interval);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Claims what one carrier's permits and free slots allow, and plans the calls; with `early` also what is not yet due.
+    pub(super) async fn claim_carrier(
+        &mut self,
+        carrier: &CarrierCode,
+        early: bool,
+        states: &[CarrierState],
+    ) -> anyhow::Result<Taken> {
+        let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
+            if self.unroutable.insert(carrier.as_str().to_owned()) {
+                tracing::error!(
+                    "nobody checks the parcels of {carrier}: the configuration has no [carriers.{carrier}] and no [carriers.\"*\"]"
+                );
+            }
+            return Ok(Taken::default());
+        };
+        let account = Arc::clone(&route.account);
+        let calls = self.calls_free(&account, states);
+        if calls == 0 {
+            return Ok(Taken::default());
+        }
+        let per_call = u32::try_from(route.adapter.numbers_per_call().max(1)).unwrap_or(1);
+        let calls = calls.min(self.settings.batch.div_ceil(per_call)).max(1);
+        let limiter = self.parts.limiter.clone();
+        let reservation = limiter.reserve(&account.name, &account.limits, calls).await;
+        let calls = u32::try_from(reservation.permits.len()).unwrap_or(0);
+        self.wake_at(reservation.next, calls);
+        if calls == 0 {
+            return Ok(Taken::default());
+        }
+        self.served_last = carrier.as_str().to_owned();
+        let limit = (calls * per_call).min(self.settings.batch.max(per_call));
+        let now = self.parts.clock.now();
+        let take = if early {
+            let rests = self.settings.recheck_after.max(self.left_alone(&account));
+            let answered_before = now - delta(rests);
+            Take::Early { answered_before }
+        } else {
+            Take::Due
+        };
+        let claimed = self.claim(carrier, take, limit).await?;
+        let taken = claimed.len();
+        let (expired, asked): (Vec<Tracking>, Vec<Tracking>) =
+            claimed.into_iter().partition(|row| {
+                !row.urgent
+                    && row.last_checked_at.is_some()
+                    && now - row.last_news_at() >= EXPIRES_AFTER
+            });
+        let needed = asked.len().div_ceil(per_call as usize);
+        self.parts
+            .prices
+            .claimed(&account.name, needed, &asked, now);
+        let left_over = needed < calls as usize;
+        self.plan_calls(&route, asked, &reservation, per_call)
+            .await?;
+        if !expired.is_empty() {
+            let caller = Arc::clone(&self.caller);
+            let account = Arc::clone(&account);
+            self.running
+                .spawn(async move { caller.expire(&account, expired).await });
+        }
+        Ok(Taken {
+            trackings: taken,
+            left_over,
+        })
+    }
+
+    /// How many more calls the account has room for: free slots, unless it is paused; one probe where it only fails.
+    fn calls_free(&mut self, account: &Account, states: &[CarrierState]) -> u32 {
+        let now = self.parts.clock.now();
+        let pause = self.caller.pauses.until(&account.name);
+        if pause.is_some_and(|until| until > now) {
+            self.next_due = self.next_due.min(pause).or(pause);
+            return 0;
+        }
+        let lane = self.lanes.entry(account.name.clone()).or_default();
+        let free = u32::try_from(account.slots.saturating_sub(lane.busy())).unwrap_or(u32::MAX);
+        let state = states.iter().find(|state| state.budget == account.name);
+        let mut calls = free;
+        if self.caller.pauses.is_failing(&account.name) {
+            calls = calls.min(u32::from(lane.busy() == 0));
+        }
+        if account.limits.per_day > 0 {
+            let per_day = account.limits.per_day;
+            let left = state.map_or(i64::from(per_day), |state| {
+                state.left(per_day, self.pace(account, now), now)
+            });
+            calls = calls.min(u32::try_from(left).unwrap_or(u32::MAX));
+        }
+        calls
+    }
+
+    /// How long a parcel of the account is left alone at least.
+    fn left_alone(&self, account: &Account) -> Duration {
+        let known = self.parts.planner.known(&account.name);
+        let pricing = known.as_ref().and_then(|known| known.pricing.as_ref());
+        let round = pricing.map_or(0.0, |pricing| account.round(pricing.parcels));
+        Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
+    }
+
+    /// Calls a minute that a day's calls are spread to in this hour, where the account's policy spreads them.
+    fn pace(&self, account: &Account, now: Time) -> Option<f64> {
+        if account.policy != Policy::Learned {
+            return None;
+        }
+        let known = self.parts.planner.known(&account.name);
+        let shares = known.map(|known| known.shares()).unwrap_or_default();
+        Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
+    }
+
+    fn wake_at(&mut self, slot: Duration, calls: u32) {
+        // Without a limit nothing has to be waited for but a call's end.
+        if calls == 0 || slot > self.parts.clock.monotonic() {
+            self.next_slot = Some(self.next_slot.map_or(slot, |at| at.min(slot)));
+        }
+    }
+
+    async fn claim(
+        &self,
+        carrier: &CarrierCode,
+        take: Take,
+        limit: u32,
+    ) -> anyhow::Result<Vec<Tracking>> {
+        let now = self.parts.clock.now();
+        let lease = self.parts.clock.scaled(self.settings.lease);
+        let claimed = self
+            .parts
+            .store
+            .claim_due(carrier, take, now, lease, limit)
+            .await
+            .with_context(|| format!("cannot claim parcels of {carrier}"))?;
+        for error in &claimed.unreadable {
+            tracing::error!("passed over an unreadable tracking of {carrier}: {error}");
+        }
+        self.parts.metrics.claimed(claimed.trackings.len() as u64);
+        Ok(claimed.trackings)
+    }
+
+    /// Deals `asked` out to the reserved slots and gives back the slots that nothing was claimed for.
+    async fn plan_calls(
+        &mut self,
+        route: &Route,
+        asked: Vec<Tracking>,
+        reservation: &Reservation,
+        per_call: u32,
+    ) -> anyhow::Result<()> {
+        let account = &route.account;
+        // The store's lease began before the claim was answered; the monotonic one ends no later.
+        let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
+        let groups: Vec<&[Tracking]> = asked.chunks(per_call as usize).collect();
+        let needed = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        let unused = u32::try_from(reservation.permits.len())
+            .unwrap_or(0)
+            .saturating_sub(needed);
+        if unused > 0 {
+            self.parts
+                .limiter
+                .give_back(&account.name, &account.limits, reservation, unused)
+                .await;
+        }
+        let granted = self.take_day(account, needed).await?;
+        let mut refused = Vec::new();
+        for (place, group) in groups.into_iter().enumerate() {
+            match reservation.permits.get(place) {
+                Some(permit) if place < granted as usize => {
+                    let call = Call {
+                        route: route.clone(),
+                        trackings: group.to_vec(),
+                        permit: *permit,
+                        lease_ends,
+                    };
+                    self.lanes
+                        .entry(account.name.clone())
+                        .or_default()
+                        .waiting
+                        .push_back(call);
+                }
+                _ => refused.extend_from_slice(group),
+            }
+        }
+        self.give_back(&refused).await
+    }
+
+    async fn take_day(&self, account: &Account, calls: u32) -> anyhow::Result<u32> {
+        if account.limits.per_day == 0 || calls == 0 {
+            return Ok(calls);
+        }
+        let now = self.parts.clock.now();
+        self.parts
+            .store
+            .take_day(
+                &account.name,
+                calls,
+                account.limits.per_day,
+                self.pace(account, now),
+                now,
+            )
+            .await
+            .with_context(|| format!("cannot count the day's calls of {}", account.name))
+    }
+}
