@@ -5,6 +5,7 @@
    pages through events, refreshes.
 3. Every parcel arrives within three minutes, and equals the emulator's truth; the ledger shows no call too many.
 4. SIGTERM ends the process with 0 within its grace time.
+5. A race of two policies (--speed) makes as many calls for one as for the other, none too many, and shows who is ahead.
 
 Usage: demo.py PATH-TO-TRACKBOX
 """
@@ -22,6 +23,7 @@ import urllib.request
 
 PARCELS = 200
 ARRIVE_WITHIN_S = 180
+RACE_S = 25
 TERMINAL = {"DELIVERED", "RETURNED", "CANCELLED", "EXPIRED"}
 
 
@@ -137,42 +139,92 @@ def judge(api, emulator, trackings):
         print(f"ledger {carrier}: {ledger}")
 
 
+class Demo:
+    """A `trackbox all --demo` on ports and in a folder of its own; what it logged is shown where a check fails."""
+
+    def __init__(self, trackbox, *arguments):
+        self.command = [os.path.abspath(trackbox), "all", "--demo", *arguments]
+        ports = [free_port() for _ in range(4)]
+        self.api, self.emulator = f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[3]}"
+        names = ["HTTP__LISTEN", "WORK__LISTEN", "CONSUME__LISTEN", "DEMO__EMULATOR_LISTEN"]
+        self.variables = {f"TRACKBOX_{name}": f"127.0.0.1:{port}" for name, port in zip(names, ports)}
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.log = open(os.path.join(self.folder.name, "log"), "wb")
+        environment = {**os.environ, **self.variables}
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(self.command, cwd=self.folder.name, env=environment, stderr=self.log)
+        return self
+
+    def logged(self):
+        with open(self.log.name, errors="replace") as text:
+            return text.read()
+
+    def wait_ready(self):
+        took = wait_ready(self.api, self.process, self.began)
+        print(f"/readyz answered 200 after {took * 1000:.0f} ms")
+
+    def stop(self):
+        stopping = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=15)
+        check(code == 0, f"SIGTERM ended it with {code}")
+        print(f"stopped with 0 after {(time.monotonic() - stopping) * 1000:.0f} ms")
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            sys.stderr.write(self.logged()[-8000:])
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+        self.folder.cleanup()
+
+
+def travel(trackbox):
+    with Demo(trackbox, "--parcels", str(PARCELS)) as demo:
+        demo.wait_ready()
+        client(demo.api, demo.emulator)
+        while True:
+            trackings = all_trackings(demo.api, PARCELS + 1)
+            done = sum(tracking["status"] in TERMINAL for tracking in trackings)
+            if done == PARCELS + 1:
+                break
+            elapsed = time.monotonic() - demo.began
+            check(elapsed < ARRIVE_WITHIN_S, f"{done} of {PARCELS + 1} arrived within {ARRIVE_WITHIN_S} s")
+            time.sleep(0.5)
+        print(f"all {PARCELS + 1} parcels arrived after {time.monotonic() - demo.began:.0f} s")
+        judge(demo.api, demo.emulator, trackings)
+        demo.stop()
+
+
+def race(trackbox):
+    with Demo(trackbox, "--speed", "1440", "--parcels", "360") as demo:
+        demo.wait_ready()
+        time.sleep(RACE_S)
+        ledgers = call("GET", f"{demo.emulator}/v1/admin/ledger")[1]["carriers"]
+        fixed, learned = ledgers["FIXED"]["calls"], ledgers["LEARNED"]["calls"]
+        for carrier, ledger in ledgers.items():
+            over = ledger["overMinute"] + ledger["overSliding"] + ledger["limited"]
+            check(over == 0, f"too many calls at {carrier}: {ledger}")
+        # Two calls a minute on a clock that runs 1,440 times as fast.
+        check(fixed > RACE_S * 30, f"only {fixed} calls")
+        check(abs(fixed - learned) < 0.1 * fixed, f"{fixed} calls for fixed and {learned} for learned")
+        check("times as fresh" in demo.logged(), "no standings were shown")
+        _, found = call("POST", f"{demo.api}/trackings/get-by-ids", {"ids": list(range(1, 700))})
+        of_learned = next(it["id"] for it in found["trackings"] if it["carrierCode"] == "LEARNED")
+        _, schedule = call("GET", f"{demo.api}/trackings/{of_learned}/schedule")
+        check(schedule["policy"] == "learned" and schedule["text"], f"no schedule: {schedule}")
+        _, budget = call("GET", f"{demo.api}/carriers/LEARNED/budget")
+        check(budget["parcels"] > 200 and budget["price"]["now"] > 0.01, f"no budget: {budget}")
+        print(f"the race: {fixed} calls for fixed, {learned} for learned in {RACE_S} s")
+        demo.stop()
+
+
 def main(trackbox):
-    trackbox = os.path.abspath(trackbox)
-    ports = [free_port() for _ in range(4)]
-    api, emulator = f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[3]}"
-    names = ["HTTP__LISTEN", "WORK__LISTEN", "CONSUME__LISTEN", "DEMO__EMULATOR_LISTEN"]
-    variables = {f"TRACKBOX_{name}": f"127.0.0.1:{port}" for name, port in zip(names, ports)}
-    with tempfile.TemporaryDirectory() as folder, open(os.path.join(folder, "log"), "wb") as log:
-        began = time.monotonic()
-        command = [trackbox, "all", "--demo", "--parcels", str(PARCELS)]
-        process = subprocess.Popen(command, cwd=folder, env={**os.environ, **variables}, stderr=log)
-        try:
-            print(f"/readyz answered 200 after {wait_ready(api, process, began) * 1000:.0f} ms")
-            client(api, emulator)
-            while True:
-                trackings = all_trackings(api, PARCELS + 1)
-                done = sum(tracking["status"] in TERMINAL for tracking in trackings)
-                if done == PARCELS + 1:
-                    break
-                elapsed = time.monotonic() - began
-                check(elapsed < ARRIVE_WITHIN_S, f"{done} of {PARCELS + 1} arrived within {ARRIVE_WITHIN_S} s")
-                time.sleep(0.5)
-            print(f"all {PARCELS + 1} parcels arrived after {time.monotonic() - began:.0f} s")
-            judge(api, emulator, trackings)
-            stopping = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=15)
-            check(code == 0, f"SIGTERM ended it with {code}")
-            print(f"stopped with 0 after {(time.monotonic() - stopping) * 1000:.0f} ms")
-        except BaseException:
-            with open(os.path.join(folder, "log"), errors="replace") as text:
-                sys.stderr.write(text.read()[-8000:])
-            raise
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+    travel(trackbox)
+    race(trackbox)
     print("the demo holds what it promises")
 
 
