@@ -203,7 +203,9 @@ fn text(standing: &Standing, round: Option<f64>, staleness: Option<&Staleness>) 
 
 /// A number of minutes in the unit that fits it.
 fn span(minutes: f64) -> String {
-    if minutes < 1.0 {
+    if minutes < 1.0 / 60.0 {
+        "less than a second".to_owned()
+    } else if minutes < 1.0 {
         format!("{:.0} s", minutes * 60.0)
     } else if minutes < 120.0 {
         format!("{minutes:.0} min")

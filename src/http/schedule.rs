@@ -100,7 +100,7 @@ struct Expectation {
     unseen: f64,
     /// What waiting has cost so far: weight times hours.
     cost: f64,
-    /// The price of a call now, in the same unit; null before the account has one.
+    /// The price of a call now, in the same unit; null where the policy goes by none, and before there is one.
     price: Option<f64>,
     /// Hours after an answer at which it is looked at in any case.
     longest_wait_hours: f64,
@@ -190,7 +190,9 @@ fn expectation(
         observed_hours: observed.hours,
         unseen,
         cost,
-        price: pricing.map(|pricing| pricing.price.at(hours(now))),
+        price: pricing
+            .filter(|_| account.policy == Policy::Learned)
+            .map(|pricing| pricing.price.at(hours(now))),
         longest_wait_hours: longest_wait(account.round(parcels)),
     })
 }
@@ -359,7 +361,9 @@ fn times(rate: f64) -> String {
 /// A number of hours in the unit that fits it.
 fn span(hours: f64) -> String {
     let hours = hours.max(0.0);
-    if hours < 1.0 / 60.0 {
+    if hours < 1.0 / 3_600.0 {
+        "less than a second".to_owned()
+    } else if hours < 1.0 / 60.0 {
         format!("{:.0} s", hours * 3_600.0)
     } else if hours < 2.0 {
         format!("{:.0} min", hours * 60.0)
