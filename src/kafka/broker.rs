@@ -8,7 +8,7 @@
 pub mod fetch;
 pub mod settings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +53,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(2);
 
+/// Records for a partition.
+type Request = (i32, Vec<WireRecord>);
+
 /// The topic on its brokers.
 pub struct Broker {
     settings: BrokerSettings,
@@ -66,6 +69,8 @@ struct State {
     /// A connection each: a fetch that waits would hold back what is published behind it.
     writers: BTreeMap<i32, Arc<PartitionClient>>,
     readers: BTreeMap<i32, Arc<PartitionClient>>,
+    /// The partitions whose writer has had an answer.
+    proven: BTreeSet<i32>,
     partitions: i32,
     counted: Option<Instant>,
     /// Since when calls fail, and when it was last asked whether they still do.
@@ -157,8 +162,8 @@ impl Broker {
         matches!(timeout(PROBE_MAX, self.prepare()).await, Ok(Ok(())))
     }
 
-    /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a request had to be
-    /// sent again: consumers go by what a record says, not by its place.
+    /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a leader is lost between two
+    /// requests, or one had to be sent again: consumers go by what a record says, not by its place.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         self.prepare().await?;
         let deadline = Instant::now() + PUBLISH_MAX;
@@ -167,23 +172,17 @@ impl Broker {
         let mut pause = RETRY_FIRST;
         loop {
             self.connect_writers(&pending).await;
-            let sent: Vec<_> = futures_util::stream::iter(pending)
-                .map(|request| async { (self.produce(&request).await, request) })
-                .buffer_unordered(IN_FLIGHT)
-                .collect()
-                .await;
             let mut failed = None;
-            pending = Vec::new();
-            for (result, request) in sent {
-                match result {
-                    Ok(()) => {}
-                    Err(error @ BusError::TooLarge { .. }) => refused = Some(error),
-                    Err(error) => {
-                        failed = Some(error);
-                        pending.push(request);
-                    }
-                }
-            }
+            let (first, rest) = self.split_unproven(pending);
+            pending = self.send(first, &mut failed, &mut refused).await;
+            let unreached: BTreeSet<i32> =
+                pending.iter().map(|(partition, _)| *partition).collect();
+            let (held, rest) = rest
+                .into_iter()
+                .partition(|(partition, _)| unreached.contains(partition));
+            pending.extend::<Vec<_>>(held);
+            pending.extend(self.send(rest, &mut failed, &mut refused).await);
+            pending.sort_by_key(|(partition, _)| *partition);
             match failed {
                 None => return refused.map_or(Ok(()), Err),
                 Some(error) if Instant::now() + pause >= deadline => return Err(error),
@@ -193,9 +192,45 @@ impl Broker {
         }
     }
 
+    /// Apart: the first request to each partition whose writer has had no answer yet. A broker that has just become the
+    /// leader refuses requests for a moment; had the next ones been under way by then, they would overtake the first.
+    fn split_unproven(&self, requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
+        let mut unproven = BTreeSet::new();
+        let state = self.lock();
+        requests.into_iter().partition(|(partition, _)| {
+            !state.proven.contains(partition) && unproven.insert(*partition)
+        })
+    }
+
+    /// Sends requests, several at once, in their order; answers those that may be sent again.
+    async fn send(
+        &self,
+        requests: Vec<Request>,
+        failed: &mut Option<BusError>,
+        refused: &mut Option<BusError>,
+    ) -> Vec<Request> {
+        let sent: Vec<_> = futures_util::stream::iter(requests)
+            .map(|request| async { (self.produce(&request).await, request) })
+            .buffered(IN_FLIGHT)
+            .collect()
+            .await;
+        let mut again = Vec::new();
+        for (result, request) in sent {
+            match result {
+                Ok(()) => {}
+                Err(error @ BusError::TooLarge { .. }) => *refused = Some(error),
+                Err(error) => {
+                    *failed = Some(error);
+                    again.push(request);
+                }
+            }
+        }
+        again
+    }
+
     /// Connects to where `requests` go, each once: requests that share a connection keep their order. What cannot be
     /// connected is told by the requests.
-    async fn connect_writers(&self, requests: &[(i32, Vec<WireRecord>)]) {
+    async fn connect_writers(&self, requests: &[Request]) {
         let mut partitions: Vec<i32> = requests.iter().map(|(partition, _)| *partition).collect();
         partitions.dedup();
         let connecting = partitions.into_iter().map(|partition| async move {
@@ -208,7 +243,7 @@ impl Broker {
     }
 
     /// The records by partition, in requests of [`REQUEST_BYTES_MAX`]; a larger record goes alone.
-    fn requests(&self, records: Vec<Outgoing>) -> Vec<(i32, Vec<WireRecord>)> {
+    fn requests(&self, records: Vec<Outgoing>) -> Vec<Request> {
         let partitions = self.lock().partitions;
         let timestamp = self.clock.now();
         let mut by_partition: BTreeMap<i32, Vec<Vec<WireRecord>>> = BTreeMap::new();
@@ -239,7 +274,7 @@ impl Broker {
             .collect()
     }
 
-    async fn produce(&self, (partition, records): &(i32, Vec<WireRecord>)) -> Result<(), BusError> {
+    async fn produce(&self, (partition, records): &Request) -> Result<(), BusError> {
         let partition = *partition;
         let sending = async {
             let writer = self
@@ -254,6 +289,7 @@ impl Broker {
             .unwrap_or(Err(Error::Timeout));
         match sent {
             Ok(_) => {
+                self.lock().proven.insert(partition);
                 self.back();
                 Ok(())
             }
@@ -263,10 +299,16 @@ impl Broker {
                 limit_bytes: 1 << 20,
             }),
             Err(error) => {
-                self.lock().writers.remove(&partition);
+                self.drop_writer(partition);
                 Err(self.failed("publish", &error))
             }
         }
+    }
+
+    fn drop_writer(&self, partition: i32) {
+        let mut state = self.lock();
+        state.writers.remove(&partition);
+        state.proven.remove(&partition);
     }
 
     /// The end of every partition: the offset that its next record gets.
