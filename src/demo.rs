@@ -173,19 +173,23 @@ fn make_parcels(
     Ok(pairs)
 }
 
-/// One line: parcels by status, and checks a second.
-async fn show(parts: Parts, stop: CancellationToken) {
+/// The live line, and how often it is to be drawn, or logged where there is no terminal.
+fn live_line() -> (ProgressBar, Duration) {
     let line = ProgressBar::new_spinner();
     line.set_draw_target(ProgressDrawTarget::stderr());
-    line.set_style(
-        ProgressStyle::with_template("{spinner} {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-    );
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+    line.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     let every = if line.is_hidden() {
         LOG_EVERY
     } else {
         DRAW_EVERY
     };
+    (line, every)
+}
+
+/// One line: parcels by status, and checks a second.
+async fn show(parts: Parts, stop: CancellationToken) {
+    let (line, every) = live_line();
     let mut checks_before = parts.stats.processed_total();
     let mut told_the_end = false;
     loop {

@@ -42,3 +42,16 @@ pub struct Serve {
     /// Its [`FloodGuard::run`] must be run beside the server.
     pub flood: FloodGuard,
 }
+
+/// A number of hours in the unit that fits it, for people.
+fn span(hours: f64) -> String {
+    if hours < 1.0 / 3_600.0 {
+        "less than a second".to_owned()
+    } else if hours < 1.0 / 60.0 {
+        format!("{:.0} s", hours * 3_600.0)
+    } else if hours < 2.0 {
+        format!("{:.0} min", hours * 60.0)
+    } else {
+        format!("{hours:.1} h")
+    }
+}

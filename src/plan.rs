@@ -1,9 +1,9 @@
 //! When to look again, learned: how likely news is, what a call is worth, and what follows. Pure; time is an argument.
 //!
 //! Time is in hours since a Monday, as a number. What is learned of a carrier are counts by the code of a parcel's last
-//! event, the time since, and the slot of the week ([`hazard`]); from them follows how much news
-//! a parcel is expected to have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches
-//! the price of a call ([`price`]), which is what makes the budget last, hour by hour.
+//! event, the time since, and the slot of the week ([`hazard`]); from them follows how much news a parcel is expected to
+//! have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches the price of a call
+//! ([`price`]), which is what makes the budget last, hour by hour.
 
 pub mod decide;
 pub mod hazard;

@@ -7,9 +7,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
-use crate::plan::decide::{Decision, longest_wait, next_check};
-use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, fit};
-use crate::plan::parcel::{Standing, class_of, hours};
+use crate::plan::decide::{longest_wait, next_check};
+use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, events_by_hour, fit};
+use crate::plan::parcel::{Standing, class_of, hours, time};
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::plan::{Class, HOURS};
@@ -30,9 +30,8 @@ pub struct Known {
     pub pricing: Option<Pricing>,
     /// By the names of the configuration's sections.
     pub sections: Arc<BTreeMap<String, Section>>,
-    /// When the sections were read, and as of which fit.
+    /// When the sections were read.
     learned_at: Time,
-    fitted_at: Option<Time>,
 }
 
 /// What was learned of a section.
@@ -87,14 +86,19 @@ impl Known {
 
     /// Events by hour of the day, as far as they are remembered, over all sections.
     pub fn events_by_hour(&self) -> [f64; HOURS] {
-        let mut events = [0.0; HOURS];
         let codes = self.sections.values().flat_map(|s| s.codes.values());
-        for row in codes.flat_map(|(counts, _)| &counts.cells) {
-            for (slot, cell) in row.iter().enumerate() {
-                events[slot % HOURS] += cell.events;
-            }
-        }
-        events
+        events_by_hour(codes.map(|(counts, _)| counts))
+    }
+
+    /// How many hours it takes to look at every parcel of the account once; 0 without limits, and before they are counted.
+    pub fn round(&self, account: &Account) -> f64 {
+        let parcels = self.pricing.as_ref().map_or(0, |pricing| pricing.parcels);
+        account.round(parcels)
+    }
+
+    /// As of which fit the sections were read.
+    fn fitted_at(&self) -> Option<Time> {
+        self.pricing.as_ref().map(|pricing| pricing.refitted_at)
     }
 
     /// When to look again at a parcel that a good answer at `now` has left standing so.
@@ -104,12 +108,11 @@ impl Known {
         section: &str,
         standing: Standing,
         now: Time,
-    ) -> Option<Decision> {
+    ) -> Option<Time> {
         let fit = self.sections.get(section)?.fit(standing.code)?;
-        let parcels = self.pricing.as_ref().map_or(0, |pricing| pricing.parcels);
-        let longest = longest_wait(account.round(parcels));
-        let decision = next_check(fit, &self.price(), standing.since, hours(now), longest);
-        Some(decision)
+        let longest = longest_wait(self.round(account));
+        let at = next_check(fit, &self.price(), standing.since, hours(now), longest);
+        Some(time(at))
     }
 }
 
@@ -133,7 +136,7 @@ impl Planner {
         let fitted_at = pricing.as_ref().map(|pricing| pricing.refitted_at);
         let before = self.known(&account.name).filter(|known| {
             let age = (now - known.learned_at).num_seconds() as f64 / 3_600.0;
-            known.fitted_at == fitted_at && age < REFIT_EVERY
+            known.fitted_at() == fitted_at && age < REFIT_EVERY
         });
         let (sections, learned_at) = match before {
             Some(known) => (Arc::clone(&known.sections), known.learned_at),
@@ -143,7 +146,6 @@ impl Planner {
             pricing,
             sections,
             learned_at,
-            fitted_at,
         });
         let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(account.name.clone(), Arc::clone(&known));

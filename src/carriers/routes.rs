@@ -143,14 +143,6 @@ impl Routes {
             .or_else(|| self.by_code.get(ANY))
     }
 
-    /// The section that takes a carrier's code; `None` where there is none.
-    pub fn section(&self, code: &str) -> Option<&str> {
-        let section = self.by_code.get_key_value(code);
-        section
-            .or_else(|| self.by_code.get_key_value(ANY))
-            .map(|(name, _)| name.as_str())
-    }
-
     /// The sections in use, by name; [`ANY`] among them takes every code.
     pub fn known(&self) -> Vec<String> {
         self.by_code.keys().cloned().collect()

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::options::{Options, Progress};
@@ -18,7 +17,7 @@ use trackbox_emulator::scenario::{Parcel, Step};
 use crate::app::parts::Parts;
 use crate::clock::{Clock, Time};
 use crate::config::{Carrier, Config, Policy, Span};
-use crate::demo::{DRAW_EVERY, LOG_EVERY};
+use crate::demo::live_line;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::parcel::{self, hours, weight_of};
 use crate::simulate::process::{DEFAULT, Process, Stage};
@@ -116,12 +115,7 @@ pub async fn run(
          the last 24 h by weight; a day takes {:.0} s",
         parts.clock.real(Duration::from_secs(86_400)).as_secs_f64()
     );
-    let line = live_line();
-    let every = if line.is_hidden() {
-        LOG_EVERY
-    } else {
-        DRAW_EVERY
-    };
+    let (line, every) = live_line();
     let mut standings = Standings::default();
     let mut drawn = Instant::now();
     while !stop.is_cancelled() {
@@ -144,14 +138,6 @@ pub async fn run(
     }
     line.finish_and_clear();
     Ok(())
-}
-
-fn live_line() -> ProgressBar {
-    let line = ProgressBar::new_spinner();
-    line.set_draw_target(ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-    line.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    line
 }
 
 /// A number that both carriers know, and what happens to it.

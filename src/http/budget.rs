@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::config::Policy;
-use crate::http::Serve;
 use crate::http::accounts::{self, Standing};
 use crate::http::carriers::{CarrierLimits, TAG};
+use crate::http::{Serve, span};
 use crate::model::CarrierCode;
 use crate::plan::HOURS;
 use crate::plan::decide::longest_wait;
@@ -181,7 +181,7 @@ fn text(standing: &Standing, round: Option<f64>, staleness: Option<&Staleness>) 
     };
     let mut text = format!(
         "{parcels} parcels; within the limits each can be looked at once in {}.",
-        span(round * 60.0)
+        span(round)
     );
     match (
         staleness.learned_minutes,
@@ -190,28 +190,15 @@ fn text(standing: &Standing, round: Option<f64>, staleness: Option<&Staleness>) 
         (Some(now), Some(doubled)) => text.push_str(&format!(
             " An event is seen {} after it happened where parcels take turns, {} under the learned policy, and {} if the \
              limit were doubled, as far as can be told.",
-            span(staleness.fixed_minutes),
-            span(now),
-            span(doubled)
+            span(staleness.fixed_minutes / 60.0),
+            span(now / 60.0),
+            span(doubled / 60.0)
         )),
         _ => text.push_str(
             " What the learned policy wins can be told once parcels were watched for a whole day.",
         ),
     }
     text
-}
-
-/// A number of minutes in the unit that fits it.
-fn span(minutes: f64) -> String {
-    if minutes < 1.0 / 60.0 {
-        "less than a second".to_owned()
-    } else if minutes < 1.0 {
-        format!("{:.0} s", minutes * 60.0)
-    } else if minutes < 120.0 {
-        format!("{minutes:.0} min")
-    } else {
-        format!("{:.1} h", minutes / 60.0)
-    }
 }
 
 fn rounded(number: f64) -> f64 {

@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::config::Policy;
-use crate::http::Serve;
 use crate::http::events::TrackingPath;
 use crate::http::trackings::TAG;
+use crate::http::{Serve, span};
 use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::Cell;
@@ -143,10 +143,7 @@ pub async fn schedule(
         .into_iter()
         .find(|state| state.budget == account.name);
     let known = serve.planner.refresh(account, now).await?;
-    let section = serve
-        .routes
-        .section(row.carrier_code.as_str())
-        .unwrap_or_default();
+    let section = serve.store.sections().of(row.carrier_code.as_str());
     let expectation = expectation(&row, account, section, &known, now);
     let reason = reason(&row, account, state.as_ref(), expectation.as_ref(), now);
     Ok(axum::Json(answer(
@@ -179,7 +176,6 @@ fn expectation(
         });
     let (unseen, cost) = waited(fit, since, hours(last_ok), hours(now));
     let pricing = known.pricing.as_ref();
-    let parcels = pricing.map_or(0, |pricing| pricing.parcels);
     Some(Expectation {
         code: code.to_owned(),
         age_hours: age,
@@ -193,7 +189,7 @@ fn expectation(
         price: pricing
             .filter(|_| account.policy == Policy::Learned)
             .map(|pricing| pricing.price.at(hours(now))),
-        longest_wait_hours: longest_wait(account.round(parcels)),
+        longest_wait_hours: longest_wait(known.round(account)),
     })
 }
 
@@ -286,7 +282,7 @@ fn text(
     expectation: Option<&Expectation>,
     now: Time,
 ) -> String {
-    let wait = span(hours(row.next_check_at) - hours(now));
+    let wait = span_or_days(hours(row.next_check_at) - hours(now));
     match reason {
         Reason::Done => format!("It is {}: nothing more is expected.", row.status),
         Reason::Unrouted => format!(
@@ -304,7 +300,7 @@ fn text(
         }
         Reason::Due => format!(
             "Its time came {} ago; it waits for a call, after those whose time came before.",
-            span(hours(now) - hours(row.next_check_at))
+            span_or_days(hours(now) - hours(row.next_check_at))
         ),
         Reason::BackOff => format!(
             "Its last {} failed ({}); the next one is in {wait}.",
@@ -341,7 +337,7 @@ fn so_far(expectation: Option<&Expectation>) -> String {
                 "Its last event ({}) was {} ago; such parcels now have news {} an hour, and {:.2} weighted events are \
                  expected to be there unseen.",
                 it.code,
-                span(it.age_hours),
+                span_or_days(it.age_hours),
                 times(it.events_per_hour),
                 it.unseen
             )
@@ -358,17 +354,10 @@ fn times(rate: f64) -> String {
     }
 }
 
-/// A number of hours in the unit that fits it.
-fn span(hours: f64) -> String {
-    let hours = hours.max(0.0);
-    if hours < 1.0 / 3_600.0 {
-        "less than a second".to_owned()
-    } else if hours < 1.0 / 60.0 {
-        format!("{:.0} s", hours * 3_600.0)
-    } else if hours < 2.0 {
-        format!("{:.0} min", hours * 60.0)
-    } else if hours < 48.0 {
-        format!("{hours:.1} h")
+/// A number of hours in the unit that fits it, from days to less than a second.
+fn span_or_days(hours: f64) -> String {
+    if hours < 48.0 {
+        span(hours.max(0.0))
     } else {
         format!("{:.1} days", hours / 24.0)
     }

@@ -23,37 +23,14 @@ pub fn left_alone(round: f64) -> f64 {
     round / 2.0
 }
 
-/// What a decision rests on, to be shown.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Decision {
-    /// When to look again.
-    pub at: f64,
-    /// The weight of events that are then expected to be there, unseen.
-    pub unseen: f64,
-    /// What waiting until then costs: weight times hours.
-    pub cost: f64,
-    /// The price that the cost has reached, unless the bound came first.
-    pub price: f64,
-    /// Whether the longest wait came first.
-    pub bounded: bool,
-}
-
 /// When to look again at a parcel whose last event was at `since`, from a good poll at `now` on; at most `longest` later.
-pub fn next_check(fit: &CodeFit, price: &Price, since: f64, now: f64, longest: f64) -> Decision {
+pub fn next_check(fit: &CodeFit, price: &Price, since: f64, now: f64, longest: f64) -> f64 {
     let mut waiting = Waiting::new(fit, since, now);
     loop {
         waiting.step();
         let at = waiting.until();
-        let asked = price.at(at);
-        let bounded = waiting.wait >= longest;
-        if waiting.cost >= asked || bounded {
-            return Decision {
-                at,
-                unseen: waiting.unseen,
-                cost: waiting.cost,
-                price: asked,
-                bounded: bounded && waiting.cost < asked,
-            };
+        if waiting.cost >= price.at(at) || waiting.wait >= longest {
+            return at;
         }
     }
 }

@@ -18,7 +18,7 @@ pub const REFIT_EVERY: f64 = 6.0;
 /// How many hours of what is expected count as much as what was seen.
 const PRIOR_EVENTS: f64 = 10.0;
 
-/// How often the two factors of a fit are adjusted to each other.
+/// How often the factors of a fit are adjusted to each other.
 const ROUNDS: usize = 12;
 
 /// The least that a factor of the long memory counts for the short one: an hour that was always quiet may not stay so.
@@ -44,6 +44,15 @@ pub struct Leave {
     pub weights: f64,
     /// How many of them ended the journey.
     pub ended: f64,
+}
+
+impl Leave {
+    /// Adds an event that came after one of the code.
+    pub fn add(&mut self, weight: f64, ended: bool) {
+        self.events += 1.0;
+        self.weights += weight;
+        self.ended += f64::from(u8::from(ended));
+    }
 }
 
 /// What is known of one code.
@@ -80,9 +89,7 @@ impl Counts {
                 let cell = &mut self.cells[age][slot];
                 cell.events += 1.0;
                 cell.fast_events += 1.0;
-                self.leave.events += 1.0;
-                self.leave.weights += weight;
-                self.leave.ended += f64::from(u8::from(ended));
+                self.leave.add(weight, ended);
             }
         }
     }
@@ -192,6 +199,17 @@ fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl F
     }
 }
 
+/// Events by hour of the day, as far as they are remembered.
+pub fn events_by_hour<'a>(counts: impl Iterator<Item = &'a Counts>) -> [f64; HOURS] {
+    let mut events = [0.0; HOURS];
+    for row in counts.flat_map(|counts| &counts.cells) {
+        for (slot, cell) in row.iter().enumerate() {
+            events[slot % HOURS] += cell.events;
+        }
+    }
+    events
+}
+
 /// What the counts of one code say.
 #[derive(Clone, Debug)]
 pub struct CodeFit {
@@ -203,7 +221,7 @@ pub struct CodeFit {
     pub next_weight: f64,
     /// The expected weight an hour of what follows the next event.
     pub after_weight: f64,
-    /// The chance of an event within a step of the look ahead, from the two factors.
+    /// The chance of an event within a step of the look ahead, from both.
     pub chance: [[f64; SLOTS]; AGES],
 }
 
@@ -227,17 +245,17 @@ impl Look<'_> {
         }
     }
 
-    /// What the three factors multiply to, added up by `part` of the slot; with the events that were seen.
+    /// What was seen and what the other factors let expect, added up by the `part` of age and slot that a factor is for.
     fn sums<const N: usize>(
         &self,
-        part: fn(usize) -> usize,
+        part: fn(usize, usize) -> usize,
         expected: impl Fn(usize, usize) -> f64,
     ) -> [(f64, f64); N] {
         let mut sums = [(0.0, 0.0); N];
         for age in 0..AGES {
             for slot in 0..SLOTS {
                 let (events, hours) = self.at(age, slot);
-                let sum = &mut sums[part(slot)];
+                let sum = &mut sums[part(age, slot)];
                 sum.0 += events;
                 sum.1 += hours * expected(age, slot);
             }
@@ -259,7 +277,7 @@ impl Look<'_> {
                 by_day,
             } = factors;
             let hours: [_; HOURS] = self.sums(
-                |slot| slot % HOURS,
+                |_, slot| slot % HOURS,
                 |age, slot| by_age[age] * by_day[slot / HOURS],
             );
             for (hour, (events, expected)) in hours.into_iter().enumerate() {
@@ -268,7 +286,7 @@ impl Look<'_> {
             let mean = by_hour.iter().sum::<f64>() / HOURS as f64;
             by_hour.iter_mut().for_each(|factor| *factor /= mean);
             let days: [_; KINDS] = self.sums(
-                |slot| slot / HOURS,
+                |_, slot| slot / HOURS,
                 |age, slot| by_age[age] * by_hour[slot % HOURS],
             );
             for (day, (events, expected)) in days.into_iter().enumerate() {
@@ -278,13 +296,8 @@ impl Look<'_> {
             let mean = by_day.iter().zip(DAYS).map(|(f, n)| f * n).sum::<f64>() / week;
             by_day.iter_mut().for_each(|factor| *factor /= mean);
             let slots = factors.by_slot();
-            for age in 0..AGES {
-                let (mut events, mut expected) = (0.0, 0.0);
-                for (slot, factor) in slots.iter().enumerate() {
-                    let (n, x) = self.at(age, slot);
-                    events += n;
-                    expected += x * factor;
-                }
+            let ages: [_; AGES] = self.sums(|age, _| age, |_, slot| slots[slot]);
+            for (age, (events, expected)) in ages.into_iter().enumerate() {
                 factors.by_age[age] =
                     (events + 1.0) / (expected + 1.0 / usual_age(age, &factors.by_age));
             }

@@ -1,4 +1,5 @@
-//! The price of a call, by hour and kind of day: it rises while more parcels want a call than there are, and sinks while calls are left.
+//! The price of a call, by hour and kind of day: it rises while more parcels want a call than there are, and sinks while
+//! calls are left.
 //!
 //! One worker adjusts it, each minute; several would multiply the gain, and a price that moves fast is worse than none.
 
@@ -49,7 +50,8 @@ impl Price {
 
     /// The price at a time in hours.
     pub fn at(&self, time: f64) -> f64 {
-        (self.whole * self.by_hour[hour_of(time)] * self.by_day[slot_of(time) / HOURS]).max(FLOOR)
+        let slot = slot_of(time);
+        (self.whole * self.by_hour[slot % HOURS] * self.by_day[slot / HOURS]).max(FLOOR)
     }
 
     /// Adjusts the price after some minutes, at most an hour, in which what was claimed was on the average `late` hours

@@ -118,7 +118,7 @@ impl Scheduler {
         } else {
             Take::Due
         };
-        let claimed = self.claim(carrier, take, limit).await?;
+        let claimed = self.claim(carrier, take, now, limit).await?;
         let taken = claimed.len();
         let (expired, asked): (Vec<Tracking>, Vec<Tracking>) =
             claimed.into_iter().partition(|row| {
@@ -173,8 +173,7 @@ impl Scheduler {
     /// How long a parcel of the account is left alone at least.
     fn left_alone(&self, account: &Account) -> Duration {
         let known = self.parts.planner.known(&account.name);
-        let pricing = known.as_ref().and_then(|known| known.pricing.as_ref());
-        let round = pricing.map_or(0.0, |pricing| account.round(pricing.parcels));
+        let round = known.map_or(0.0, |known| known.round(account));
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
@@ -199,9 +198,9 @@ impl Scheduler {
         &self,
         carrier: &CarrierCode,
         take: Take,
+        now: Time,
         limit: u32,
     ) -> anyhow::Result<Vec<Tracking>> {
-        let now = self.parts.clock.now();
         let lease = self.parts.clock.scaled(self.settings.lease);
         let claimed = self
             .parts

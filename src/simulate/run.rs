@@ -2,11 +2,11 @@
 
 pub mod truth;
 
+use crate::plan::Class;
 use crate::plan::decide::{left_alone, longest_wait, next_check};
-use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, Seen, fit, learn};
+use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, Seen, events_by_hour, fit, learn};
 use crate::plan::price::Price;
 use crate::plan::quota::{Shares, refill};
-use crate::plan::{Class, HOURS};
 use crate::simulate::process::Carrier;
 use crate::simulate::queue::Queue;
 use crate::simulate::run::truth::Truth;
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             let available = if self.setting.quota && !matches!(self.policy, Policy::Fixed) {
                 if minute % 1_440 == 0 {
                     self.note_day(spent, calls_a_day);
-                    (shares, spent) = (Shares::of(&self.events_by_hour()), 0.0);
+                    (shares, spent) = (Shares::of(&events_by_hour(self.counts.iter())), 0.0);
                 }
                 let per_minute = shares.per_minute(calls_a_day, now);
                 tokens = refill(tokens, 1.0, per_minute, calls_a_day.floor() - spent);
@@ -168,18 +168,6 @@ impl<'a> Run<'a> {
     fn note_day(&mut self, spent: f64, calls: f64) {
         let share = spent / calls.floor().max(1.0);
         self.outcome.busiest_day = self.outcome.busiest_day.max(share);
-    }
-
-    fn events_by_hour(&self) -> [f64; HOURS] {
-        let mut events = [0.0; HOURS];
-        for counts in &self.counts {
-            for row in &counts.cells {
-                for (slot, cell) in row.iter().enumerate() {
-                    events[slot % HOURS] += cell.events;
-                }
-            }
-        }
-        events
     }
 
     /// The parcels that are under way already, known as they stand.
@@ -386,8 +374,8 @@ impl<'a> Run<'a> {
             }
             Policy::Learned => {
                 let fit = &self.fit[parcel.stage];
-                let decision = next_check(fit, &self.price, parcel.since, now, longest);
-                self.queue.push(decision.at, id);
+                let at = next_check(fit, &self.price, parcel.since, now, longest);
+                self.queue.push(at, id);
             }
             Policy::True => {
                 let at = self.next_by_truth(id, now, longest);

@@ -32,7 +32,7 @@ fn with_a_constant_rate_the_wait_is_the_best_there_is() {
             round: 1.0,
         };
         let best = (2.0 * price.whole / (weight * rate)).sqrt();
-        let wait = next_check(&fit, &price, 0.0, 100.0, 1_000.0).at - 100.0;
+        let wait = next_check(&fit, &price, 0.0, 100.0, 1_000.0) - 100.0;
         assert!(
             (wait - best).abs() <= STEP + 0.02 * best + best * best * rate,
             "{wait} h instead of {best} h"

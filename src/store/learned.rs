@@ -39,9 +39,7 @@ impl Lesson {
                 let key = (section.to_owned(), code, age, slot);
                 self.cells.entry(key).or_default().0 += 1.0;
                 let leave = self.leaves.entry((section.to_owned(), code)).or_default();
-                leave.events += 1.0;
-                leave.weights += weight;
-                leave.ended += f64::from(u8::from(ended));
+                leave.add(weight, ended);
             }
         });
     }

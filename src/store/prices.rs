@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::store::sql::Row;
+use crate::store::sql::{Row, Sql};
 use crate::store::{Store, StoreError};
 
 /// The most accounts read at once; more than a configuration has.
@@ -58,19 +58,7 @@ impl Store {
              ON CONFLICT (budget) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until \
              WHERE prices.owner = excluded.owner OR prices.lease_until < $14 RETURNING {COLUMNS}"
         );
-        let sql = self
-            .sql(sql)
-            .bind(start.budget.as_str())
-            .bind(start.price.whole)
-            .bind(list(&start.price.by_hour))
-            .bind(list(&start.price.by_day))
-            .bind(start.price.round)
-            .bind(list(&start.shares.0))
-            .bind(start.shares_day)
-            .bind(start.parcels)
-            .bind_time(start.counted_at)
-            .bind_time(start.adjusted_at)
-            .bind_time(start.refitted_at)
+        let sql = bind(self.sql(sql), start)
             .bind_uuid(member)
             .bind_time(now + lease)
             .bind_time(now);
@@ -91,23 +79,11 @@ impl Store {
         refit: Option<(Time, &[String])>,
     ) -> Result<bool, StoreError> {
         let transaction = self.begin().await?;
-        let sql = self
-            .sql(
-                "UPDATE prices SET whole = $2, by_hour = $3, by_day = $4, round = $5, shares = $6, shares_day = $7, \
-                 parcels = $8, counted_at = $9, adjusted_at = $10, refitted_at = $11 WHERE budget = $1 AND owner = $12",
-            )
-            .bind(pricing.budget.as_str())
-            .bind(pricing.price.whole)
-            .bind(list(&pricing.price.by_hour))
-            .bind(list(&pricing.price.by_day))
-            .bind(pricing.price.round)
-            .bind(list(&pricing.shares.0))
-            .bind(pricing.shares_day)
-            .bind(pricing.parcels)
-            .bind_time(pricing.counted_at)
-            .bind_time(pricing.adjusted_at)
-            .bind_time(pricing.refitted_at)
-            .bind_uuid(member);
+        let sql = self.sql(
+            "UPDATE prices SET whole = $2, by_hour = $3, by_day = $4, round = $5, shares = $6, shares_day = $7, \
+             parcels = $8, counted_at = $9, adjusted_at = $10, refitted_at = $11 WHERE budget = $1 AND owner = $12",
+        );
+        let sql = bind(sql, pricing).bind_uuid(member);
         let written = transaction.execute_raw(sql.statement()).await?;
         if written.rows_affected() == 0 {
             return Ok(false);
@@ -147,6 +123,21 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// Adds all of it as parameters, in the order of [`COLUMNS`].
+fn bind(sql: Sql, pricing: &Pricing) -> Sql {
+    sql.bind(pricing.budget.as_str())
+        .bind(pricing.price.whole)
+        .bind(list(&pricing.price.by_hour))
+        .bind(list(&pricing.price.by_day))
+        .bind(pricing.price.round)
+        .bind(list(&pricing.shares.0))
+        .bind(pricing.shares_day)
+        .bind(pricing.parcels)
+        .bind_time(pricing.counted_at)
+        .bind_time(pricing.adjusted_at)
+        .bind_time(pricing.refitted_at)
 }
 
 fn list(numbers: &[f64]) -> String {

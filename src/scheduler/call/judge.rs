@@ -7,8 +7,8 @@ use crate::config::Policy;
 use crate::kafka::message::Checked;
 use crate::metrics::CheckOutcome;
 use crate::model::status::{Status, SubStatus};
-use crate::model::{NEVER_AGAIN, Outcome, Report, Source, Tracking, Update, clean_text};
-use crate::plan::parcel::{self, Standing};
+use crate::model::{Outcome, Report, Source, Tracking, Update, clean_text};
+use crate::plan::parcel::Standing;
 use crate::scheduler::call::{Call, Caller, Ended, Heard};
 
 /// The name of the adapter in messages that no carrier was asked for.
@@ -137,20 +137,17 @@ impl Caller {
         };
         let (plan, account) = (&self.parts.plan, &call.route.account);
         let learned = || {
-            let section = self.parts.routes.section(row.carrier_code.as_str())?;
+            let section = self.parts.store.sections().of(row.carrier_code.as_str());
             let known = self.parts.planner.known(&account.name)?;
             let standing = Standing::after(row, outcome, asked_at);
-            let decision = known.decide(account, section, standing, asked_at)?;
-            Some(parcel::time(decision.at))
+            known.decide(account, section, standing, asked_at)
         };
+        let by_cadence = || plan.after_answer(status, row.id, asked_at);
         match account.policy {
-            _ if status.is_terminal() => asked_at + NEVER_AGAIN,
-            Policy::Fixed => plan.after_answer(status, row.id, asked_at),
             Policy::Table => plan.by_table(status, row.id, asked_at),
             // Until the first reading of what was learned, as if nothing were known.
-            Policy::Learned => {
-                learned().unwrap_or_else(|| plan.after_answer(status, row.id, asked_at))
-            }
+            Policy::Learned if !status.is_terminal() => learned().unwrap_or_else(by_cadence),
+            Policy::Fixed | Policy::Learned => by_cadence(),
         }
     }
 
