@@ -262,6 +262,7 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     house.wait_until_shared(3).await;
 
     signal(&house.processes["work-1"], "-STOP");
+    let stopped = Instant::now();
     pause(secs(5)).await;
     house.kill("consume-1").await;
     let taken_over = house.wait_until_shared(2).await;
@@ -276,7 +277,7 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     pause(secs(3)).await;
     house.redis.start_again();
     house.kill("serve-2").await;
-    pause(secs(5)).await;
+    pause(secs(30).saturating_sub(stopped.elapsed())).await;
     signal(&house.processes["work-1"], "-CONT");
     house.kill("consume-2").await;
     house.kill("work-3").await;
