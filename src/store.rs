@@ -39,6 +39,10 @@ use crate::store::sql::{Dialect, Row, Sql};
 /// How long a query waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long, in milliseconds, PostgreSQL lets a transaction do nothing before it ends it: one of a process that was stopped
+/// holds rows that all others need. Ours do nothing for as long as the cache takes to raise a fence, two seconds.
+const IDLE_IN_TRANSACTION_MS: &str = "10000";
+
 /// How long SQLite waits for another process's write before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -95,14 +99,16 @@ fn is_refusal(error: &sea_orm::sqlx::Error) -> bool {
     use sea_orm::sqlx::Error;
     match error {
         Error::Database(inner) => match inner.code().as_deref() {
-            // PostgreSQL: 22 data exception, 23 integrity, 42 syntax or access, 54 limit exceeded.
-            Some(code) if code.len() == 5 => ["22", "23", "42", "54"]
+            // PostgreSQL: 22 data exception, 23 integrity, 54 limit exceeded. Not 42, a table or a right that is missing:
+            // no record is to blame for that.
+            Some(code) if code.len() == 5 => ["22", "23", "54"]
                 .iter()
                 .any(|class| code.starts_with(class)),
-            // SQLite's primary result codes (the low byte): 1 error, 18 too big, 19 constraint, 20 mismatch, 25 range.
+            // SQLite's primary result codes (the low byte): 18 too big, 19 constraint, 20 mismatch, 25 range. Not 1, which
+            // is what a missing table gives.
             Some(code) => code
                 .parse::<u32>()
-                .is_ok_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)),
+                .is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
             None => false,
         },
         Error::Encode(_)
@@ -204,7 +210,13 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
             .application_name("trackbox")
-            .options([("statement_timeout", timeout_ms)]);
+            .options([
+                ("statement_timeout", timeout_ms.as_str()),
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_IN_TRANSACTION_MS,
+                ),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections.postgres.max(2))
             .acquire_timeout(ACQUIRE_TIMEOUT)

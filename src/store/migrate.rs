@@ -1,11 +1,14 @@
 //! Brings the database's tables to what this program knows, under a lock; newer tables are left as they are.
 
 use sea_orm::sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sea_orm::sqlx::{SqlSafeStr as _, SqlStr};
+use sea_orm::sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqlStr};
 use std::borrow::Cow;
 
 use crate::store::sql::Dialect;
 use crate::store::{Store, StoreError};
+
+/// How long a migration waits for a lock, in milliseconds: an hour.
+const LOCK_WAIT_MS: &str = "3600000";
 
 /// Version, what it brings, and its text for each database. Append only.
 const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
@@ -63,13 +66,24 @@ impl Store {
         let migrator = migrator(self.dialect);
         let done = match self.dialect {
             Dialect::Sqlite => migrator.run(self.writer.get_sqlite_connection_pool()).await,
-            Dialect::Postgres => {
-                migrator
-                    .run(self.writer.get_postgres_connection_pool())
-                    .await
-            }
+            Dialect::Postgres => self.migrate_postgres(&migrator).await,
         };
         done.map_err(StoreError::Migrate)
+    }
+
+    /// On a connection of its own: an index of a large table takes longer than any other statement may, and so may the
+    /// wait for another program that makes it.
+    async fn migrate_postgres(&self, migrator: &Migrator) -> Result<(), MigrateError> {
+        let pool = self.writer.get_postgres_connection_pool();
+        let options = pool.connect_options().as_ref().clone().options([
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+            ("lock_timeout", LOCK_WAIT_MS),
+        ]);
+        let mut connection = options.connect().await?;
+        migrator.run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// All migrations that this program or the database knows, oldest first.

@@ -13,6 +13,7 @@ mod partitions;
 mod pipe;
 mod plans;
 mod policy;
+mod postgres;
 mod process;
 mod roles;
 mod store;
