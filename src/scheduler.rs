@@ -50,6 +50,9 @@ pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
 /// How long one cycle may take.
 const STEP_MAX: Duration = Duration::from_secs(60);
 
+/// How long giving back what was not started may take at the end; calls in flight wait for it.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(2);
+
 /// How long the claims rest after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -326,8 +329,13 @@ impl Scheduler {
             .values_mut()
             .flat_map(|lane| lane.waiting.drain(..))
             .collect();
-        if let Err(error) = self.give_back_calls(&planned).await {
-            tracing::warn!("leases not given back end by themselves: {error:#}");
+        let giving_back = tokio::time::timeout(GIVE_BACK_MAX, self.give_back_calls(&planned));
+        match giving_back.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!("leases not given back end by themselves: {error:#}")
+            }
+            Err(_) => tracing::warn!("leases not given back end by themselves: no answer in time"),
         }
         let in_flight = self.running.len();
         if in_flight > 0 {

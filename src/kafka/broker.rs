@@ -165,8 +165,24 @@ impl Broker {
     /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a leader is lost between two
     /// requests, or one had to be sent again: consumers go by what a record says, not by its place.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
-        self.prepare().await?;
         let deadline = Instant::now() + PUBLISH_MAX;
+        let publishing = timeout(PUBLISH_MAX, self.publish_until(deadline, records));
+        publishing.await.unwrap_or_else(|_| {
+            let mut state = self.lock();
+            state.writers.clear();
+            state.proven.clear();
+            drop(state);
+            Err(self.failed("publish", &Error::Timeout))
+        })
+    }
+
+    /// Publishes; sends what failed again, unless the deadline comes first.
+    async fn publish_until(
+        &self,
+        deadline: Instant,
+        records: Vec<Outgoing>,
+    ) -> Result<(), BusError> {
+        self.prepare().await?;
         let mut pending = self.requests(records);
         let mut refused = None;
         let mut pause = RETRY_FIRST;

@@ -176,13 +176,11 @@ impl Consumer {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(PRUNE_EVERY) => {}
             }
-            if let Err(error) = self
-                .parts
-                .store
-                .prune_dead_letters(self.parts.clock.now())
-                .await
-            {
-                tracing::warn!("old dead letters stay for now: {error:#}");
+            let pruning = self.parts.store.prune_dead_letters(self.parts.clock.now());
+            match tokio::time::timeout(APPLY_MAX, pruning).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!("old dead letters stay for now: {error:#}"),
+                Err(_) => tracing::warn!("old dead letters stay for now: no answer in time"),
             }
         }
     }
@@ -288,10 +286,12 @@ impl Consumer {
             updates: Vec::new(),
             dead_letters: letter.into_iter().collect(),
         };
-        let applied = self.parts.store.apply(&batch, now, async |_| {}).await;
-        if applied.is_err() {
+        let applying = self.parts.store.apply(&batch, now, async |_| {});
+        let applied = tokio::time::timeout(STORE_MAX, applying).await;
+        if !matches!(applied, Ok(Ok(_))) {
             self.group.forget(position.ownership.partition);
         }
+        let applied = applied.context("the database did not answer in time")?;
         self.count(&applied.context("cannot pass over records")?, &batch);
         let position = Position {
             next_offset: next,

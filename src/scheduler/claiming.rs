@@ -110,6 +110,8 @@ impl Scheduler {
         }
         self.served_last = carrier.as_str().to_owned();
         let limit = (calls * per_call).min(self.settings.batch.max(per_call));
+        // Read before the claim is sent: ours must not outlast the store's, however long the answer takes.
+        let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
         let now = self.parts.clock.now();
         let take = if early {
             let rests = self.settings.recheck_after.max(self.left_alone(&account));
@@ -131,7 +133,7 @@ impl Scheduler {
             .prices
             .claimed(&account.name, needed, &asked, now);
         let left_over = needed < calls as usize;
-        self.plan_calls(&route, asked, &reservation, per_call)
+        self.plan_calls(&route, asked, &reservation, lease_ends)
             .await?;
         if !expired.is_empty() {
             let caller = Arc::clone(&self.caller);
@@ -221,12 +223,11 @@ impl Scheduler {
         route: &Route,
         asked: Vec<Tracking>,
         reservation: &Reservation,
-        per_call: u32,
+        lease_ends: Duration,
     ) -> anyhow::Result<()> {
         let account = &route.account;
-        // The store's lease began before the claim was answered; the monotonic one ends no later.
-        let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
-        let groups: Vec<&[Tracking]> = asked.chunks(per_call as usize).collect();
+        let per_call = route.adapter.numbers_per_call().max(1);
+        let groups: Vec<&[Tracking]> = asked.chunks(per_call).collect();
         let needed = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let unused = u32::try_from(reservation.permits.len())
             .unwrap_or(0)

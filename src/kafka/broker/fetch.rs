@@ -99,6 +99,10 @@ impl Broker {
                         unreadable = Some(reason);
                     }
                 }
+                // So far for now; the next fetch goes on from there.
+                Err(error) if is_undecodable(&error) => {
+                    return (from, unreadable, Ok((Vec::new(), from)));
+                }
                 fetched => return (from, unreadable, fetched),
             }
         }
@@ -171,7 +175,12 @@ impl Broker {
 fn is_undecodable(error: &Error) -> bool {
     match error {
         Error::InvalidResponse(_) => true,
-        Error::Request(error) => !matches!(error, RequestError::IO(_) | RequestError::Poisoned(_)),
+        Error::Request(error) => matches!(
+            error,
+            RequestError::ReadError(_)
+                | RequestError::ReadVersionedError(_)
+                | RequestError::TooMuchData { .. }
+        ),
         _ => false,
     }
 }
