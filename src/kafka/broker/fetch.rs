@@ -118,10 +118,13 @@ impl Broker {
     ) -> Result<Batch, Error> {
         let fetching = async {
             let reader = self
-                .partition_client(partition, |state| &mut state.readers)
+                .connection(partition, |state| &mut state.readers)
                 .await?;
             let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-            reader.fetch_records(offset, 1..bytes_max, wait_ms).await
+            reader
+                .client
+                .fetch_records(offset, 1..bytes_max, wait_ms)
+                .await
         };
         timeout(wait + CALL_MAX, fetching)
             .await
@@ -132,18 +135,18 @@ impl Broker {
     /// broker has come to know it meanwhile.
     async fn back_in_range(&self, partition: i32, offset: i64) -> Result<i64, Error> {
         let reader = self
-            .partition_client(partition, |state| &mut state.readers)
+            .connection(partition, |state| &mut state.readers)
             .await?;
         let mut range = (
-            reader.get_offset(OffsetAt::Earliest).await?,
-            reader.get_offset(OffsetAt::Latest).await?,
+            reader.client.get_offset(OffsetAt::Earliest).await?,
+            reader.client.get_offset(OffsetAt::Latest).await?,
         );
         if offset > range.1 {
             // A new leader may not know its end yet.
             tokio::time::sleep(PROBE_EVERY).await;
             range = (
-                reader.get_offset(OffsetAt::Earliest).await?,
-                reader.get_offset(OffsetAt::Latest).await?,
+                reader.client.get_offset(OffsetAt::Earliest).await?,
+                reader.client.get_offset(OffsetAt::Latest).await?,
             );
         }
         let (earliest, latest) = range;
