@@ -1,14 +1,14 @@
 //! Brings the database's tables to what this program knows, under a lock; newer tables are left as they are.
 
 use sea_orm::sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sea_orm::sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqlStr};
+use sea_orm::sqlx::{Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 use std::borrow::Cow;
 
 use crate::store::sql::Dialect;
 use crate::store::{Store, StoreError};
 
-/// How long a migration waits for a lock, in milliseconds: an hour.
-const LOCK_WAIT_MS: &str = "3600000";
+/// What a connection that migrates is held to instead of what others are: to wait an hour at most for a lock.
+const PATIENCE: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '1h'";
 
 /// Version, what it brings, and its text for each database. Append only.
 const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
@@ -75,12 +75,8 @@ impl Store {
     /// wait for another program that makes it.
     async fn migrate_postgres(&self, migrator: &Migrator) -> Result<(), MigrateError> {
         let pool = self.writer.get_postgres_connection_pool();
-        let options = pool.connect_options().as_ref().clone().options([
-            ("statement_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-            ("lock_timeout", LOCK_WAIT_MS),
-        ]);
-        let mut connection = options.connect().await?;
+        let mut connection = pool.acquire().await?.detach();
+        connection.execute(PATIENCE).await?;
         migrator.run(&mut connection).await?;
         connection.close().await?;
         Ok(())

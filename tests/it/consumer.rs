@@ -14,7 +14,7 @@ use trackbox::kafka::{Bus, Outgoing};
 use trackbox::metrics::Metrics;
 use trackbox::model::status::Status;
 
-use crate::fixture::{TestStore, at, create, on_every_store, read};
+use crate::fixture::{Applier, TestStore, at, create, on_every_store, read, seen};
 
 /// A consumer of one partition that starts at `offset`.
 fn consumer(test: &TestStore, offset: i64) -> (Consumer, Parts) {
@@ -104,6 +104,33 @@ async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
         assert_eq!(letters.len(), 1);
         assert_eq!(letters[0].offset, 6);
         assert!(letters[0].error.starts_with("the database refused it"), "{}", letters[0].error);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_table_is_no_records_fault() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 1).await;
+        let mut applier = Applier::new(&test.store).await;
+        let database = sea_orm::Database::connect(&test.url)
+            .await
+            .expect("connects");
+        let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
+        let away = rename("tracking_events", "away");
+        database.execute_unprepared(&away).await.expect("renames");
+        let update = || vec![seen(rows[0].id, 9, 1, &[("A", 5)])];
+        let error = applier
+            .apply(&test.store, update())
+            .await
+            .expect_err("fails");
+        assert!(
+            error.is_unavailable(),
+            "{error}: it would go to the dead letters"
+        );
+        let back = rename("away", "tracking_events");
+        database.execute_unprepared(&back).await.expect("renames");
+        applier.apply(&test.store, update()).await.expect("goes on");
     })
     .await;
 }
