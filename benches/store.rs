@@ -49,6 +49,11 @@ fn update(id: i64, round: i64) -> Update {
     decode(Some(message.to_string().as_bytes()), at(0), at(100_000)).expect("is an update")
 }
 
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 /// Medians by statement.
 async fn measure(store: &Store, rows: i64) -> Vec<(&'static str, Duration)> {
     let (ownership, mut offset) = store
@@ -118,10 +123,7 @@ async fn measure(store: &Store, rows: i64) -> Vec<(&'static str, Duration)> {
     }
     times
         .into_iter()
-        .map(|(name, mut all)| {
-            all.sort_unstable();
-            (name, all[all.len() / 2])
-        })
+        .map(|(name, all)| (name, median(all)))
         .collect()
 }
 
@@ -155,21 +157,20 @@ async fn subject(server: &str, rows: i64) -> (Vec<(&'static str, Duration)>, i64
 /// An event as both ways hand it over: parcel, code, time, place, text, digest.
 type Event = (i64, String, Time, String, String, Vec<u8>);
 
-/// Events that no earlier round has written.
-fn events(rows: usize, round: usize) -> Vec<Event> {
-    let event = |n: usize| {
-        let digest = Uuid::now_v7().into_bytes().repeat(2);
-        let message = "left the sorting centre".to_owned();
-        (
-            n as i64,
-            "hub".to_owned(),
-            at(n as i64),
-            "Омск".to_owned(),
-            message,
-            digest,
-        )
-    };
-    (0..rows).map(|n| event(round * rows + n)).collect()
+/// So many events that nobody has written yet.
+fn events(rows: usize) -> Vec<Event> {
+    (0..rows as i64)
+        .map(|n| {
+            let digest = Uuid::now_v7().into_bytes().repeat(2);
+            let (place, text) = ("Омск".to_owned(), "left the sorting centre".to_owned());
+            (n, "hub".to_owned(), at(n), place, text, digest)
+        })
+        .collect()
+}
+
+/// One column of them.
+fn column<T>(events: &[Event], of: impl Fn(&Event) -> T) -> Vec<T> {
+    events.iter().map(of).collect()
 }
 
 const INSERT: &str =
@@ -199,32 +200,12 @@ async fn write_by_unnest(connection: &mut PgConnection, events: &[Event]) {
          ON CONFLICT DO NOTHING"
     );
     let query = sqlx::query(AssertSqlSafe(sql))
-        .bind(events.iter().map(|event| event.0).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|event| event.1.clone())
-                .collect::<Vec<_>>(),
-        )
-        .bind(events.iter().map(|event| event.2).collect::<Vec<_>>())
-        .bind(
-            events
-                .iter()
-                .map(|event| event.3.clone())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.4.clone())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.5.clone())
-                .collect::<Vec<_>>(),
-        );
+        .bind(column(events, |event| event.0))
+        .bind(column(events, |event| event.1.clone()))
+        .bind(column(events, |event| event.2))
+        .bind(column(events, |event| event.3.clone()))
+        .bind(column(events, |event| event.4.clone()))
+        .bind(column(events, |event| event.5.clone()));
     query.execute(connection).await.expect("writes");
 }
 
@@ -237,8 +218,8 @@ async fn compare_sets(server: &str) {
     connection.execute(table).await.expect("creates");
     for rows in [500, 10_000] {
         let (mut json, mut unnest) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
-            let (one, other) = (events(rows, round), events(rows, round));
+        for _ in 0..ROUNDS {
+            let (one, other) = (events(rows), events(rows));
             let began = Instant::now();
             write_by_json(&mut connection, &one).await;
             json.push(began.elapsed());
@@ -247,9 +228,7 @@ async fn compare_sets(server: &str) {
             unnest.push(began.elapsed());
             connection.execute("TRUNCATE sets").await.expect("empties");
         }
-        json.sort_unstable();
-        unnest.sort_unstable();
-        let (json, unnest) = (json[ROUNDS / 2], unnest[ROUNDS / 2]);
+        let (json, unnest) = (median(json), median(unnest));
         println!(
             "insert {rows} events: by one JSON parameter {json:.2?}, by UNNEST {unnest:.2?}, ratio {:.2}",
             json.as_secs_f64() / unnest.as_secs_f64()

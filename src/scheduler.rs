@@ -330,12 +330,11 @@ impl Scheduler {
             .flat_map(|lane| lane.waiting.drain(..))
             .collect();
         let giving_back = tokio::time::timeout(GIVE_BACK_MAX, self.give_back_calls(&planned));
-        match giving_back.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!("leases not given back end by themselves: {error:#}")
-            }
-            Err(_) => tracing::warn!("leases not given back end by themselves: no answer in time"),
+        let given_back = giving_back
+            .await
+            .context("the database did not answer in time");
+        if let Err(error) = given_back.flatten() {
+            tracing::warn!("leases not given back end by themselves: {error:#}");
         }
         let in_flight = self.running.len();
         if in_flight > 0 {

@@ -135,8 +135,7 @@ impl Consumer {
     /// # Errors
     /// Where the store is away.
     pub async fn balance(&self) -> anyhow::Result<()> {
-        let balanced = tokio::time::timeout(STORE_MAX, self.group.balance()).await;
-        balanced.context("the database did not answer in time")?
+        within(STORE_MAX, self.group.balance()).await
     }
 
     /// The partitions that are this process's now.
@@ -177,10 +176,8 @@ impl Consumer {
                 () = tokio::time::sleep(PRUNE_EVERY) => {}
             }
             let pruning = self.parts.store.prune_dead_letters(self.parts.clock.now());
-            match tokio::time::timeout(APPLY_MAX, pruning).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::warn!("old dead letters stay for now: {error:#}"),
-                Err(_) => tracing::warn!("old dead letters stay for now: no answer in time"),
+            if let Err(error) = within(APPLY_MAX, pruning).await {
+                tracing::warn!("old dead letters stay for now: {error:#}");
             }
         }
     }
@@ -287,11 +284,10 @@ impl Consumer {
             dead_letters: letter.into_iter().collect(),
         };
         let applying = self.parts.store.apply(&batch, now, async |_| {});
-        let applied = tokio::time::timeout(STORE_MAX, applying).await;
-        if !matches!(applied, Ok(Ok(_))) {
+        let applied = within(STORE_MAX, applying).await;
+        if applied.is_err() {
             self.group.forget(position.ownership.partition);
         }
-        let applied = applied.context("the database did not answer in time")?;
         self.count(&applied.context("cannot pass over records")?, &batch);
         let position = Position {
             next_offset: next,
@@ -440,4 +436,14 @@ fn dead_letter(
         error: crate::model::clean_text(error),
         at,
     }
+}
+
+/// What the store answers to `call`, unless that takes longer than `deadline`.
+async fn within<T, E: Into<anyhow::Error>>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> anyhow::Result<T> {
+    let answer = tokio::time::timeout(deadline, call).await;
+    let answer = answer.context("the database did not answer in time")?;
+    answer.map_err(Into::into)
 }

@@ -133,7 +133,7 @@ impl Scheduler {
             .prices
             .claimed(&account.name, needed, &asked, now);
         let left_over = needed < calls as usize;
-        self.plan_calls(&route, asked, &reservation, lease_ends)
+        self.plan_calls(&route, asked, &reservation, per_call, lease_ends)
             .await?;
         if !expired.is_empty() {
             let caller = Arc::clone(&self.caller);
@@ -223,11 +223,11 @@ impl Scheduler {
         route: &Route,
         asked: Vec<Tracking>,
         reservation: &Reservation,
+        per_call: u32,
         lease_ends: Duration,
     ) -> anyhow::Result<()> {
         let account = &route.account;
-        let per_call = route.adapter.numbers_per_call().max(1);
-        let groups: Vec<&[Tracking]> = asked.chunks(per_call).collect();
+        let groups: Vec<&[Tracking]> = asked.chunks(per_call as usize).collect();
         let needed = u32::try_from(groups.len()).unwrap_or(u32::MAX);
         let unused = u32::try_from(reservation.permits.len())
             .unwrap_or(0)
