@@ -1,7 +1,7 @@
 //! The store: all SQL of the house, for SQLite and PostgreSQL.
 //!
 //! One struct, a file for each thing it keeps. Statements are raw, since they work on whole sets and on locks, which the
-//! query builder does not; they are written once for both databases, with the few differences in [`sql`]. SQLite has
+//! query builder does not; they are written once for both databases, with the few differences in [`sql`] and [`set`]. SQLite has
 //! one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
 
 pub mod carrier_state;
@@ -13,6 +13,7 @@ pub mod lock;
 pub mod migrate;
 pub mod partitions;
 pub mod prices;
+pub mod set;
 pub mod sql;
 pub mod trackings;
 pub mod updates;
@@ -34,6 +35,7 @@ use sea_orm::{
 
 use crate::clock::{Time, machine_now};
 use crate::plan::Sections;
+use crate::store::set::Set;
 use crate::store::sql::{Dialect, Row, Sql};
 
 /// How long a query waits for a connection before the database counts as away.
@@ -292,6 +294,10 @@ impl Store {
 
     fn sql(&self, text: impl Into<String>) -> Sql {
         Sql::new(self.dialect, text)
+    }
+
+    fn set<'a, R>(&self, rows: &'a [R]) -> Set<'a, R> {
+        Set::of(self.dialect, rows)
     }
 }
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::model::{CarrierCode, Tracking};
-use crate::store::sql::{Kind, Row, Sql};
+use crate::store::sql::Row;
 use crate::store::trackings::{COLUMNS, read};
 use crate::store::{Store, StoreError};
 
@@ -114,11 +113,12 @@ impl Store {
             )
         };
         let locked = self.dialect.skip_locked();
-        let from = Sql::rows(self.dialect, 4, "u", &[("check_id", Kind::Uuid)]);
-        let (early, more) = match take {
-            Take::Due => (String::new(), ""),
+        let check_ids: Vec<Uuid> = (0..limit).map(|_| Uuid::now_v7()).collect();
+        let check_ids = self.set(&check_ids).column("check_id", |id| *id);
+        let (early, more, from) = match take {
+            Take::Due => (String::new(), "", check_ids.from(5)),
             Take::Early { .. } => {
-                let free = "check_fail_count = 0 AND last_ok_at < $6 AND (lease_until IS NULL OR lease_until <= $2)";
+                let free = "check_fail_count = 0 AND last_ok_at < $5 AND (lease_until IS NULL OR lease_until <= $2)";
                 let early = format!(
                     "room AS (SELECT $3 - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n), \
                      ahead AS MATERIALIZED (\
@@ -130,7 +130,7 @@ impl Store {
                        LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)) \
                      AND active AND priority = 0 AND {free} {locked}), "
                 );
-                (early, " UNION ALL SELECT * FROM early")
+                (early, " UNION ALL SELECT * FROM early", check_ids.from(6))
             }
         };
         // Ranges of the claim index, one after the other: one range over both priorities would read all that is not
@@ -141,25 +141,22 @@ impl Store {
                       row_number() OVER (ORDER BY every_kind.priority DESC, every_kind.next_check_at, every_kind.id) AS place \
                FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due{more}) AS every_kind), \
              leases AS (SELECT u.nth AS nth, u.check_id AS check_id FROM {from}) \
-             UPDATE trackings SET lease_until = $5, lease_id = leases.check_id \
+             UPDATE trackings SET lease_until = $4, lease_id = leases.check_id \
              FROM chosen JOIN leases ON leases.nth = chosen.place \
              WHERE trackings.id = chosen.row_id RETURNING {COLUMNS}",
             candidates("urgent", 1, locked),
             candidates("due", 0, locked)
         );
-        let check_ids = (0..limit)
-            .map(|_| json!({"check_id": Uuid::now_v7()}))
-            .collect();
         let mut sql = self
             .sql(sql)
             .bind(carrier.as_str())
             .bind_time(now)
             .bind(i64::from(limit))
-            .bind_rows(check_ids)
             .bind_time(now + lease);
         if let Take::Early { answered_before } = take {
             sql = sql.bind_time(answered_before);
         }
+        let sql = sql.bind_set(check_ids);
         let found = self.writer.query_all_raw(sql.statement()).await?;
         let mut claimed = Claimed::default();
         for row in &found {
@@ -177,19 +174,16 @@ impl Store {
 
     /// Ends leases that were not used, each only where it is still held by the same check.
     pub async fn give_back(&self, leases: &[(i64, Uuid)]) -> Result<(), StoreError> {
-        let columns = [("row_id", Kind::BigInt), ("check_id", Kind::Uuid)];
-        let from = Sql::rows(self.dialect, 1, "u", &columns);
+        let mut leases = leases.to_vec();
+        leases.sort_unstable();
+        let set = self.set(&leases);
+        let set = set.column("row_id", |l| l.0).column("check_id", |l| l.1);
+        let from = set.from(1);
         let sql = format!(
             "UPDATE trackings SET lease_until = NULL, lease_id = NULL FROM {from} \
              WHERE trackings.id = u.row_id AND trackings.lease_id = u.check_id"
         );
-        let mut leases = leases.to_vec();
-        leases.sort_unstable();
-        let rows = leases
-            .iter()
-            .map(|(id, check_id)| json!({"row_id": id, "check_id": check_id}))
-            .collect();
-        let sql = self.sql(sql).bind_rows(rows);
+        let sql = self.sql(sql).bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;
         Ok(())
     }

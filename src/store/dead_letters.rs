@@ -10,6 +10,9 @@ use crate::store::{Store, StoreError};
 /// The most bytes kept of a record's value.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The most bytes kept of a record's key; ours are ids of at most 20.
+pub const KEY_BYTES_MAX: usize = 1024;
+
 /// The most dead letters kept; the oldest go first.
 pub const LETTERS_MAX: i64 = 100_000;
 
@@ -24,6 +27,7 @@ pub struct DeadLetter {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// At most the first [`KEY_BYTES_MAX`] bytes.
     pub key: Option<Vec<u8>>,
     /// At most the first [`VALUE_BYTES_MAX`] bytes.
     pub value: Vec<u8>,

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use serde_json::json;
 
 use crate::model::{Tracking, Update};
 use crate::plan::hazard::{Cell, Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
 use crate::plan::{AGES, SLOTS, Sections};
-use crate::store::sql::{Dialect, Kind, Row, Sql};
+use crate::store::sql::{Dialect, Row};
 use crate::store::{Store, StoreError};
 
 /// What a batch of updates taught. The order of the keys is the order of the locks.
@@ -55,21 +54,15 @@ impl Store {
         if lesson.cells.is_empty() {
             return Ok(());
         }
-        let columns = [
-            ("section", Kind::Text),
-            ("code", Kind::Text),
-            ("age", Kind::SmallInt),
-            ("slot", Kind::SmallInt),
-            ("events", Kind::Double),
-            ("hours", Kind::Double),
-        ];
-        let rows = lesson
-            .cells
-            .into_iter()
-            .map(|((section, code, age, slot), (events, hours))| {
-                json!({"section": section, "code": code, "age": age, "slot": slot, "events": events, "hours": hours})
-            })
-            .collect();
+        let cells: Vec<_> = lesson.cells.into_iter().collect();
+        let set = self
+            .set(&cells)
+            .column("section", |(key, _)| key.0.clone())
+            .column("code", |(key, _)| key.1.to_owned())
+            .column("age", |(key, _)| small(key.2))
+            .column("slot", |(key, _)| small(key.3))
+            .column("events", |(_, gain)| gain.0)
+            .column("hours", |(_, gain)| gain.1);
         let sql = format!(
             "INSERT INTO hazard_cells (section, code, age, slot, events, hours, fast_events, fast_hours) \
              SELECT u.section, u.code, u.age, u.slot, u.events, u.hours, u.events, u.hours FROM {} WHERE TRUE \
@@ -77,36 +70,29 @@ impl Store {
              events = hazard_cells.events + excluded.events, hours = hazard_cells.hours + excluded.hours, \
              fast_events = hazard_cells.fast_events + excluded.fast_events, \
              fast_hours = hazard_cells.fast_hours + excluded.fast_hours",
-            Sql::rows(self.dialect, 1, "u", &columns)
+            set.from(1)
         );
-        let sql = self.sql(sql).bind_rows(rows);
+        let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
         if lesson.leaves.is_empty() {
             return Ok(());
         }
-        let columns = [
-            ("section", Kind::Text),
-            ("code", Kind::Text),
-            ("events", Kind::Double),
-            ("weights", Kind::Double),
-            ("ended", Kind::Double),
-        ];
-        let rows = lesson
-            .leaves
-            .into_iter()
-            .map(|((section, code), leave)| {
-                json!({"section": section, "code": code, "events": leave.events, "weights": leave.weights,
-                       "ended": leave.ended})
-            })
-            .collect();
+        let leaves: Vec<_> = lesson.leaves.into_iter().collect();
+        let set = self
+            .set(&leaves)
+            .column("section", |(key, _)| key.0.clone())
+            .column("code", |(key, _)| key.1.to_owned())
+            .column("events", |(_, leave)| leave.events)
+            .column("weights", |(_, leave)| leave.weights)
+            .column("ended", |(_, leave)| leave.ended);
         let sql = format!(
             "INSERT INTO hazard_leaves (section, code, events, weights, ended) \
              SELECT u.section, u.code, u.events, u.weights, u.ended FROM {} WHERE TRUE ORDER BY u.nth \
              ON CONFLICT (section, code) DO UPDATE SET events = hazard_leaves.events + excluded.events, \
              weights = hazard_leaves.weights + excluded.weights, ended = hazard_leaves.ended + excluded.ended",
-            Sql::rows(self.dialect, 1, "u", &columns)
+            set.from(1)
         );
-        let sql = self.sql(sql).bind_rows(rows);
+        let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }
@@ -126,7 +112,7 @@ impl Store {
         for row in &self.reader.query_all_raw(cells.statement()).await? {
             let row = Row::new(row, self.dialect, "hazard_cells");
             let code = word(&row.get::<String>("code")?);
-            let (age, slot) = (small(&row, "age")?, small(&row, "slot")?);
+            let (age, slot) = (index(&row, "age")?, index(&row, "slot")?);
             // A cell of an edition with other ages or slots says nothing here.
             if age >= AGES || slot >= SLOTS {
                 continue;
@@ -169,28 +155,29 @@ impl Store {
         };
         let mut sections = sections.to_vec();
         sections.sort_unstable();
-        let of = |columns: &str, table: &str| {
+        let names = self.set(&sections).column("name", String::clone);
+        let of = |columns: &str, table: &str, first: usize| {
             format!(
                 "WITH mine AS (SELECT t.section, {columns} FROM {table} AS t JOIN {} ON u.name = t.section \
                  ORDER BY t.section {collated}, t.code {collated}, {columns} {locked})",
-                Sql::rows(self.dialect, 1, "u", &[("name", Kind::Text)])
+                names.from(first)
             )
         };
-        let names = || sections.iter().map(|name| json!({"name": name})).collect();
         let cells = format!(
-            "{} UPDATE hazard_cells SET events = events * $2, hours = hours * $2, fast_events = fast_events * $3, \
-             fast_hours = fast_hours * $3 FROM mine WHERE hazard_cells.section = mine.section \
+            "{} UPDATE hazard_cells SET events = events * $1, hours = hours * $1, fast_events = fast_events * $2, \
+             fast_hours = fast_hours * $2 FROM mine WHERE hazard_cells.section = mine.section \
              AND hazard_cells.code = mine.code AND hazard_cells.age = mine.age AND hazard_cells.slot = mine.slot",
-            of("t.code, t.age, t.slot", "hazard_cells")
+            of("t.code, t.age, t.slot", "hazard_cells", 3)
         );
-        let cells = self.sql(cells).bind_rows(names()).bind(slow).bind(fast);
+        let cells = self.sql(cells).bind(slow).bind(fast);
+        let cells = cells.bind_set(names.clone());
         transaction.execute_raw(cells.statement()).await?;
         let leaves = format!(
-            "{} UPDATE hazard_leaves SET events = events * $2, weights = weights * $2, ended = ended * $2 FROM mine \
+            "{} UPDATE hazard_leaves SET events = events * $1, weights = weights * $1, ended = ended * $1 FROM mine \
              WHERE hazard_leaves.section = mine.section AND hazard_leaves.code = mine.code",
-            of("t.code", "hazard_leaves")
+            of("t.code", "hazard_leaves", 2)
         );
-        let leaves = self.sql(leaves).bind_rows(names()).bind(slow);
+        let leaves = self.sql(leaves).bind(slow).bind_set(names);
         transaction.execute_raw(leaves.statement()).await?;
         Ok(())
     }
@@ -219,8 +206,13 @@ fn read_leave(row: &Row) -> Result<Leave, StoreError> {
     })
 }
 
-fn small(row: &Row, column: &str) -> Result<usize, StoreError> {
+fn index(row: &Row, column: &str) -> Result<usize, StoreError> {
     Ok(usize::from(row.get::<i16>(column)?.unsigned_abs()))
+}
+
+/// An age or a slot as the tables hold it.
+fn small(index: usize) -> i16 {
+    i16::try_from(index).unwrap_or(i16::MAX)
 }
 
 /// A count that something can be reckoned with.

@@ -5,11 +5,10 @@
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, QueryResult};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::sql::{Kind, Row, Sql};
+use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
 /// The name of the one consumer group.
@@ -132,22 +131,19 @@ impl Store {
         partitions: &[i32],
         now: Time,
     ) -> Result<(), StoreError> {
-        let from = Sql::rows(self.dialect, 3, "u", &[("partition", Kind::Int)]);
+        let set = self.set(partitions).column("partition", |p| *p);
+        let from = set.from(4);
         let sql = format!(
             "INSERT INTO consumer_partitions (group_name, topic, partition, next_offset, updated_at) \
-             SELECT $1, $2, u.partition, 0, $4 FROM {from} WHERE true \
+             SELECT $1, $2, u.partition, 0, $3 FROM {from} WHERE true \
              ON CONFLICT (group_name, topic, partition) DO NOTHING"
         );
-        let rows = partitions
-            .iter()
-            .map(|partition| json!({"partition": partition}))
-            .collect();
         let sql = self
             .sql(sql)
             .bind(GROUP)
             .bind(topic)
-            .bind_rows(rows)
-            .bind_time(now);
+            .bind_time(now)
+            .bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;
         Ok(())
     }
@@ -163,24 +159,23 @@ impl Store {
         ends: &[(i32, i64)],
         lease_until: Time,
     ) -> Result<Vec<(Ownership, i64)>, StoreError> {
-        let columns = [("partition", Kind::Int), ("high_watermark", Kind::BigInt)];
-        let from = Sql::rows(self.dialect, 5, "u", &columns);
+        let set = self.set(ends);
+        let set = set
+            .column("partition", |end| end.0)
+            .column("high_watermark", |end| end.1);
+        let from = set.from(5);
         let sql = format!(
             "UPDATE consumer_partitions SET lease_until = $4, high_watermark = COALESCE((SELECT u.high_watermark \
              FROM {from} WHERE u.partition = consumer_partitions.partition), high_watermark) \
              WHERE group_name = $1 AND topic = $2 AND owner = $3 RETURNING partition, epoch, next_offset"
         );
-        let rows = ends
-            .iter()
-            .map(|(partition, end)| json!({"partition": partition, "high_watermark": end}))
-            .collect();
         let sql = self
             .sql(sql)
             .bind(GROUP)
             .bind(topic)
             .bind_uuid(member)
             .bind_time(lease_until)
-            .bind_rows(rows);
+            .bind_set(set);
         let found = self.writer.query_all_raw(sql.statement()).await?;
         self.owned(&found, topic, member)
     }
@@ -220,26 +215,20 @@ impl Store {
 
     /// Gives partitions back, each only where `ownership` still holds: anyone may take them at once.
     pub async fn release_partitions(&self, owned: &[Ownership]) -> Result<(), StoreError> {
-        let columns = [
-            ("topic", Kind::Text),
-            ("partition", Kind::Int),
-            ("owner", Kind::Uuid),
-            ("epoch", Kind::BigInt),
-        ];
-        let from = Sql::rows(self.dialect, 2, "u", &columns);
+        let set = self
+            .set(owned)
+            .column("topic", |o| o.topic.clone())
+            .column("partition", |o| o.partition)
+            .column("owner", |o| o.member)
+            .column("epoch", |o| o.epoch);
+        let from = set.from(2);
         let sql = format!(
             "UPDATE consumer_partitions SET owner = NULL, lease_until = NULL FROM {from} \
              WHERE group_name = $1 AND consumer_partitions.topic = u.topic \
              AND consumer_partitions.partition = u.partition AND consumer_partitions.owner = u.owner \
              AND consumer_partitions.epoch = u.epoch"
         );
-        let rows = owned
-            .iter()
-            .map(|o| {
-                json!({"topic": o.topic, "partition": o.partition, "owner": o.member, "epoch": o.epoch})
-            })
-            .collect();
-        let sql = self.sql(sql).bind(GROUP).bind_rows(rows);
+        let sql = self.sql(sql).bind(GROUP).bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;
         Ok(())
     }

@@ -1,20 +1,14 @@
 //! What the two databases say differently, and how a row is read.
 //!
-//! A statement takes `$1`, `$2`, … in both. Whole sets travel as one JSON parameter, which [`Sql::rows`] turns into a
-//! table: one statement a set, however many rows it has.
-//! That is short and the same in both, and it has its price: on PostgreSQL 15 (2026-11-26, the client's share included)
-//! inserts of 500 and of 10,000 events took 2.2 and 2.6 times as long as by UNNEST over an array a column, as the bench
-//! `store` shows.
+//! A statement takes `$1`, `$2`, … in both; whole sets of rows travel as a [`Set`].
 
-use std::fmt::Write as _;
-
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, QueryResult, Statement, TryGetable, Value};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::store::StoreError;
+use crate::store::set::Set;
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,53 +38,6 @@ impl Dialect {
         match self {
             Self::Sqlite => "",
             Self::Postgres => "FOR UPDATE",
-        }
-    }
-
-    /// A time as a value inside a JSON parameter.
-    pub fn json_time(self, time: Option<Time>) -> serde_json::Value {
-        match (self, time) {
-            (_, None) => serde_json::Value::Null,
-            (Self::Sqlite, Some(time)) => json!(time.timestamp_micros()),
-            (Self::Postgres, Some(time)) => {
-                json!(time.to_rfc3339_opts(SecondsFormat::Micros, true))
-            }
-        }
-    }
-
-    /// Reads a column that holds bytes as lower case hex out of a JSON parameter.
-    pub fn from_hex(self, column: &str) -> String {
-        match self {
-            Self::Sqlite => format!("unhex({column})"),
-            Self::Postgres => format!("decode({column}, 'hex')"),
-        }
-    }
-}
-
-/// The type of a column in a set of rows.
-#[derive(Clone, Copy, Debug)]
-pub enum Kind {
-    Int,
-    SmallInt,
-    BigInt,
-    Double,
-    Text,
-    Bool,
-    Time,
-    Uuid,
-}
-
-impl Kind {
-    fn postgres(self) -> &'static str {
-        match self {
-            Self::Int => "integer",
-            Self::SmallInt => "smallint",
-            Self::BigInt => "bigint",
-            Self::Double => "double precision",
-            Self::Text => "text",
-            Self::Bool => "boolean",
-            Self::Time => "timestamptz",
-            Self::Uuid => "uuid",
         }
     }
 }
@@ -134,43 +81,10 @@ impl Sql {
         }
     }
 
-    /// Adds a set of rows as the next parameter: one object a row, for [`Sql::rows`].
-    pub fn bind_rows(self, rows: Vec<serde_json::Value>) -> Self {
-        self.bind(serde_json::Value::Array(rows))
-    }
-
-    /// The FROM item that turns JSON parameter `number` into a table `alias` with `columns` and the row's place `nth`,
-    /// counted from 1.
-    pub fn rows(dialect: Dialect, number: usize, alias: &str, columns: &[(&str, Kind)]) -> String {
-        let mut text = String::new();
-        let written = match dialect {
-            Dialect::Sqlite => {
-                let list: Vec<String> = columns
-                    .iter()
-                    .map(|(name, _)| format!("value ->> '$.{name}' AS {name}"))
-                    .collect();
-                write!(
-                    text,
-                    "(SELECT key + 1 AS nth, {} FROM json_each(${number})) AS {alias}",
-                    list.join(", ")
-                )
-            }
-            Dialect::Postgres => {
-                let typed: Vec<String> = columns
-                    .iter()
-                    .map(|(name, kind)| format!("{name} {}", kind.postgres()))
-                    .collect();
-                let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-                write!(
-                    text,
-                    "ROWS FROM (jsonb_to_recordset(${number}) AS ({})) WITH ORDINALITY AS {alias}({}, nth)",
-                    typed.join(", "),
-                    names.join(", ")
-                )
-            }
-        };
-        written.expect("writing to a string cannot fail");
-        text
+    /// Adds the parameters of a set: behind all others.
+    pub fn bind_set<R>(mut self, set: Set<R>) -> Self {
+        self.values.extend(set.values());
+        self
     }
 
     pub fn statement(self) -> Statement {

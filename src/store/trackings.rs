@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, QueryResult};
-use serde_json::json;
 
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking};
-use crate::store::sql::{Dialect, Kind, Row, Sql};
+use crate::store::sql::{Dialect, Row, Sql};
 use crate::store::{Store, StoreError};
 
 /// A refresh within this time of the last refresh or check changes nothing (the wire contract).
@@ -39,27 +38,27 @@ impl Store {
         pairs: &[(CarrierCode, TrackNumber)],
         now: Time,
     ) -> Result<Vec<Tracking>, StoreError> {
-        let columns = [("carrier_code", Kind::Text), ("track_number", Kind::Text)];
-        let rows: Vec<serde_json::Value> = pairs
-            .iter()
-            .map(|(carrier, number)| json!({"carrier_code": carrier, "track_number": number}))
-            .collect();
-        let from = Sql::rows(self.dialect, 1, "u", &columns);
+        let set = self
+            .set(pairs)
+            .column("carrier_code", |pair| pair.0.as_str().to_owned())
+            .column("track_number", |pair| pair.1.as_str().to_owned());
         // In the order of the unique key, so that two requests with the same pairs cannot lock each other out.
         let insert = format!(
             "INSERT INTO trackings (carrier_code, track_number, next_check_at, created_at, updated_at) \
-             SELECT u.carrier_code, u.track_number, $2, $2, $2 FROM {from} WHERE TRUE \
-             ORDER BY u.carrier_code, u.track_number ON CONFLICT (carrier_code, track_number) DO NOTHING"
+             SELECT u.carrier_code, u.track_number, $1, $1, $1 FROM {} WHERE TRUE \
+             ORDER BY u.carrier_code, u.track_number ON CONFLICT (carrier_code, track_number) DO NOTHING",
+            set.from(2)
         );
         let select = format!(
-            "SELECT {} FROM {from} JOIN trackings AS t \
+            "SELECT {} FROM {} JOIN trackings AS t \
              ON t.carrier_code = u.carrier_code AND t.track_number = u.track_number ORDER BY u.nth",
-            qualified("t")
+            qualified("t"),
+            set.from(1)
         );
         let transaction = self.begin().await?;
-        let insert = self.sql(insert).bind_rows(rows.clone()).bind_time(now);
+        let insert = self.sql(insert).bind_time(now).bind_set(set.clone());
         transaction.execute_raw(insert.statement()).await?;
-        let select = self.sql(select).bind_rows(rows);
+        let select = self.sql(select).bind_set(set);
         let found = transaction.query_all_raw(select.statement()).await?;
         transaction.commit().await?;
         self.read_all(&found)
@@ -76,12 +75,12 @@ impl Store {
 
     /// Selects by id in the order of the ids, with `lock` at the end.
     pub(super) fn by_ids_sql(&self, ids: &[i64], lock: &str) -> Sql {
-        let from = Sql::rows(self.dialect, 1, "u", &[("row_id", Kind::BigInt)]);
-        let rows = ids.iter().map(|id| json!({"row_id": id})).collect();
+        let set = self.set(ids).column("row_id", |id| *id);
         self.sql(format!(
-            "SELECT {COLUMNS} FROM trackings WHERE id IN (SELECT u.row_id FROM {from}) ORDER BY id {lock}"
+            "SELECT {COLUMNS} FROM trackings WHERE id IN (SELECT u.row_id FROM {}) ORDER BY id {lock}",
+            set.from(1)
         ))
-        .bind_rows(rows)
+        .bind_set(set)
     }
 
     /// The trackings with an id above `after`, by id, at most `limit`.

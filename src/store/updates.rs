@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use serde_json::json;
 
 use crate::clock::Time;
 use crate::model::merge::merge;
 use crate::model::status::Status;
 use crate::model::{Change, Event, Outcome, Tracking, Update};
-use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
+use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::store::learned::Lesson;
 use crate::store::partitions::{GROUP, Ownership};
-use crate::store::sql::{Dialect, Kind, Row, Sql};
+use crate::store::set::Set;
+use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
 /// Records of one partition in the order of their offsets, read and ready to take effect.
@@ -162,22 +162,19 @@ impl Store {
         if changes.is_empty() {
             return Ok(());
         }
-        let set: Vec<String> = WRITTEN
+        let set = with_written(self.set(changes));
+        let list: Vec<String> = set
+            .names()
             .iter()
-            .map(|(name, _)| format!("{name} = u.{name}"))
+            .map(|name| format!("{name} = u.{name}"))
             .collect();
-        let mut columns = vec![("row_id", Kind::BigInt)];
-        columns.extend_from_slice(WRITTEN);
+        let set = set.column("row_id", |change| change.new.id);
         let sql = format!(
             "UPDATE trackings SET {} FROM {} WHERE trackings.id = u.row_id",
-            set.join(", "),
-            Sql::rows(self.dialect, 1, "u", &columns)
+            list.join(", "),
+            set.from(1)
         );
-        let rows = changes
-            .iter()
-            .map(|change| tracking_json(&change.new, self.dialect))
-            .collect();
-        let sql = self.sql(sql).bind_rows(rows);
+        let sql = self.sql(sql).bind_set(set);
         let written = transaction
             .execute_raw(sql.statement())
             .await?
@@ -201,22 +198,36 @@ impl Store {
         now: Time,
         applied: &mut Applied,
     ) -> Result<(), StoreError> {
-        let rows = event_rows(by_tracking, journeys, self.dialect);
+        let rows = event_rows(by_tracking, journeys);
         if rows.is_empty() {
             return Ok(());
         }
+        let set = self
+            .set(&rows)
+            .column("tracking_id", |row| row.tracking_id)
+            .column("status", |row| row.event.status.to_string())
+            .nullable("sub_status", |row| {
+                row.event.sub_status.map(|s| s.to_string())
+            })
+            .column("status_raw", |row| row.event.status_raw.clone())
+            .column("event_time", |row| row.event.event_time)
+            .column("location", |row| row.event.location.clone())
+            .column("message", |row| row.event.message.clone())
+            .column("payload_json", |row| row.event.payload_json.clone())
+            .column("journey", |row| row.journey)
+            .column("digest", |row| row.digest.to_vec())
+            .column("mapping_version", |row| row.event.mapping_version);
         let sql = format!(
             "INSERT INTO tracking_events (tracking_id, status, sub_status, status_raw, event_time, location, message, \
              payload_json, journey, digest, mapping_version, created_at) \
              SELECT u.tracking_id, u.status, u.sub_status, u.status_raw, u.event_time, u.location, u.message, \
-             u.payload_json, u.journey, {}, u.mapping_version, $2 FROM {} WHERE TRUE ORDER BY u.nth \
+             u.payload_json, u.journey, u.digest, u.mapping_version, $1 FROM {} WHERE TRUE ORDER BY u.nth \
              ON CONFLICT (tracking_id, digest) DO UPDATE SET status = excluded.status, \
              sub_status = excluded.sub_status, mapping_version = excluded.mapping_version \
              WHERE excluded.mapping_version > tracking_events.mapping_version RETURNING status",
-            self.dialect.from_hex("u.digest"),
-            Sql::rows(self.dialect, 1, "u", EVENT_COLUMNS)
+            set.from(2)
         );
-        let sql = self.sql(sql).bind_rows(rows).bind_time(now);
+        let sql = self.sql(sql).bind_time(now).bind_set(set);
         let written = transaction.query_all_raw(sql.statement()).await?;
         applied.events_new = written.len() as u64;
         for row in &written {
@@ -231,102 +242,75 @@ impl Store {
         transaction: &DatabaseTransaction,
         letters: &[DeadLetter],
     ) -> Result<(), StoreError> {
-        // One statement a letter: they are few, and their bytes fit no JSON.
-        for letter in letters {
-            let value = &letter.value[..letter.value.len().min(VALUE_BYTES_MAX)];
-            let sql = self
-                .sql(
-                    "INSERT INTO dead_letters (topic, partition, record_offset, record_key, value, size_bytes, error, at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (topic, partition, record_offset) DO NOTHING",
-                )
-                .bind(letter.topic.as_str())
-                .bind(letter.partition)
-                .bind(letter.offset)
-                .bind(letter.key.clone())
-                .bind(value.to_vec())
-                .bind(letter.size_bytes)
-                .bind(letter.error.as_str())
-                .bind_time(letter.at);
-            transaction.execute_raw(sql.statement()).await?;
+        if letters.is_empty() {
+            return Ok(());
         }
+        let cut = |bytes: &[u8], max: usize| bytes[..bytes.len().min(max)].to_vec();
+        let set = self
+            .set(letters)
+            .column("topic", |letter| letter.topic.clone())
+            .column("partition", |letter| letter.partition)
+            .column("record_offset", |letter| letter.offset)
+            .nullable("record_key", |letter| {
+                letter.key.as_deref().map(|key| cut(key, KEY_BYTES_MAX))
+            })
+            .column("value", |letter| cut(&letter.value, VALUE_BYTES_MAX))
+            .column("size_bytes", |letter| letter.size_bytes)
+            .column("error", |letter| letter.error.clone())
+            .column("at", |letter| letter.at);
+        let sql = format!(
+            "INSERT INTO dead_letters (topic, partition, record_offset, record_key, value, size_bytes, error, at) \
+             SELECT u.topic, u.partition, u.record_offset, u.record_key, u.value, u.size_bytes, u.error, u.at \
+             FROM {} WHERE TRUE ORDER BY u.nth ON CONFLICT (topic, partition, record_offset) DO NOTHING",
+            set.from(1)
+        );
+        let sql = self.sql(sql).bind_set(set);
+        transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }
 }
 
 /// The columns that an update may change.
-const WRITTEN: &[(&str, Kind)] = &[
-    ("status", Kind::Text),
-    ("sub_status", Kind::Text),
-    ("direction", Kind::Text),
-    ("status_raw", Kind::Text),
-    ("status_at", Kind::Time),
-    ("heard", Kind::SmallInt),
-    ("status_checked_at", Kind::Time),
-    ("status_check_id", Kind::Uuid),
-    ("last_event_code", Kind::Text),
-    ("last_event_at", Kind::Time),
-    ("last_ok_at", Kind::Time),
-    ("last_checked_at", Kind::Time),
-    ("last_check_id", Kind::Uuid),
-    ("next_check_at", Kind::Time),
-    ("check_fail_count", Kind::Int),
-    ("last_error", Kind::Text),
-    ("priority", Kind::SmallInt),
-    ("active", Kind::Bool),
-    ("lease_until", Kind::Time),
-    ("lease_id", Kind::Uuid),
-    ("version", Kind::BigInt),
-    ("updated_at", Kind::Time),
-];
-
-fn tracking_json(row: &Tracking, dialect: Dialect) -> serde_json::Value {
-    json!({
-        "row_id": row.id,
-        "status": row.status,
-        "sub_status": row.sub_status,
-        "direction": row.direction,
-        "status_raw": row.status_raw,
-        "status_at": dialect.json_time(row.status_at),
-        "heard": row.heard.rank(),
-        "status_checked_at": dialect.json_time(row.status_checked_at),
-        "status_check_id": row.status_check_id,
-        "last_event_code": row.last_event_code,
-        "last_event_at": dialect.json_time(row.last_event_at),
-        "last_ok_at": dialect.json_time(row.last_ok_at),
-        "last_checked_at": dialect.json_time(row.last_checked_at),
-        "last_check_id": row.last_check_id,
-        "next_check_at": dialect.json_time(Some(row.next_check_at)),
-        "check_fail_count": i32::try_from(row.check_fail_count).unwrap_or(i32::MAX),
-        "last_error": row.last_error,
-        "priority": i16::from(row.urgent),
-        "active": row.active,
-        "lease_until": dialect.json_time(row.lease_until),
-        "lease_id": row.lease_id,
-        "version": row.version,
-        "updated_at": dialect.json_time(Some(row.updated_at)),
-    })
+fn with_written<'a>(set: Set<'a, Change>) -> Set<'a, Change> {
+    set.column("status", |c| c.new.status.to_string())
+        .nullable("sub_status", |c| c.new.sub_status.map(|s| s.to_string()))
+        .column("direction", |c| c.new.direction.to_string())
+        .column("status_raw", |c| c.new.status_raw.clone())
+        .nullable("status_at", |c| c.new.status_at)
+        .column("heard", |c| c.new.heard.rank())
+        .nullable("status_checked_at", |c| c.new.status_checked_at)
+        .nullable("status_check_id", |c| c.new.status_check_id)
+        .nullable("last_event_code", |c| c.new.last_event_code.clone())
+        .nullable("last_event_at", |c| c.new.last_event_at)
+        .nullable("last_ok_at", |c| c.new.last_ok_at)
+        .nullable("last_checked_at", |c| c.new.last_checked_at)
+        .nullable("last_check_id", |c| c.new.last_check_id)
+        .column("next_check_at", |c| c.new.next_check_at)
+        .column("check_fail_count", |c| {
+            i32::try_from(c.new.check_fail_count).unwrap_or(i32::MAX)
+        })
+        .column("last_error", |c| c.new.last_error.clone())
+        .column("priority", |c| i16::from(c.new.urgent))
+        .column("active", |c| c.new.active)
+        .nullable("lease_until", |c| c.new.lease_until)
+        .nullable("lease_id", |c| c.new.lease_id)
+        .column("version", |c| c.new.version)
+        .column("updated_at", |c| c.new.updated_at)
 }
 
-const EVENT_COLUMNS: &[(&str, Kind)] = &[
-    ("tracking_id", Kind::BigInt),
-    ("status", Kind::Text),
-    ("sub_status", Kind::Text),
-    ("status_raw", Kind::Text),
-    ("event_time", Kind::Time),
-    ("location", Kind::Text),
-    ("message", Kind::Text),
-    ("payload_json", Kind::Text),
-    ("journey", Kind::Int),
-    ("digest", Kind::Text),
-    ("mapping_version", Kind::Int),
-];
+/// An event to write.
+struct EventRow<'a> {
+    tracking_id: i64,
+    journey: i32,
+    event: &'a Event,
+    digest: [u8; 32],
+}
 
 /// Every event of known trackings once: of a repeated one the newest mapping's, else the first.
-fn event_rows(
-    by_tracking: &BTreeMap<i64, Vec<&Update>>,
+fn event_rows<'a>(
+    by_tracking: &BTreeMap<i64, Vec<&'a Update>>,
     journeys: &BTreeMap<i64, i32>,
-    dialect: Dialect,
-) -> Vec<serde_json::Value> {
+) -> Vec<EventRow<'a>> {
     let mut rows = Vec::new();
     for (id, updates) in by_tracking {
         let Some(journey) = journeys.get(id) else {
@@ -349,34 +333,12 @@ fn event_rows(
             .filter(|(_, digest)| seen.insert(*digest))
             .collect();
         distinct.sort_by_key(|(event, _)| event.event_time);
-        rows.extend(
-            distinct
-                .into_iter()
-                .map(|(event, digest)| event_json(*id, *journey, event, &digest, dialect)),
-        );
+        rows.extend(distinct.into_iter().map(|(event, digest)| EventRow {
+            tracking_id: *id,
+            journey: *journey,
+            event,
+            digest,
+        }));
     }
     rows
-}
-
-fn event_json(
-    tracking_id: i64,
-    journey: i32,
-    event: &Event,
-    digest: &[u8; 32],
-    dialect: Dialect,
-) -> serde_json::Value {
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    json!({
-        "tracking_id": tracking_id,
-        "status": event.status,
-        "sub_status": event.sub_status,
-        "status_raw": event.status_raw,
-        "event_time": dialect.json_time(Some(event.event_time)),
-        "location": event.location,
-        "message": event.message,
-        "payload_json": event.payload_json,
-        "journey": journey,
-        "digest": digest,
-        "mapping_version": event.mapping_version,
-    })
 }

@@ -1,0 +1,127 @@
+//! A set of rows arrives in a statement as it left, whatever its columns hold.
+
+use sea_orm::{ConnectionTrait as _, Database};
+use trackbox::clock::Time;
+use trackbox::store::set::Set;
+use trackbox::store::sql::{Dialect, Row, Sql};
+use uuid::Uuid;
+
+use crate::fixture::{TestStore, at, on_every_store};
+
+type Cells = (
+    i16,
+    i32,
+    i64,
+    f64,
+    bool,
+    String,
+    Time,
+    Uuid,
+    Option<Vec<u8>>,
+);
+
+fn rows() -> Vec<Cells> {
+    let text = "\"Омск\", {NULL}\\ '$1'\n".to_owned();
+    let (id, bytes) = (Uuid::from_u128(7), Some(vec![0, 255, 39]));
+    vec![
+        (1, -2, i64::MAX, 0.1, true, text, at(5), id, bytes),
+        (0, 0, 0, 0.0, false, String::new(), at(0), Uuid::nil(), None),
+        (
+            -1,
+            7,
+            i64::MIN,
+            -1e300,
+            true,
+            "x".to_owned(),
+            at(-5),
+            id,
+            Some(Vec::new()),
+        ),
+    ]
+}
+
+/// All columns twice: as they are, and NULL where the row's `bool` is not set.
+fn set(dialect: Dialect, rows: &[Cells]) -> Set<'_, Cells> {
+    Set::of(dialect, rows)
+        .column("a", |r| r.0)
+        .column("b", |r| r.1)
+        .column("c", |r| r.2)
+        .column("d", |r| r.3)
+        .column("e", |r| r.4)
+        .column("f", |r| r.5.clone())
+        .column("g", |r| r.6)
+        .column("h", |r| r.7)
+        .nullable("i", |r| r.8.clone())
+        .nullable("na", |r| r.4.then_some(r.0))
+        .nullable("nb", |r| r.4.then_some(r.1))
+        .nullable("nc", |r| r.4.then_some(r.2))
+        .nullable("nd", |r| r.4.then_some(r.3))
+        .nullable("ne", |r| r.4.then_some(r.4))
+        .nullable("nf", |r| r.4.then(|| r.5.clone()))
+        .nullable("ng", |r| r.4.then_some(r.6))
+        .nullable("nh", |r| r.4.then_some(r.7))
+}
+
+#[tokio::test]
+async fn a_set_of_rows_arrives_as_it_left() {
+    on_every_store(async |test: TestStore| {
+        let dialect = if test.url.starts_with("sqlite") {
+            Dialect::Sqlite
+        } else {
+            Dialect::Postgres
+        };
+        let database = Database::connect(&test.url).await.expect("connects");
+        for sent in [rows(), Vec::new()] {
+            let set = set(dialect, &sent);
+            let from = set.from(2);
+            let sql = Sql::new(
+                dialect,
+                format!("SELECT u.*, $1 AS before FROM {from} ORDER BY u.nth"),
+            );
+            let sql = sql.bind(9_i64).bind_set(set);
+            let found = database.query_all_raw(sql.statement()).await;
+            let found = found.expect("selects");
+            assert_eq!(found.len(), sent.len());
+            for (place, (found, sent)) in found.iter().zip(&sent).enumerate() {
+                let row = Row::new(found, dialect, "u");
+                assert_eq!(row.get::<i64>("nth").expect("nth"), place as i64 + 1);
+                assert_eq!(row.get::<i64>("before").expect("before"), 9);
+                let arrived = (
+                    row.get("a").expect("a"),
+                    row.get("b").expect("b"),
+                    row.get("c").expect("c"),
+                    row.get("d").expect("d"),
+                    row.get("e").expect("e"),
+                    row.get("f").expect("f"),
+                    row.time("g").expect("g"),
+                    row.opt_uuid("h").expect("h").expect("no NULL"),
+                    row.get("i").expect("i"),
+                );
+                assert_eq!(&arrived, sent);
+                let has = |there: bool| there == sent.4;
+                assert!(has(
+                    row.get::<Option<i16>>("na").expect("na") == Some(sent.0)
+                ));
+                assert!(has(
+                    row.get::<Option<i32>>("nb").expect("nb") == Some(sent.1)
+                ));
+                assert!(has(
+                    row.get::<Option<i64>>("nc").expect("nc") == Some(sent.2)
+                ));
+                assert!(has(
+                    row.get::<Option<f64>>("nd").expect("nd") == Some(sent.3)
+                ));
+                assert!(has(
+                    row.get::<Option<bool>>("ne").expect("ne") == Some(sent.4)
+                ));
+                assert!(has(
+                    row.get::<Option<String>>("nf").expect("nf").as_ref() == Some(&sent.5)
+                ));
+                assert!(has(row.opt_time("ng").expect("ng") == Some(sent.6)));
+                assert!(has(row.opt_uuid("nh").expect("nh") == Some(sent.7)));
+            }
+        }
+        database.close().await.expect("closes");
+    })
+    .await;
+}
