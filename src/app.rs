@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::{Parts, connect, make_consumer, make_scheduler};
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::{self, Demo};
@@ -23,6 +24,9 @@ const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the store may take to tell its time: half of it is how far off the clock may be.
 const CLOCK_MAX: Duration = Duration::from_secs(2);
+
+/// How often the cache is mended.
+const MEND_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the consumer may take to apply what the worker published last.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -99,6 +103,7 @@ pub async fn run_until(
     let serve_stop = serve.stop.clone();
     serve.spawn("http", servers.run(serve_stop));
     serve.spawn("clock", keep_clock(parts.clone(), stop.clone()));
+    serve.spawn("cache", mend_cache(parts.cache.clone(), serve.stop.clone()));
     let config = Arc::clone(&parts.config);
     serve.spawn("lock", refuse::keep_lock(lock, config, serve.stop.clone()));
     if roles.contains(&Role::Work) {
@@ -220,6 +225,17 @@ async fn keep_clock(parts: Parts, stop: CancellationToken) -> anyhow::Result<()>
             Err(error) => outage.failed(format_args!("{error:#}")),
         }
     }
+}
+
+/// Keeps up with what the cache could not be told.
+async fn mend_cache(cache: Cache, stop: CancellationToken) -> anyhow::Result<()> {
+    while tokio::time::timeout(MEND_EVERY, stop.cancelled())
+        .await
+        .is_err()
+    {
+        cache.mend().await;
+    }
+    Ok(())
 }
 
 /// Waits until the consumer has applied what is on the in-process bus, so that a restart has nothing to ask again.

@@ -221,6 +221,31 @@ async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_b
     assert!(usable.is_some(), "the cache works again");
 }
 
+/// The stall is too short for others to notice; who failed to raise the fence does not use the cache again.
+#[tokio::test]
+async fn a_fence_that_failed_is_made_up_for_without_anybody_reading() {
+    let server = PrivateRedis::start();
+    let consumer = in_redis(server.connect().await, TTL);
+    consumer.mend().await;
+    let reader = in_redis(server.connect().await, TTL);
+    let ticket = reader.ticket().await;
+    reader.put(&[tracking(1, 4)], &ticket).await;
+    server.signal("-STOP");
+    consumer.fence(&[(2, 1)]).await;
+    server.signal("-CONT");
+    // While Redis is let alone for a moment after that failure.
+    consumer.fence(&[(1, 5)]).await;
+    assert_eq!(version_of(&reader, 1).await, Some(4), "nobody told it");
+    let mended = async {
+        while version_of(&reader, 1).await.is_some() {
+            consumer.mend().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mended = tokio::time::timeout(Duration::from_secs(5), mended).await;
+    mended.expect("version 4 is out of reach within seconds");
+}
+
 #[tokio::test]
 async fn redis_is_spoken_to_over_tls_with_a_password_and_neither_is_ever_shown() {
     // Another test of this process may have been first.

@@ -137,6 +137,13 @@ impl RedisCache {
         }
     }
 
+    /// See [`crate::cache::Cache::mend`].
+    pub async fn mend(&self) {
+        if let Err(error) = self.trusted().await {
+            tracing::debug!("the cache begins no new epoch yet: {error}");
+        }
+    }
+
     /// See [`crate::cache::Cache::fence`]. One that cannot be raised is made up for by the next epoch.
     pub async fn fence(&self, versions: &[(i64, i64)]) {
         for chunk in versions.chunks(CHUNK) {
