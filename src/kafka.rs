@@ -87,7 +87,16 @@ impl Bus {
         }
     }
 
-    /// Whether it takes records now, as far as is known; asks at most once in a while, and for a short time.
+    /// Whether something should be published now: the bus takes records, or may do so again and this is the one try for
+    /// a while. Who gets a yes publishes.
+    pub async fn may_publish(&self) -> bool {
+        match self {
+            Self::Memory(bus) => bus.has_room(),
+            Self::Kafka(broker) => broker.may_publish().await,
+        }
+    }
+
+    /// Whether it answers now, as far as is known; asks at most once in a while, and for a short time.
     pub async fn is_ready(&self) -> bool {
         match self {
             Self::Memory(bus) => bus.has_room(),

@@ -165,7 +165,8 @@ impl Scheduler {
     pub async fn step(&mut self) -> anyhow::Result<usize> {
         self.reap()?;
         // What a carrier says now could not be told to anybody: better not to ask.
-        ensure!(self.parts.bus.is_ready().await, "the bus takes nothing now");
+        let may_publish = self.parts.bus.may_publish().await;
+        ensure!(may_publish, "the bus takes nothing now");
         self.start_calls().await?;
         let now = self.parts.clock.now();
         let states = self

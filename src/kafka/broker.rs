@@ -35,9 +35,16 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// How often the partitions are counted again: a topic may get more.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
+/// How often a topic that was just made is looked for, until brokers that know of it answer.
+const COUNT_TRIES: usize = 20;
+
 /// How often a broker that is away is asked whether it is back, and how long it may take to answer.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(2);
+
+/// The pause before something is published again after that failed, though the brokers answer; it doubles.
+const REFUSED_FIRST: Duration = Duration::from_secs(1);
+const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// The topic on its brokers.
 pub struct Broker {
@@ -63,6 +70,36 @@ struct State {
     counted: Option<Instant>,
     /// Since when calls fail, and when it was last asked whether they still do.
     away: Option<(Instant, Instant)>,
+    /// Where the last thing published failed.
+    refused: Option<Refused>,
+}
+
+/// Brokers that answer may still take nothing: too few copies, no right to write.
+struct Refused {
+    /// Until when nobody should try again.
+    until: Instant,
+    /// How long the next pause will be.
+    pause: Duration,
+}
+
+impl Refused {
+    fn new() -> Self {
+        Self {
+            until: Instant::now() + REFUSED_FIRST,
+            pause: REFUSED_FIRST * 2,
+        }
+    }
+
+    /// Whether it is time for one more try; until that has succeeded, the next one is further away.
+    fn may_try(&mut self) -> bool {
+        let now = Instant::now();
+        let due = now >= self.until;
+        if due {
+            self.until = now + self.pause;
+            self.pause = (self.pause * 2).min(REFUSED_MAX);
+        }
+        due
+    }
 }
 
 impl fmt::Debug for Broker {
@@ -112,7 +149,8 @@ impl Broker {
 
     async fn count(&self) -> Result<i32, Error> {
         let client = self.client().await?;
-        loop {
+        // Looks, makes it, and looks again.
+        for _ in 0..COUNT_TRIES {
             let topics = client.list_topics().await?;
             if let Some(topic) = topics.iter().find(|topic| topic.name == self.topic()) {
                 // Kafka counts partitions from 0 without gaps.
@@ -132,7 +170,9 @@ impl Broker {
                 Err(error) if is(&error, ProtocolError::TopicAlreadyExists) => {}
                 Err(error) => return Err(error),
             }
+            tokio::time::sleep(RETRY_FIRST).await;
         }
+        Err(Error::Timeout)
     }
 
     /// See [`crate::kafka::Bus::is_ready`].
@@ -148,6 +188,11 @@ impl Broker {
             state.counted = None;
         }
         matches!(timeout(PROBE_MAX, self.prepare()).await, Ok(Ok(())))
+    }
+
+    /// See [`crate::kafka::Bus::may_publish`].
+    pub async fn may_publish(&self) -> bool {
+        self.is_ready().await && self.lock().refused.as_mut().is_none_or(Refused::may_try)
     }
 
     /// The end of every partition: the offset that its next record gets.

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use trackbox::clock::Clock;
 use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
@@ -269,6 +270,33 @@ async fn publish_until_it_works(bus: &Bus, value: &str) -> Duration {
     }
 }
 
+/// Kafka 4 refuses records from a clock that is more than an hour ahead (its default): it answers all else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_takes_nothing_though_it_answers_is_tried_ever_more_seldom() {
+    let clock = Clock::manual(Clock::system().now() + TimeDelta::days(1_000));
+    let settings = settings(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+    let bus = Bus::Kafka(Arc::new(Broker::new(settings, clock)));
+    bus.prepare().await.expect("connects");
+    assert!(bus.may_publish().await);
+    let refused = bus.publish(vec![record("7", "x")]).await;
+    let reason = refused.expect_err("is refused").to_string();
+    assert!(reason.contains("InvalidTimestamp"), "{reason}");
+    let began = Instant::now();
+    let mut tries = Vec::new();
+    while tries.len() < 3 {
+        // Many workers ask, at any time.
+        if bus.may_publish().await {
+            tries.push(began.elapsed().as_secs());
+        }
+        assert!(bus.is_ready().await, "it does answer");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        tries[1] - tries[0] >= 2 && tries[2] - tries[1] >= 4,
+        "{tries:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
     let mut kafka = PrivateKafka::start();
@@ -293,7 +321,8 @@ async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
     );
     kafka.signal("-CONT");
     publish_until_it_works(&bus, "after it hung").await;
-    assert!(bus.is_ready().await);
+    assert!(bus.is_ready().await && bus.may_publish().await);
+    assert!(bus.may_publish().await, "again, after a success");
 
     kafka.kill();
     let dead = bus.publish(vec![record("7", "while it is dead")]).await;

@@ -11,7 +11,7 @@ use rskafka::client::partition::Compression;
 use rskafka::record::Record as WireRecord;
 use tokio::time::timeout;
 
-use crate::kafka::broker::{Broker, CALL_MAX, RETRY_FIRST, is};
+use crate::kafka::broker::{Broker, CALL_MAX, RETRY_FIRST, Refused, is};
 use crate::kafka::{BusError, Outgoing, partition_of};
 
 /// How long publishing may take with all its retries: less than a worker's lease.
@@ -36,10 +36,20 @@ impl Broker {
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         let deadline = Instant::now() + PUBLISH_MAX;
         let publishing = timeout(PUBLISH_MAX, self.publish_until(deadline, records));
-        publishing.await.unwrap_or_else(|_| {
+        let published = publishing.await.unwrap_or_else(|_| {
             self.lock().writers.clear();
             Err(self.failed("publish", &Error::Timeout))
-        })
+        });
+        let mut state = self.lock();
+        match &published {
+            Ok(()) => state.refused = None,
+            Err(BusError::Away { .. }) => {
+                state.refused.get_or_insert_with(Refused::new);
+            }
+            // Of the record's making.
+            Err(_) => {}
+        }
+        published
     }
 
     /// Publishes; sends what failed again, unless the deadline comes first.
