@@ -54,6 +54,9 @@ pub enum StoreError {
     /// The database is away or too busy: worth another try later.
     #[error("the database is not available")]
     Unavailable(#[source] DbErr),
+    /// The database gave a statement up that took longer than it may: fewer rows at once may get through.
+    #[error("the database took too long over a statement")]
+    Slow(#[source] DbErr),
     /// The database refuses this statement with these values: another try gives the same.
     #[error("the database refused a statement")]
     Refused(#[source] DbErr),
@@ -76,22 +79,25 @@ pub enum StoreError {
 impl StoreError {
     /// Whether another try may succeed when the database is back.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Slow(_))
     }
 }
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
-        let refused = match &error {
+        match &error {
             DbErr::Exec(RuntimeErr::SqlxError(inner))
-            | DbErr::Query(RuntimeErr::SqlxError(inner)) => is_refusal(inner),
-            DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => true,
-            _ => false,
-        };
-        if refused {
-            Self::Refused(error)
-        } else {
-            Self::Unavailable(error)
+            | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
+                if is_refusal(inner) {
+                    Self::Refused(error)
+                } else if is_time_out(inner) {
+                    Self::Slow(error)
+                } else {
+                    Self::Unavailable(error)
+                }
+            }
+            DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => Self::Refused(error),
+            _ => Self::Unavailable(error),
         }
     }
 }
@@ -119,6 +125,12 @@ fn is_refusal(error: &sea_orm::sqlx::Error) -> bool {
         | Error::TypeNotFound { .. } => true,
         _ => false,
     }
+}
+
+/// Whether PostgreSQL ended the statement at its statement_timeout.
+fn is_time_out(error: &sea_orm::sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some("57014"))
 }
 
 /// How many connections a store may hold.

@@ -2,7 +2,7 @@
 //!
 //! One [`Consumer::step`] fetches a batch, reads it, and applies it together with the partition's offset in one
 //! transaction. What cannot be read goes to the dead letters in the same transaction; a batch that the database refuses
-//! is halved until the culprit stands alone.
+//! is halved until the culprit stands alone, and one that takes it too long until it does not.
 
 pub mod group;
 
@@ -35,7 +35,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How long the store may take to say whose partitions are whose.
 const STORE_MAX: Duration = Duration::from_secs(10);
 
-/// How long a batch may take to be applied, halving it included.
+/// How long one transaction may take.
 const APPLY_MAX: Duration = Duration::from_secs(120);
 
 /// What a consumer works with.
@@ -133,8 +133,10 @@ impl Consumer {
     /// Looks after this process's share of the partitions; see [`Group::balance`].
     ///
     /// # Errors
-    /// Where the store is away.
+    /// Where the store or the bus is away.
     pub async fn balance(&self) -> anyhow::Result<()> {
+        let counted = self.parts.bus.prepare().await;
+        counted.context("cannot count the partitions")?;
         within(STORE_MAX, self.group.balance()).await
     }
 
@@ -225,18 +227,10 @@ impl Consumer {
             next_offset,
             ..
         } = position;
-        let applied = self.apply_all(&ownership, next_offset, &records, &read);
-        let applied = match tokio::time::timeout(APPLY_MAX, applied).await {
-            Ok(applied) => applied,
-            Err(_) => {
-                self.group.forget(partition);
-                anyhow::bail!(
-                    "the database did not answer within {} s",
-                    APPLY_MAX.as_secs()
-                );
-            }
-        };
-        match applied {
+        match self
+            .apply_all(&ownership, next_offset, &records, &read)
+            .await
+        {
             Ok(next_offset) => {
                 self.group.moved(Position {
                     ownership,
@@ -250,9 +244,9 @@ impl Consumer {
             Err(error) => {
                 // Whether the last transaction was committed may be unknown: the store knows.
                 self.group.forget(partition);
-                match error {
-                    StoreError::OffsetMoved { .. } => Ok(Step::Lost),
-                    error => Err(error).context("cannot apply a batch"),
+                match error.downcast_ref() {
+                    Some(StoreError::OffsetMoved { .. }) => Ok(Step::Lost),
+                    _ => Err(error).context("cannot apply a batch"),
                 }
             }
         }
@@ -305,39 +299,36 @@ impl Consumer {
         }
     }
 
-    /// Applies all records in ranges, halving a range that the database refuses; answers the next offset.
+    /// Applies all records in ranges, halving a range that the database refuses or takes too long over; answers the next
+    /// offset. Each range is a transaction of its own, so halving makes progress.
     async fn apply_all(
         &self,
         ownership: &Ownership,
         first_offset: i64,
         records: &[Record],
         read: &[Read],
-    ) -> Result<i64, StoreError> {
+    ) -> anyhow::Result<i64> {
         let mut position = first_offset;
         let mut ranges = Vec::from([(0, records.len())]);
         while let Some((start, end)) = ranges.pop() {
             let (some, outcomes) = (&records[start..end], &read[start..end]);
-            match self
-                .apply_range(ownership, position, some, outcomes, None)
-                .await
-            {
+            let applying = self.apply_range(ownership, position, some, outcomes, None);
+            let applied = tokio::time::timeout(APPLY_MAX, applying).await;
+            match applied.context("the database did not answer in time")? {
                 Ok(next_offset) => position = next_offset,
                 Err(StoreError::Refused(error)) if some.len() == 1 => {
                     let reason = format!("the database refused it: {error}");
-                    position = self
-                        .apply_range(ownership, position, some, outcomes, Some(&reason))
-                        .await?;
+                    let setting_aside =
+                        self.apply_range(ownership, position, some, outcomes, Some(&reason));
+                    position = within(APPLY_MAX, setting_aside).await?;
                 }
-                Err(StoreError::Refused(error)) => {
-                    tracing::warn!(
-                        "halving a batch of {} records that the database refused: {error}",
-                        some.len()
-                    );
+                Err(error @ (StoreError::Refused(_) | StoreError::Slow(_))) if some.len() > 1 => {
+                    tracing::warn!("halving a batch of {} records: {error}", some.len());
                     let middle = start + some.len() / 2;
                     ranges.push((middle, end));
                     ranges.push((start, middle));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(position)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::{Value, json};
 use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
@@ -13,8 +13,11 @@ use trackbox::kafka::memory::{MemoryBus, TOPIC};
 use trackbox::kafka::{Bus, Outgoing};
 use trackbox::metrics::Metrics;
 use trackbox::model::status::Status;
+use trackbox::store::{Connections, Store};
 
-use crate::fixture::{Applier, TestStore, at, create, on_every_store, read, seen};
+use crate::fixture::{
+    Applier, TestStore, at, create, on_every_store, postgres, postgres_server, read, seen,
+};
 
 /// A consumer of one partition that starts at `offset`.
 fn consumer(test: &TestStore, offset: i64) -> (Consumer, Parts) {
@@ -82,7 +85,7 @@ async fn garbage_goes_to_the_dead_letters_with_its_place_and_the_rest_takes_effe
 async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 9).await;
-        let database = sea_orm::Database::connect(&test.url).await.expect("connects");
+        let database = Database::connect(&test.url).await.expect("connects");
         database
             .execute_unprepared("CREATE UNIQUE INDEX one_poison ON tracking_events (status_raw) WHERE status_raw = 'POISON'")
             .await
@@ -113,9 +116,7 @@ async fn a_missing_table_is_no_records_fault() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let mut applier = Applier::new(&test.store).await;
-        let database = sea_orm::Database::connect(&test.url)
-            .await
-            .expect("connects");
+        let database = Database::connect(&test.url).await.expect("connects");
         let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
         let away = rename("tracking_events", "away");
         database.execute_unprepared(&away).await.expect("renames");
@@ -201,4 +202,43 @@ async fn what_the_cache_gives_is_never_older_than_the_store() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_batch_that_takes_too_long_is_applied_in_parts_and_one_slow_record_is_waited_for() {
+    let mut test = postgres(&postgres_server()).await;
+    let impatient = Connections {
+        statement_timeout: Duration::from_millis(500),
+        ..Connections::default()
+    };
+    test.store = Store::open(&test.url, impatient).await.expect("opens");
+    let rows = create(&test.store, "CDEK", 40).await;
+    let admin = Database::connect(&test.url).await.expect("connects");
+    let each_row_takes = |time: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep({time}); RETURN NEW; END $$"
+        )
+    };
+    let slow = each_row_takes("CASE WHEN NEW.status_raw = 'SLOW' THEN 5 ELSE 0.04 END");
+    let trigger =
+        "CREATE TRIGGER slow BEFORE INSERT ON tracking_events FOR EACH ROW EXECUTE FUNCTION slow()";
+    for sql in [slow.as_str(), trigger] {
+        admin.execute_unprepared(sql).await.expect("is made");
+    }
+    let (consumer, parts) = consumer(&test, 0);
+    let mut values: Vec<_> = rows.iter().map(|row| delivered(row.id, 5, "4")).collect();
+    publish(&parts, values.split_off(1)).await;
+    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(39));
+    publish(&parts, vec![delivered(rows[0].id, 5, "SLOW")]).await;
+    let error = consumer.step(0).await.expect_err("takes too long alone");
+    assert!(format!("{error:#}").contains("took too long"), "{error:#}");
+    let fast = each_row_takes("0");
+    admin.execute_unprepared(&fast).await.expect("is made");
+    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(1));
+    for row in rows {
+        assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
+    }
+    let letters = test.store.dead_letters(None, 10).await.expect("lists");
+    assert_eq!(letters, [], "slow is not wrong");
 }

@@ -100,7 +100,8 @@ impl Group {
         self.lock().remove(&partition);
     }
 
-    /// Looks after this process's share: says that it lives, prolongs, gives back, takes.
+    /// Looks after this process's share of the partitions as they were last counted: says that it lives, prolongs, gives
+    /// back, takes.
     ///
     /// # Errors
     /// Where the database is away; what was ours stays so until somebody else takes it.
@@ -108,10 +109,6 @@ impl Group {
         if !self.bus.is_shared() {
             return Ok(());
         }
-        self.bus
-            .prepare()
-            .await
-            .context("cannot count the partitions")?;
         let topic = self.bus.topic();
         let partitions = self.bus.partitions();
         let now = self.clock.now();
