@@ -27,7 +27,7 @@ pub struct World {
     pub emulator: Emulator,
     pub folder: TempDir,
     pub api: String,
-    store_url: String,
+    pub store_url: String,
     variables: Vec<(String, String)>,
     _stop: DropGuard,
 }
@@ -141,27 +141,38 @@ impl World {
     }
 
     /// Starts a role with variables of its own.
-    pub fn start_with(&self, role: &str, own: &[(&str, String)]) -> Child {
+    pub fn start_with(&self, role: &str, own: &[(String, String)]) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(self.folder.path().join("log"))
             .expect("opens the log");
+        let mut command = self.command(role, own);
+        command.stdout(Stdio::null()).stderr(log);
+        command.spawn().expect("starts")
+    }
+
+    /// What a command that ends by itself prints.
+    pub async fn output_of(&self, subcommand: &str) -> String {
+        let mut command = self.command(subcommand, &[]);
+        let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await;
+        let output = output.expect("ends in time").expect("starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn command(&self, subcommand: &str, own: &[(String, String)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trackbox"));
         command
-            .arg(role)
+            .arg(subcommand)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
             .kill_on_drop(true);
-        for (key, value) in &self.variables {
+        for (key, value) in self.variables.iter().chain(own) {
             command.env(format!("TRACKBOX_{key}"), value);
         }
-        for (key, value) in own {
-            command.env(format!("TRACKBOX_{key}"), value);
-        }
-        command.spawn().expect("starts")
+        command
     }
 
     pub fn log(&self) -> String {

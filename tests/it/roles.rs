@@ -1,5 +1,5 @@
 //! The roles apart, several of each, on PostgreSQL, Kafka and Redis: whatever is killed, stopped, emptied or wrong about
-//! the time, everything arrives once, nothing goes back, and no carrier is asked too often.
+//! the time, everything arrives once, nothing goes back, no lease is stolen, and no carrier is asked too often.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -7,6 +7,9 @@ use std::net::TcpStream;
 use std::process::{Child as ServerProcess, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
@@ -101,15 +104,23 @@ struct House {
     topic: String,
     bus: Bus,
     processes: BTreeMap<String, Child>,
+    /// What each process was started with, the dead included.
+    variables: BTreeMap<String, Vec<(String, String)>>,
+    database: DatabaseConnection,
     apis: Vec<String>,
 }
 
 impl House {
     async fn new(limits: &[(&str, u32)], adapter: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let database = postgres(&postgres_server()).await;
-        database.store.close().await;
-        let mut world = World::with(folder, database.url, limits, adapter).await;
+        let made = postgres(&postgres_server()).await;
+        made.store.close().await;
+        let database = Database::connect(&made.url).await.expect("connects");
+        database
+            .execute_unprepared(STOLEN_LEASES)
+            .await
+            .expect("makes the judge");
+        let mut world = World::with(folder, made.url, limits, adapter).await;
         let redis = Redis::start();
         let topic = format!("tracking.updated.{}", Uuid::now_v7().simple());
         let brokers = server("TRACKBOX_TEST_KAFKA");
@@ -131,14 +142,24 @@ impl House {
             topic,
             bus: Bus::Kafka(std::sync::Arc::new(broker)),
             processes: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            database,
             apis: Vec::new(),
         }
     }
 
     /// Starts one process; `name` is its role and what tells it from the others of its role.
     fn start(&mut self, name: &str, own: &[(&str, String)]) {
+        let own = own
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()));
+        self.variables.insert(name.to_owned(), own.collect());
+        self.start_again(name);
+    }
+
+    fn start_again(&mut self, name: &str) {
         let role = name.split('-').next().unwrap_or(name);
-        let child = self.world.start_with(role, own);
+        let child = self.world.start_with(role, &self.variables[name]);
         let before = self.processes.insert(name.to_owned(), child);
         assert!(before.is_none(), "{name} runs already");
     }
@@ -193,13 +214,54 @@ impl House {
         }
     }
 
+    /// Kills any process at any moment, and the database's connections too; what was killed starts again.
+    async fn kill_at_random(&mut self, times: usize) {
+        let seed: u64 = rand::random();
+        println!("kills at random by seed {seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        let names: Vec<String> = self.variables.keys().cloned().collect();
+        for _ in 0..times {
+            pause(Duration::from_millis(random.random_range(0..1_000))).await;
+            let name = &names[random.random_range(0..names.len())];
+            if self.processes.contains_key(name) {
+                self.kill(name).await;
+            }
+            if random.random_bool(0.3) {
+                let cut = self.database.execute_unprepared(CUT_CONNECTIONS).await;
+                cut.expect("cuts the connections");
+            }
+            pause(Duration::from_millis(random.random_range(0..500))).await;
+            self.start_again(name);
+        }
+    }
+
+    /// How many leases were taken from those who held them.
+    async fn stolen_leases(&self) -> i64 {
+        let count = Statement::from_string(DbBackend::Postgres, "SELECT COUNT(*) AS n FROM stolen");
+        let row = self.database.query_one_raw(count).await.expect("counts");
+        row.expect("a row").try_get("", "n").expect("is a number")
+    }
+
     async fn stop(self) -> World {
+        self.database.close().await.expect("closes");
         for (_, child) in self.processes {
             stop(child, || self.world.log()).await;
         }
         self.world
     }
 }
+
+/// Keeps each lease that was taken from its holder while it had seconds to go: by the database's clock, whoever did it.
+const STOLEN_LEASES: &str = "\
+    CREATE TABLE stolen (tracking_id BIGINT, held_until TIMESTAMPTZ);
+    CREATE FUNCTION note_stolen() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO stolen VALUES (OLD.id, OLD.lease_until); RETURN NEW; END $$;
+    CREATE TRIGGER note_stolen BEFORE UPDATE ON trackings FOR EACH ROW
+        WHEN (OLD.lease_id <> NEW.lease_id AND OLD.lease_until > clock_timestamp() + interval '5 s')
+        EXECUTE FUNCTION note_stolen()";
+
+const CUT_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                               WHERE datname = current_database() AND application_name = 'trackbox'";
 
 fn clock_wrong_by(secs: i64) -> [(&'static str, String); 1] {
     [("TEST_CLOCK_OFFSET", secs.to_string())]
@@ -238,6 +300,31 @@ async fn publish_again(bus: &Bus) -> usize {
     count
 }
 
+/// How often a serving process answered from the cache.
+async fn cache_hits(api: &str) -> u64 {
+    let metrics = reqwest::get(format!("{api}/metrics")).await;
+    let text = metrics.expect("answers").text().await.expect("is text");
+    let hits = text
+        .lines()
+        .find_map(|line| line.strip_prefix("trackbox_cache_hits_total "));
+    hits.expect("is told").parse().expect("is a number")
+}
+
+/// That one machine's clock was ahead and one behind by `secs`, and the program knew.
+fn assert_clocks_were_wrong(log: &str, secs: i64) {
+    let off: Vec<i64> = log
+        .lines()
+        .filter_map(|line| {
+            line.split_once("this machine's clock is ")?
+                .1
+                .split_once(" ms off")
+        })
+        .map(|(millis, _)| millis.parse().expect("is a number"))
+        .collect();
+    let about = |wanted: i64| off.iter().any(|ms| (ms - wanted * 1_000).abs() < 5_000);
+    assert!(about(secs) && about(-secs), "{off:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     let mut house = House::new(&[("CDEK", 600), ("POST_RU", 300)], "emulator-batch").await;
@@ -268,11 +355,11 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     let taken_over = house.wait_until_shared(2).await;
     println!("the partitions of a killed consumer were taken over in {taken_over:?}");
     house.redis.empty();
-    house.start("consume-1", &[]);
+    house.start_again("consume-1");
     house.wait_until_shared(3).await;
     house.kill("work-2").await;
     let garbage = publish_again(&house.bus).await;
-    house.start("work-2", &clock_wrong_by(600));
+    house.start_again("work-2");
     house.redis.kill();
     pause(secs(3)).await;
     house.redis.start_again();
@@ -281,13 +368,32 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     signal(&house.processes["work-1"], "-CONT");
     house.kill("consume-2").await;
     house.kill("work-3").await;
-    house.start("work-3", &clock_wrong_by(-600));
-    house.start("consume-2", &[]);
+    house.start_again("work-3");
+    house.start_again("consume-2");
+    house.kill_at_random(20).await;
 
-    house.world.wait_until_arrived(secs(300)).await;
+    // What a worker had in hand when it was killed is due again when its lease ends.
+    house.world.wait_until_arrived(secs(400)).await;
     reading.cancel();
     assert!(reader.await.expect("saw nothing go back") > 20);
     truth::assert_budget(&house.world.emulator);
+    assert!(
+        cache_hits(&house.apis[0]).await > 1_000,
+        "the cache was in use"
+    );
+    house.wait_until_shared(3).await;
+    let lag = house.world.output_of("lag").await;
+    assert!(
+        lag.ends_with(&format!(
+            "\n0 records of {} are not yet applied\n",
+            house.topic
+        )),
+        "{lag}"
+    );
+    assert!(!lag.contains("nobody"), "{lag}");
+    assert_clocks_were_wrong(&house.world.log(), 600);
+    assert_eq!(house.stolen_leases().await, 0);
+    assert_the_judge_can_say_no(&house).await;
     let topic = house.topic.clone();
     let world = house.stop().await;
     world.assert_truth().await;
@@ -300,4 +406,17 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
         assert!(letter.offset > 0, "it came after the first ones");
     }
     store.close().await;
+}
+
+/// Two leases on one parcel, the second long before the first one's end.
+async fn assert_the_judge_can_say_no(house: &House) {
+    for n in 1..=2 {
+        let lease = format!(
+            "UPDATE trackings SET lease_until = now() + interval '1 h', lease_id = '{}' WHERE id = 1",
+            Uuid::from_u128(n)
+        );
+        let given = house.database.execute_unprepared(&lease).await;
+        given.expect("gives a lease");
+    }
+    assert_eq!(house.stolen_leases().await, 1);
 }
