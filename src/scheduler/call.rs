@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use crate::cache::limiter::Permit;
 use crate::carriers::routes::{Account, Route};
@@ -30,6 +31,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause that a 429 without Retry-After brings.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long the database may take to be told how a call went, or that it was not made.
+const TELL_MAX: Duration = Duration::from_secs(5);
 
 /// The longest pause that a carrier may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -194,10 +198,10 @@ impl Caller {
     }
 
     async fn send(&self, call: &Call, request: Request) -> Result<Answer, CarrierError> {
-        let timeout = call.route.timeout;
-        match tokio::time::timeout(timeout, self.exchange(call, request)).await {
+        let within = call.route.timeout;
+        match timeout(within, self.exchange(call, request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(CarrierError::Timeout { timeout }),
+            Err(_) => Err(CarrierError::Timeout { timeout: within }),
         }
     }
 
@@ -244,26 +248,30 @@ impl Caller {
         Ok(Answer { status, body })
     }
 
-    /// Tells the other workers of a pause that the carrier asked for, and of failures in a row.
+    /// Tells the other workers of a pause that the carrier asked for, and of failures in a row. This one knows at once,
+    /// also where the database takes too long.
     async fn note(&self, account: &Account, heard: &Heard) -> Option<Time> {
-        match &heard.result {
-            Ok(_) => {
-                self.pauses.succeeded(&account.name).await;
-                None
+        let mut paused_until = None;
+        let noting = async {
+            match &heard.result {
+                Ok(_) => self.pauses.succeeded(&account.name).await,
+                Err(error @ CarrierError::RateLimited { retry_after, .. }) => {
+                    let pause = retry_after.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
+                    let until = self.parts.clock.now() + delta(pause);
+                    paused_until = Some(until);
+                    let reason = error.to_string();
+                    self.pauses.pause(&account.name, until, &reason).await;
+                }
+                Err(error) => self.pauses.failed(&account.name, &error.to_string()).await,
             }
-            Err(error @ CarrierError::RateLimited { retry_after, .. }) => {
-                let pause = retry_after.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
-                let until = self.parts.clock.now() + delta(pause);
-                self.pauses
-                    .pause(&account.name, until, &error.to_string())
-                    .await;
-                Some(until)
-            }
-            Err(error) => {
-                self.pauses.failed(&account.name, &error.to_string()).await;
-                None
-            }
+        };
+        if timeout(TELL_MAX, noting).await.is_err() {
+            let name = &account.name;
+            tracing::warn!(
+                "other workers do not know yet how a call of {name} went: no answer in time"
+            );
         }
+        paused_until
     }
 
     /// Publishes in one go; what cannot be published is checked again when its lease ends.
@@ -291,8 +299,10 @@ impl Caller {
             .iter()
             .filter_map(|row| row.lease_id.map(|id| (row.id, id)))
             .collect();
-        if let Err(error) = self.parts.store.give_back(&leases).await {
-            tracing::warn!("leases not given back end by themselves: {error}");
+        match timeout(TELL_MAX, self.parts.store.give_back(&leases)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("leases not given back end by themselves: {error}"),
+            Err(_) => tracing::warn!("leases not given back end by themselves: no answer in time"),
         }
     }
 }
