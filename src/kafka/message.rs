@@ -22,6 +22,9 @@ const EVENTS_BYTES_MAX: usize = 512 * 1024;
 /// When a parcel is looked at again that a producer did not say it of.
 const NEXT_CHECK_DEFAULT: TimeDelta = TimeDelta::hours(1);
 
+/// The longest until a parcel is looked at again, whatever a producer says: what our own configuration can ask for.
+const NEXT_CHECK_MAX: TimeDelta = TimeDelta::days(366);
+
 /// How far ahead of us a check may have been made.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(10);
 
@@ -212,7 +215,8 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         return Err(MessageError::Ahead((checked_at - now).num_seconds()));
     }
     let next_check_at = read_time("next_check_at", wire.next_check_at.as_deref())?
-        .unwrap_or(checked_at + NEXT_CHECK_DEFAULT);
+        .unwrap_or(checked_at + NEXT_CHECK_DEFAULT)
+        .min(checked_at + NEXT_CHECK_MAX);
     let check_id = wire.check_id.unwrap_or_else(|| hash_id(value));
     let check_fail_count = wire.check_fail_count;
     let tracking_id = wire.tracking_id;

@@ -174,6 +174,15 @@ fn year_one_means_absent_and_absent_times_have_their_defaults() {
 }
 
 #[test]
+fn no_producer_puts_a_parcel_off_for_longer_than_a_year() {
+    let value = json!({
+        "tracking_id": 1, "status": "IN_TRANSIT", "checked_at": at(0), "next_check_at": "9999-12-31T23:59:59Z",
+    });
+    let update = read(&value).expect("is an update");
+    assert_eq!(update.next_check_at, at(366 * 24 * 3_600));
+}
+
+#[test]
 fn an_empty_error_is_none_and_events_beside_an_error_are_ignored() {
     let events =
         json!([{"status": "DELIVERED", "status_raw": "4", "event_time": "2026-11-20T12:00:01Z"}]);
