@@ -8,7 +8,8 @@ use crate::store::sql::Dialect;
 use crate::store::{Store, StoreError};
 
 /// What a connection that migrates is held to instead of what others are: to wait an hour at most for a lock.
-const PATIENCE: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '1h'";
+const SQLITE_PATIENCE: &str = "PRAGMA busy_timeout = 3600000";
+const POSTGRES_PATIENCE: &str = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '1h'";
 
 /// Version, what it brings, and its text for each database. Append only.
 const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
@@ -65,10 +66,22 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let migrator = migrator(self.dialect);
         let done = match self.dialect {
-            Dialect::Sqlite => migrator.run(self.writer.get_sqlite_connection_pool()).await,
+            Dialect::Sqlite => self.migrate_sqlite(&migrator).await,
             Dialect::Postgres => self.migrate_postgres(&migrator).await,
         };
         done.map_err(StoreError::Migrate)
+    }
+
+    /// All in one transaction that shuts other writers out from its beginning: the migrator itself takes no lock here.
+    async fn migrate_sqlite(&self, migrator: &Migrator) -> Result<(), MigrateError> {
+        let pool = self.writer.get_sqlite_connection_pool();
+        let mut connection = pool.acquire().await?.detach();
+        connection.execute(SQLITE_PATIENCE).await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        migrator.run(&mut *transaction).await?;
+        transaction.commit().await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// On a connection of its own: an index of a large table takes longer than any other statement may, and so may the
@@ -76,7 +89,7 @@ impl Store {
     async fn migrate_postgres(&self, migrator: &Migrator) -> Result<(), MigrateError> {
         let pool = self.writer.get_postgres_connection_pool();
         let mut connection = pool.acquire().await?.detach();
-        connection.execute(PATIENCE).await?;
+        connection.execute(POSTGRES_PATIENCE).await?;
         migrator.run(&mut connection).await?;
         connection.close().await?;
         Ok(())

@@ -30,12 +30,18 @@ pub struct TestStore {
 
 /// A SQLite store of the test's own.
 pub async fn sqlite() -> TestStore {
+    let test = empty_sqlite().await;
+    test.store.migrate().await.expect("migrates");
+    test
+}
+
+/// The same without tables.
+pub async fn empty_sqlite() -> TestStore {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}/trackbox.db", folder.path().display());
     let store = Store::open(&url, Connections::default())
         .await
         .expect("opens");
-    store.migrate().await.expect("migrates");
     TestStore {
         store,
         url,
@@ -45,6 +51,13 @@ pub async fn sqlite() -> TestStore {
 
 /// A PostgreSQL database of the test's own, on the server that TRACKBOX_TEST_POSTGRES names.
 pub async fn postgres(server: &str) -> TestStore {
+    let test = empty_postgres(server).await;
+    test.store.migrate().await.expect("migrates");
+    test
+}
+
+/// The same without tables.
+pub async fn empty_postgres(server: &str) -> TestStore {
     let name = format!("trackbox_{}", Uuid::now_v7().simple());
     let admin = sea_orm::Database::connect(format!("{server}/postgres"))
         .await
@@ -64,7 +77,6 @@ pub async fn postgres(server: &str) -> TestStore {
     )
     .await
     .expect("opens");
-    store.migrate().await.expect("migrates");
     TestStore {
         store,
         url,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait as _;
 use trackbox::model::status::Status;
 use trackbox::store::StoreError;
 use trackbox::store::claims::Take;
@@ -472,21 +471,6 @@ async fn events_are_listed_by_time_and_id_and_an_unknown_tracking_is_none() {
 }
 
 #[tokio::test]
-async fn migrations_run_twice_and_say_what_is_applied() {
-    on_every_store(async |TestStore { store, .. }| {
-        store.migrate().await.expect("migrates again");
-        let status = store.migration_status().await.expect("tells");
-        assert!(
-            status
-                .iter()
-                .all(|migration| migration.applied && !migration.unknown)
-        );
-        assert_eq!(status[0].version, 1);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_batch_names_its_place_when_the_topic_has_moved_on() {
     on_every_store(async |TestStore { store, .. }| {
         let mut applier = Applier::new(&store).await;
@@ -580,50 +564,6 @@ async fn whoever_needs_the_database_alone_is_refused_while_others_are_there() {
         alone.release().await;
         first = take(false).await.expect("it is gone");
         first.release().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
-    on_every_store(async |TestStore { store, url, .. }| {
-        let database = sea_orm::Database::connect(&url).await.expect("connects");
-        let (version, bytes) = if url.starts_with("sqlite") {
-            ("9999", "x'00'")
-        } else {
-            ("9999", "'\\x00'")
-        };
-        for sql in [
-            "ALTER TABLE trackings ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'",
-            "ALTER TABLE tracking_events ADD COLUMN newer TEXT",
-            "ALTER TABLE consumer_partitions ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'",
-            "ALTER TABLE carrier_state ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'",
-            "CREATE TABLE newer (id INTEGER PRIMARY KEY)",
-            &format!(
-                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 VALUES ({version}, 'newer', TRUE, {bytes}, 0)"
-            ),
-        ] {
-            database.execute_unprepared(sql).await.expect("upgrades");
-        }
-        database.close().await.expect("closes");
-        store.migrate().await.expect("has nothing to do");
-        let status = store.migration_status().await.expect("answers");
-        assert!(status.last().is_some_and(|m| m.version == 9_999 && m.unknown));
-        let id = create(&store, "CDEK", 1).await[0].id;
-        let claimed = store
-            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 1)
-            .await
-            .expect("claims");
-        assert_eq!(claimed.trackings.len(), 1);
-        let mut applier = Applier::new(&store).await;
-        let update = seen(id, 2, 1, &[("DELIVERED", 1)]);
-        applier.apply(&store, vec![update]).await.expect("applies");
-        assert_eq!(read(&store, id).await.status, Status::Delivered);
-        store
-            .pause("CDEK", at(5), "asked to", at(1))
-            .await
-            .expect("pauses");
     })
     .await;
 }
