@@ -18,7 +18,7 @@ pub mod sql;
 pub mod trackings;
 pub mod updates;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,8 +133,8 @@ fn is_time_out(error: &sea_orm::sqlx::Error) -> bool {
     error.is_some_and(|error| error.code().as_deref() == Some("57014"))
 }
 
-/// How many connections a store may hold.
-#[derive(Clone, Copy, Debug)]
+/// How a store connects, and how many connections it may hold.
+#[derive(Clone, Debug)]
 pub struct Connections {
     /// SQLite's reading connections.
     pub readers: u32,
@@ -142,6 +142,8 @@ pub struct Connections {
     pub postgres: u32,
     /// The longest that PostgreSQL works on one statement.
     pub statement_timeout: Duration,
+    /// A PEM file of certificates that PostgreSQL's is trusted by besides the machine's own, where the URL names none.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for Connections {
@@ -150,6 +152,7 @@ impl Default for Connections {
             readers: 4,
             postgres: 16,
             statement_timeout: Duration::from_secs(30),
+            ca_file: None,
         }
     }
 }
@@ -221,7 +224,7 @@ impl Store {
 
     async fn open_postgres(url: &str, connections: Connections) -> Result<Self, StoreError> {
         let timeout_ms = connections.statement_timeout.as_millis().to_string();
-        let options = PgConnectOptions::from_str(url)
+        let mut options = PgConnectOptions::from_str(url)
             .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
             .application_name("trackbox")
             .options([
@@ -231,6 +234,11 @@ impl Store {
                     IDLE_IN_TRANSACTION_MS,
                 ),
             ]);
+        if let Some(ca_file) = connections.ca_file
+            && !url.contains("sslrootcert=")
+        {
+            options = options.ssl_root_cert(ca_file);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(connections.postgres.max(2))
             .acquire_timeout(ACQUIRE_TIMEOUT)

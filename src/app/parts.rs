@@ -65,6 +65,7 @@ pub async fn open_store(config: &Config, roles: &[Role]) -> anyhow::Result<Store
         readers: config.store.readers,
         postgres,
         statement_timeout: config.store.statement_timeout.get(),
+        ca_file: (!config.tls.ca_file.is_empty()).then(|| config.tls.ca_file.as_str().into()),
     };
     let store = Store::open(config.store.url.expose(), connections)
         .await

@@ -1,7 +1,5 @@
 //! What the bus promises, in memory and on Kafka; and what only a broker can do to it.
 
-mod private;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
@@ -16,13 +14,13 @@ use trackbox::kafka::memory::MemoryBus;
 use trackbox::kafka::{Bus, BusError, Fetched, Outgoing, partition_of};
 use uuid::Uuid;
 
-use self::private::PrivateKafka;
 use crate::fixture::{install_tls, server};
+use crate::private::kafka::PrivateKafka;
 
 const NO_WAIT: Duration = Duration::ZERO;
 const WAIT: Duration = Duration::from_secs(2);
 
-fn new_topic() -> String {
+pub fn new_topic() -> String {
     format!("test.{}", Uuid::now_v7().simple())
 }
 
@@ -36,7 +34,7 @@ fn settings(brokers: &str, topic: &str) -> BrokerSettings {
     }
 }
 
-fn on(brokers: &str, topic: &str) -> Bus {
+pub fn on(brokers: &str, topic: &str) -> Bus {
     let broker = Broker::new(settings(brokers, topic), Clock::system());
     Bus::Kafka(Arc::new(broker))
 }

@@ -1,14 +1,15 @@
-//! What only a PostgreSQL can do to the store: hold locks for a process that was stopped, and take long over a migration.
+//! What only a PostgreSQL can do to the store: hold locks for a process that was stopped, and ask who we are.
 
+use std::path::Path;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, Database};
 use tokio::sync::Notify;
 use trackbox::store::updates::Batch;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
-use crate::fixture::{Applier, TOPIC, at, create, postgres, postgres_server, seen};
+use crate::fixture::{Applier, TOPIC, at, create, install_tls, postgres, postgres_server, seen};
+use crate::private::postgres::{PASSWORD, PrivatePostgres};
 
 #[tokio::test]
 async fn a_consumer_that_was_stopped_inside_a_transaction_holds_its_partition_for_seconds_only() {
@@ -48,32 +49,31 @@ async fn a_consumer_that_was_stopped_inside_a_transaction_holds_its_partition_fo
 }
 
 #[tokio::test]
-async fn a_migration_may_take_longer_than_any_other_statement() {
-    let test = postgres(&postgres_server()).await;
-    let impatient = Connections {
-        statement_timeout: Duration::from_millis(100),
-        ..Connections::default()
+async fn it_is_spoken_to_over_tls_with_a_password_and_a_wrong_one_is_never_shown() {
+    install_tls();
+    let (server, certificate) = PrivatePostgres::start_encrypted();
+    let open = async |password: &str, mode: &str, ca_file: Option<&Path>| {
+        let connections = Connections {
+            ca_file: ca_file.map(Path::to_owned),
+            ..Connections::default()
+        };
+        let server = server.server(Some(password));
+        Store::open(&format!("{server}/postgres?sslmode={mode}"), connections).await
     };
-    let store = Store::open(&test.url, impatient).await.expect("opens");
-    let busy = Database::connect(&test.url).await.expect("connects");
-    let hold =
-        "BEGIN; LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT";
-    let (held, migrated) = tokio::join!(busy.execute_unprepared(hold), async {
-        // Once the lock is held.
-        let waiting = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
-                       AND relation = '_sqlx_migrations'::regclass";
-        let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, waiting);
-        let watch = Database::connect(&test.url).await.expect("connects");
-        while watch
-            .query_one_raw(statement())
-            .await
-            .expect("reads")
-            .is_none()
-        {
-            tokio::task::yield_now().await;
-        }
-        store.migrate().await
-    });
-    held.expect("holds the lock");
-    migrated.expect("waits for it");
+    let ca_file = Some(certificate.as_path());
+    let store = open(PASSWORD, "verify-full", ca_file).await.expect("opens");
+    store.ping().await.expect("answers");
+    store.close().await;
+    for (password, mode, ca_file, why) in [
+        ("hunter3", "verify-full", ca_file, "a wrong password"),
+        (PASSWORD, "verify-full", None, "a certificate nobody signed"),
+        (PASSWORD, "disable", ca_file, "no TLS"),
+    ] {
+        let refused = open(password, mode, ca_file).await.expect_err(why);
+        let shown = format!("{refused} {refused:?}");
+        assert!(
+            refused.is_unavailable() && !shown.contains("hunter"),
+            "{why}: {shown}"
+        );
+    }
 }

@@ -2,15 +2,11 @@
 //! the time, everything arrives once, nothing goes back, no lease is stolen, and no carrier is asked too often.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child as ServerProcess, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
-use tempfile::TempDir;
 use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 use trackbox::clock::Clock;
@@ -19,117 +15,54 @@ use trackbox::kafka::broker::settings::BrokerSettings;
 use trackbox::kafka::{Bus, Outgoing};
 use uuid::Uuid;
 
-use crate::fixture::{postgres, postgres_server, server};
+use crate::fixture::postgres;
+use crate::private::kafka::PrivateKafka;
+use crate::private::postgres::PrivatePostgres;
+use crate::private::redis::PrivateRedis;
 use crate::process::{World, free_port, pause, read_all_along, signal, stop};
 use crate::truth;
 
-/// A Redis of the test's own, which may be emptied and killed.
-struct Redis {
-    port: u16,
-    folder: TempDir,
-    process: ServerProcess,
-}
+/// The topic's default name.
+const TOPIC: &str = "tracking.updated";
 
-impl Redis {
-    fn start() -> Self {
-        let (port, folder) = (
-            free_port(),
-            tempfile::tempdir().expect("a temporary folder"),
-        );
-        let process = Self::spawn(port, &folder);
-        Self {
-            port,
-            folder,
-            process,
-        }
-    }
+/// How long a process may take to start.
+const START_MAX: Duration = Duration::from_secs(5);
 
-    fn spawn(port: u16, folder: &TempDir) -> ServerProcess {
-        let process = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--save",
-                "",
-                "--bind",
-                "127.0.0.1",
-            ])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts: tools/test installs it");
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(10), "Redis answers");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        process
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn empty(&self) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
-        stream.write_all(b"FLUSHALL\r\n").expect("asks");
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer).expect("answers");
-        assert_eq!(&answer, b"+OK\r\n");
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().expect("is killed");
-        self.process.wait().expect("is gone");
-    }
-
-    fn start_again(&mut self) {
-        self.process = Self::spawn(self.port, &self.folder);
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // Gone already where the test killed it.
-        if self.process.kill().is_ok() {
-            self.process.wait().expect("is gone");
-        }
-    }
-}
-
-/// TrackBox on real engines.
+/// TrackBox on real engines of its own.
 struct House {
     world: World,
-    redis: Redis,
-    topic: String,
+    postgres: PrivatePostgres,
+    kafka: PrivateKafka,
+    redis: PrivateRedis,
     bus: Bus,
-    processes: BTreeMap<String, Child>,
+    /// Each with when it was started.
+    processes: BTreeMap<String, (Child, Instant)>,
+    /// When the database crashed last: a process that was starting then ends, and is started again.
+    crashed: Option<Instant>,
     /// What each process was started with, the dead included.
     variables: BTreeMap<String, Vec<(String, String)>>,
-    database: DatabaseConnection,
+    judge: DatabaseConnection,
     apis: Vec<String>,
 }
 
 impl House {
     async fn new(limits: &[(&str, u32)], adapter: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let made = postgres(&postgres_server()).await;
+        let (database, kafka) = (PrivatePostgres::start(), PrivateKafka::start());
+        let redis = PrivateRedis::start();
+        let made = postgres(&database.server(None)).await;
         made.store.close().await;
-        let database = Database::connect(&made.url).await.expect("connects");
-        database
+        let judge = Database::connect(&made.url).await.expect("connects");
+        judge
             .execute_unprepared(STOLEN_LEASES)
             .await
             .expect("makes the judge");
         let mut world = World::with(folder, made.url, limits, adapter).await;
-        let redis = Redis::start();
-        let topic = format!("tracking.updated.{}", Uuid::now_v7().simple());
-        let brokers = server("TRACKBOX_TEST_KAFKA");
-        world.set("KAFKA__BROKERS", brokers.clone());
-        world.set("KAFKA__TOPIC", topic.clone());
+        world.set("KAFKA__BROKERS", kafka.address());
         world.set("REDIS__URL", redis.url());
         let settings = BrokerSettings {
-            brokers: brokers.split(',').map(str::to_owned).collect(),
-            topic: topic.clone(),
+            brokers: vec![kafka.address()],
+            topic: TOPIC.to_owned(),
             partitions: 12,
             tls: None,
             sasl: None,
@@ -138,12 +71,14 @@ impl House {
         broker.prepare().await.expect("connects");
         Self {
             world,
+            postgres: database,
+            kafka,
             redis,
-            topic,
             bus: Bus::Kafka(std::sync::Arc::new(broker)),
             processes: BTreeMap::new(),
             variables: BTreeMap::new(),
-            database,
+            crashed: None,
+            judge,
             apis: Vec::new(),
         }
     }
@@ -160,7 +95,8 @@ impl House {
     fn start_again(&mut self, name: &str) {
         let role = name.split('-').next().unwrap_or(name);
         let child = self.world.start_with(role, &self.variables[name]);
-        let before = self.processes.insert(name.to_owned(), child);
+        let started = (child, Instant::now());
+        let before = self.processes.insert(name.to_owned(), started);
         assert!(before.is_none(), "{name} runs already");
     }
 
@@ -171,19 +107,41 @@ impl House {
     }
 
     async fn kill(&mut self, name: &str) {
-        let mut child = self.processes.remove(name).expect("is running");
+        let (mut child, started) = self.processes.remove(name).expect("is running");
+        let ended = child.try_wait().expect("is known");
         assert!(
-            child.try_wait().expect("is known").is_none(),
+            ended.is_none() || self.was_starting(started),
             "{name} ended by itself\n{}",
             self.world.log()
         );
         child.kill().await.expect("is killed");
     }
 
+    /// Whether the database crashed while a process started.
+    fn was_starting(&self, started: Instant) -> bool {
+        let crashed = self
+            .crashed
+            .and_then(|at| at.checked_duration_since(started));
+        crashed.is_some_and(|after| after < START_MAX)
+    }
+
+    /// Starts again what ended because the database was away when it started.
+    async fn revive(&mut self) {
+        for name in self.variables.clone().into_keys() {
+            let Some((child, _)) = self.processes.get_mut(&name) else {
+                continue;
+            };
+            if child.try_wait().expect("is known").is_some() {
+                self.kill(&name).await;
+                self.start_again(&name);
+            }
+        }
+    }
+
     /// Owners of the topic's partitions with how many each has; those of nobody under `None`.
     async fn owners(&self) -> BTreeMap<Option<Uuid>, usize> {
         let store = self.world.store().await;
-        let states = store.partition_states(&self.topic).await.expect("reads");
+        let states = store.partition_states(TOPIC).await.expect("reads");
         let now = store.time().await.expect("answers");
         store.close().await;
         let mut owners = BTreeMap::new();
@@ -214,40 +172,61 @@ impl House {
         }
     }
 
-    /// Kills any process at any moment, and the database's connections too; what was killed starts again.
+    /// Kills any process and any engine at any moment; what was killed starts again.
     async fn kill_at_random(&mut self, times: usize) {
         let seed: u64 = rand::random();
         println!("kills at random by seed {seed}");
         let mut random = StdRng::seed_from_u64(seed);
-        let names: Vec<String> = self.variables.keys().cloned().collect();
+        let mut victims: Vec<String> = self.variables.keys().cloned().collect();
+        victims.extend(["PostgreSQL", "Kafka", "Redis"].map(str::to_owned));
         for _ in 0..times {
             pause(Duration::from_millis(random.random_range(0..1_000))).await;
-            let name = &names[random.random_range(0..names.len())];
-            if self.processes.contains_key(name) {
-                self.kill(name).await;
+            let away = Duration::from_millis(random.random_range(0..1_000));
+            match victims[random.random_range(0..victims.len())].as_str() {
+                "PostgreSQL" => {
+                    self.crashed = Some(Instant::now());
+                    self.postgres.crash();
+                    pause(away).await;
+                    self.postgres.start_again();
+                }
+                "Kafka" => {
+                    self.kafka.kill();
+                    pause(away).await;
+                    self.kafka.start_again();
+                }
+                "Redis" => {
+                    self.redis.kill();
+                    pause(away).await;
+                    self.redis.start_again();
+                }
+                name => {
+                    if self.processes.contains_key(name) {
+                        self.kill(name).await;
+                    }
+                    pause(away).await;
+                    self.start_again(name);
+                }
             }
-            if random.random_bool(0.3) {
-                let cut = self.database.execute_unprepared(CUT_CONNECTIONS).await;
-                cut.expect("cuts the connections");
-            }
-            pause(Duration::from_millis(random.random_range(0..500))).await;
-            self.start_again(name);
+            self.revive().await;
         }
+        pause(START_MAX).await;
+        self.revive().await;
     }
 
     /// How many leases were taken from those who held them.
     async fn stolen_leases(&self) -> i64 {
         let count = Statement::from_string(DbBackend::Postgres, "SELECT COUNT(*) AS n FROM stolen");
-        let row = self.database.query_one_raw(count).await.expect("counts");
+        let row = self.judge.query_one_raw(count).await.expect("counts");
         row.expect("a row").try_get("", "n").expect("is a number")
     }
 
-    async fn stop(self) -> World {
-        self.database.close().await.expect("closes");
-        for (_, child) in self.processes {
+    /// Ends all processes; the database stays.
+    async fn stop(self) -> (World, PrivatePostgres) {
+        self.judge.close().await.expect("closes");
+        for (_, (child, _)) in self.processes {
             stop(child, || self.world.log()).await;
         }
-        self.world
+        (self.world, self.postgres)
     }
 }
 
@@ -259,9 +238,6 @@ const STOLEN_LEASES: &str = "\
     CREATE TRIGGER note_stolen BEFORE UPDATE ON trackings FOR EACH ROW
         WHEN (OLD.lease_id <> NEW.lease_id AND OLD.lease_until > clock_timestamp() + interval '5 s')
         EXECUTE FUNCTION note_stolen()";
-
-const CUT_CONNECTIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                               WHERE datname = current_database() AND application_name = 'trackbox'";
 
 fn clock_wrong_by(secs: i64) -> [(&'static str, String); 1] {
     [("TEST_CLOCK_OFFSET", secs.to_string())]
@@ -348,7 +324,7 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     ));
     house.wait_until_shared(3).await;
 
-    signal(&house.processes["work-1"], "-STOP");
+    signal(&house.processes["work-1"].0, "-STOP");
     let stopped = Instant::now();
     pause(secs(5)).await;
     house.kill("consume-1").await;
@@ -365,7 +341,7 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     house.redis.start_again();
     house.kill("serve-2").await;
     pause(secs(30).saturating_sub(stopped.elapsed())).await;
-    signal(&house.processes["work-1"], "-CONT");
+    signal(&house.processes["work-1"].0, "-CONT");
     house.kill("consume-2").await;
     house.kill("work-3").await;
     house.start_again("work-3");
@@ -383,25 +359,19 @@ async fn nine_processes_bring_everything_home_whatever_happens_to_them() {
     );
     house.wait_until_shared(3).await;
     let lag = house.world.output_of("lag").await;
-    assert!(
-        lag.ends_with(&format!(
-            "\n0 records of {} are not yet applied\n",
-            house.topic
-        )),
-        "{lag}"
-    );
+    let nothing = format!("\n0 records of {TOPIC} are not yet applied\n");
+    assert!(lag.ends_with(&nothing), "{lag}");
     assert!(!lag.contains("nobody"), "{lag}");
     assert_clocks_were_wrong(&house.world.log(), 600);
     assert_eq!(house.stolen_leases().await, 0);
     assert_the_judge_can_say_no(&house).await;
-    let topic = house.topic.clone();
-    let world = house.stop().await;
+    let (world, _postgres) = house.stop().await;
     world.assert_truth().await;
     let store = world.store().await;
     let letters = store.dead_letters(None, 100).await.expect("lists");
     assert_eq!(letters.len(), garbage, "{letters:?}");
     for letter in letters {
-        assert_eq!(letter.topic, topic);
+        assert_eq!(letter.topic, TOPIC);
         assert!((0..12).contains(&letter.partition));
         assert!(letter.offset > 0, "it came after the first ones");
     }
@@ -415,7 +385,7 @@ async fn assert_the_judge_can_say_no(house: &House) {
             "UPDATE trackings SET lease_until = now() + interval '1 h', lease_id = '{}' WHERE id = 1",
             Uuid::from_u128(n)
         );
-        let given = house.database.execute_unprepared(&lease).await;
+        let given = house.judge.execute_unprepared(&lease).await;
         given.expect("gives a lease");
     }
     assert_eq!(house.stolen_leases().await, 1);

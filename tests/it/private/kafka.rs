@@ -1,13 +1,13 @@
 //! Kafkas of the tests' own: one or several nodes, to be killed and stopped.
 
 use std::fmt::Write as _;
-use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::fixture::server;
+use crate::private::{end, signal, wait_for};
 use crate::process::free_port;
 
 /// A Kafka of the test's own.
@@ -47,7 +47,7 @@ impl PrivateKafka {
         let started = nodes.into_iter().zip(made).zip(spawned);
         started
             .map(|((node, folder), process)| {
-                wait_for(node.clients);
+                wait_for("Kafka", node.clients);
                 Self {
                     port: node.clients,
                     folder,
@@ -125,7 +125,11 @@ impl PrivateKafka {
 
     pub fn start_again(&mut self) {
         self.process = Self::spawn(&self.folder);
-        wait_for(self.port);
+        wait_for("Kafka", self.port);
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn address(&self) -> String {
@@ -133,10 +137,7 @@ impl PrivateKafka {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([name, &self.process.id().to_string()])
-            .status();
-        assert!(sent.expect("kill runs").success());
+        signal(self.process.id(), name);
     }
 
     pub fn kill(&mut self) {
@@ -145,19 +146,8 @@ impl PrivateKafka {
     }
 }
 
-fn wait_for(port: u16) {
-    let began = Instant::now();
-    while TcpStream::connect(("localhost", port)).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(60), "Kafka answers");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 impl Drop for PrivateKafka {
     fn drop(&mut self) {
-        // Gone already where the test killed it.
-        if self.process.kill().is_ok() {
-            self.process.wait().expect("is gone");
-        }
+        end(&mut self.process);
     }
 }

@@ -1,0 +1,146 @@
+//! The consumer on a real Kafka: what is on the topic takes effect once, and what cannot be read stops nothing.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use trackbox::cache::Cache;
+use trackbox::clock::Clock;
+use trackbox::kafka::consumer::{Consumer, Parts, Step};
+use trackbox::kafka::{Bus, Outgoing, partition_of};
+use trackbox::metrics::Metrics;
+use trackbox::model::status::Status;
+
+use crate::bus::{new_topic, on};
+use crate::fixture::{TestStore, at, create, on_every_store, read, server, sqlite};
+use crate::private::kafka::PrivateKafka;
+
+const KEY: &[u8] = b"1";
+
+/// A consumer that has taken all partitions of `bus` at `at(secs)`, and the one in which everything here is.
+async fn consumer(test: &TestStore, bus: &Bus, secs: i64) -> (Consumer, i32) {
+    let parts = Parts {
+        store: test.store.clone(),
+        bus: bus.clone(),
+        cache: Cache::None,
+        clock: Clock::manual(at(secs)),
+        metrics: Arc::new(Metrics::new()),
+    };
+    let consumer = Consumer::new(parts, 500, Duration::from_secs(2));
+    consumer.balance().await.expect("takes its share");
+    (consumer, partition_of(KEY, 4))
+}
+
+fn delivered(id: i64) -> Vec<u8> {
+    let value = json!({
+        "tracking_id": id, "checked_at": at(5), "status": "DELIVERED", "status_raw": "4",
+        "events": [{"status": "DELIVERED", "status_raw": "4", "event_time": at(1), "location": "Omsk"}]
+    });
+    value.to_string().into_bytes()
+}
+
+async fn publish(bus: &Bus, values: Vec<Vec<u8>>) {
+    let outgoing = |value| Outgoing {
+        key: KEY.to_vec(),
+        value,
+    };
+    let records = values.into_iter().map(outgoing).collect();
+    bus.publish(records).await.expect("publishes");
+}
+
+/// Steps until nothing is left; answers how many records took effect.
+async fn consume(consumer: &Consumer, partition: i32) -> usize {
+    let mut count = 0;
+    loop {
+        match consumer.step(partition).await.expect("steps") {
+            Step::Applied(some) => count += some,
+            Step::Idle => return count,
+            step @ (Step::Lost | Step::NotOwned) => panic!("{step:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn garbage_on_the_topic_goes_to_the_dead_letters_and_a_second_consumer_goes_on_after_it() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 2).await;
+        let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+        let (first, partition) = consumer(&test, &bus, 100).await;
+        let garbage = b"\xff\x00 not JSON".to_vec();
+        publish(&bus, vec![garbage.clone(), delivered(rows[0].id)]).await;
+        assert_eq!(consume(&first, partition).await, 2);
+        publish(&bus, vec![delivered(rows[0].id), delivered(rows[1].id)]).await;
+        // The first one never says again that it lives.
+        let (second, partition) = consumer(&test, &bus, 200).await;
+        assert_eq!(consume(&second, partition).await, 2);
+        for row in &rows {
+            assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
+            let events = test.store.events(row.id, 10, 0).await.expect("reads");
+            assert_eq!(events.expect("is there").len(), 1);
+        }
+        let letters = test.store.dead_letters(None, 10).await.expect("lists");
+        assert_eq!(letters.len(), 1);
+        let place = (
+            letters[0].topic.as_str(),
+            letters[0].partition,
+            letters[0].offset,
+        );
+        assert_eq!(place, (bus.topic(), partition, 0));
+        assert_eq!(
+            (&letters[0].value, letters[0].key.as_deref()),
+            (&garbage, Some(KEY))
+        );
+    })
+    .await;
+}
+
+/// The file of a partition's first records on the broker's disk.
+fn segment(kafka: &PrivateKafka, topic: &str, partition: i32) -> PathBuf {
+    let folder = kafka.folder().join(format!("log/{topic}-{partition}"));
+    folder.join("00000000000000000000.log")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_brokers_disk_spoiled_is_set_aside_with_its_offset_and_the_rest_takes_effect() {
+    let kafka = PrivateKafka::start();
+    let test = sqlite().await;
+    let rows = create(&test.store, "CDEK", 3).await;
+    let bus = on(&kafka.address(), "t");
+    let (consumer, partition) = consumer(&test, &bus, 100).await;
+    for row in &rows {
+        // A batch each.
+        publish(&bus, vec![delivered(row.id)]).await;
+    }
+    let path = segment(&kafka, "t", partition);
+    let bytes = std::fs::read(&path).expect("reads");
+    let text = b"Omsk";
+    let places: Vec<usize> = (0..bytes.len() - text.len())
+        .filter(|place| bytes[*place..].starts_with(text))
+        .collect();
+    assert_eq!(places.len(), 3);
+    let file = std::fs::File::options().write(true).open(&path);
+    let spoiling = file.expect("opens").write_at(b"U", places[1] as u64);
+    assert_eq!(spoiling.expect("writes"), 1);
+
+    assert_eq!(consume(&consumer, partition).await, 2);
+    let mut statuses = Vec::new();
+    for row in &rows {
+        statuses.push(read(&test.store, row.id).await.status);
+    }
+    assert_eq!(
+        statuses,
+        [Status::Delivered, Status::Unknown, Status::Delivered]
+    );
+    let letters = test.store.dead_letters(None, 10).await.expect("lists");
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].partition, letters[0].offset), (partition, 1));
+    assert!(
+        letters[0]
+            .error
+            .contains("from offset 1 to 1 cannot be decoded"),
+        "{}",
+        letters[0].error
+    );
+}
