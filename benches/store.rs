@@ -2,7 +2,8 @@
 //!
 //! `tools/services cargo bench --bench store` needs a release build; `--profile dev` shows the same ratios. Compare the
 //! ratios, not the times. The large tables are measured with `plan_cache_mode = force_generic_plan` too. Ends with an error
-//! where a statement grows with the table, or a large table was scanned. Shows besides what the store's way to hand over a set of rows, UNNEST over an array a column, saves beside one JSON parameter.
+//! where a statement grows with the table, or a large table was scanned. Shows besides what the store's way to hand over a
+//! set of rows, UNNEST over an array a column, saves beside one JSON parameter.
 
 use std::time::{Duration, Instant};
 
