@@ -33,6 +33,9 @@ pub struct Record {
     pub timestamp: Time,
 }
 
+/// The most bytes of records in one fetch, but for a larger record, or on Kafka a larger batch, which comes whole.
+const FETCH_BYTES_MAX: usize = 1_000_000;
+
 /// What a fetch gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
@@ -133,17 +136,16 @@ impl Bus {
         }
     }
 
-    /// Records of `partition` from `offset` on, about `limit` at most; waits up to `wait` for the first.
+    /// Records of `partition` from `offset` on, about 1 MB at most; waits up to `wait` for the first.
     pub async fn fetch(
         &self,
         partition: i32,
         offset: i64,
-        limit: usize,
         wait: Duration,
     ) -> Result<Fetched, BusError> {
         match self {
-            Self::Memory(bus) => bus.fetch(partition, offset, limit, wait).await,
-            Self::Kafka(broker) => broker.fetch(partition, offset, limit, wait).await,
+            Self::Memory(bus) => bus.fetch(partition, offset, wait).await,
+            Self::Kafka(broker) => broker.fetch(partition, offset, wait).await,
         }
     }
 

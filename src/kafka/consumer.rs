@@ -184,7 +184,7 @@ impl Consumer {
         }
     }
 
-    /// One batch of `partition`: fetch, read, apply.
+    /// Fetches records of `partition`, reads and applies them.
     ///
     /// # Errors
     /// Where the store or the bus is away; the next step goes on at the same record.
@@ -199,7 +199,7 @@ impl Consumer {
         let fetch = self
             .parts
             .bus
-            .fetch(partition, position.next_offset, self.batch, self.wait);
+            .fetch(partition, position.next_offset, self.wait);
         let fetched = tokio::select! {
             fetched = fetch => fetched.context("cannot fetch")?,
             () = stop.cancelled() => return Ok(Step::Idle),
@@ -299,8 +299,8 @@ impl Consumer {
         }
     }
 
-    /// Applies all records in ranges, halving a range that the database refuses or takes too long over; answers the next
-    /// offset. Each range is a transaction of its own, so halving makes progress.
+    /// Applies all records in ranges of a batch, halving one that the database refuses or takes too long over; answers the
+    /// next offset. Each range is a transaction of its own, so halving makes progress.
     async fn apply_all(
         &self,
         ownership: &Ownership,
@@ -309,7 +309,11 @@ impl Consumer {
         read: &[Read],
     ) -> anyhow::Result<i64> {
         let mut position = first_offset;
-        let mut ranges = Vec::from([(0, records.len())]);
+        let starts = (0..records.len()).step_by(self.batch);
+        let mut ranges: Vec<(usize, usize)> = starts
+            .map(|start| (start, records.len().min(start + self.batch)))
+            .rev()
+            .collect();
         while let Some((start, end)) = ranges.pop() {
             let (some, outcomes) = (&records[start..end], &read[start..end]);
             let applying = self.apply_range(ownership, position, some, outcomes, None);

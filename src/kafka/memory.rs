@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
-use crate::kafka::{BusError, Fetched, Outgoing, Record, partition_of};
+use crate::kafka::{BusError, FETCH_BYTES_MAX, Fetched, Outgoing, Record, partition_of};
 
 /// What its topic is called in offsets and dead letters, so that a store that moves to Kafka skips nothing there.
 pub const TOPIC: &str = "in-process";
@@ -158,14 +158,13 @@ impl MemoryBus {
         &self,
         partition: i32,
         offset: i64,
-        limit: usize,
         wait: Duration,
     ) -> Result<Fetched, BusError> {
         let partition = self.partition(partition)?;
         let deadline = Instant::now() + wait;
         loop {
             let published = partition.published.notified();
-            let fetched = partition.lock().from(offset, limit);
+            let fetched = partition.lock().from(offset);
             if !fetched.records.is_empty() || wait.is_zero() {
                 return Ok(fetched);
             }
@@ -227,7 +226,8 @@ impl Log {
         self.first + i64::try_from(self.records.len()).unwrap_or(i64::MAX)
     }
 
-    fn from(&self, offset: i64, limit: usize) -> Fetched {
+    fn from(&self, offset: i64) -> Fetched {
+        let mut room = FETCH_BYTES_MAX;
         let skip = usize::try_from(offset.saturating_sub(self.first)).unwrap_or(0);
         Fetched {
             from: offset,
@@ -235,7 +235,11 @@ impl Log {
                 .records
                 .iter()
                 .skip(skip)
-                .take(limit)
+                .take_while(|record| {
+                    let fits = room > 0;
+                    room = room.saturating_sub(size_of_record(record));
+                    fits
+                })
                 .cloned()
                 .collect(),
             unreadable: None,

@@ -61,9 +61,7 @@ fn record(key: impl ToString, value: impl Into<Vec<u8>>) -> Outgoing {
 }
 
 async fn fetch(bus: &Bus, partition: i32, offset: i64) -> Fetched {
-    bus.fetch(partition, offset, 10_000, WAIT)
-        .await
-        .expect("fetches")
+    bus.fetch(partition, offset, WAIT).await.expect("fetches")
 }
 
 /// All records of a partition, fetched to its end.
@@ -71,7 +69,7 @@ async fn read_all(bus: &Bus, partition: i32) -> Vec<(String, Option<String>)> {
     let (mut read, mut offset) = (Vec::new(), 0);
     loop {
         let fetched = bus
-            .fetch(partition, offset, 500, Duration::from_millis(300))
+            .fetch(partition, offset, Duration::from_millis(300))
             .await;
         let fetched = fetched.expect("fetches");
         assert_eq!(fetched.unreadable, None);
@@ -139,9 +137,7 @@ async fn a_fetch_begins_where_it_is_told_to_and_knows_the_end() {
         let offsets: Vec<i64> = fetched.records.iter().map(|r| r.offset).collect();
         assert_eq!((fetched.from, offsets), (4, (4..10).collect()));
         assert_eq!(fetched.high_watermark, 10);
-        let few = bus.fetch(partition, 0, 3, NO_WAIT).await.expect("fetches");
-        assert_eq!(few.records.len(), 3);
-        let end = bus.fetch(partition, 10, 3, NO_WAIT).await.expect("fetches");
+        let end = bus.fetch(partition, 10, NO_WAIT).await.expect("fetches");
         assert_eq!(
             (end.from, end.records.len(), end.high_watermark),
             (10, 0, 10)
@@ -151,10 +147,30 @@ async fn a_fetch_begins_where_it_is_told_to_and_knows_the_end() {
 }
 
 #[tokio::test]
+async fn a_fetch_brings_about_a_megabyte_and_a_larger_record_whole() {
+    on_every_bus(async |bus| {
+        let partition = partition_of(b"7", 4);
+        let mut sizes = vec![100_000; 30];
+        sizes.push(900_000);
+        let records = sizes.iter().map(|size| record("7", vec![b'x'; *size]));
+        bus.publish(records.collect()).await.expect("publishes");
+        let mut offset = 0;
+        while offset < 31 {
+            let records = fetch(&bus, partition, offset).await.records;
+            let bytes: usize = records.iter().flat_map(|r| &r.value).map(Vec::len).sum();
+            assert!((1..2_000_000).contains(&bytes), "{bytes} bytes at {offset}");
+            assert_eq!(records[0].offset, offset);
+            offset += records.len() as i64;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fetch_at_the_end_wakes_when_something_is_published() {
     on_every_bus(async |bus| {
         let partition = partition_of(b"7", 4);
-        let waiting = bus.fetch(partition, 0, 10, Duration::from_secs(20));
+        let waiting = bus.fetch(partition, 0, Duration::from_secs(20));
         let publishing = async {
             tokio::task::yield_now().await;
             bus.publish(vec![record("7", "now")])
@@ -309,7 +325,7 @@ async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
     let began = Instant::now();
     let hung = bus.publish(vec![record("7", "while it hangs")]).await;
     assert!(matches!(hung, Err(BusError::Away { .. })), "{hung:?}");
-    let hung = bus.fetch(partition, 1, 10, NO_WAIT).await;
+    let hung = bus.fetch(partition, 1, NO_WAIT).await;
     assert!(matches!(hung, Err(BusError::Away { .. })), "{hung:?}");
     assert!(!bus.is_ready().await);
     assert!(
@@ -382,7 +398,7 @@ async fn records_that_are_gone_are_passed_over_and_a_topic_made_anew_is_read_fro
         assert!(began.elapsed() < Duration::from_secs(30));
     }
     let fetched = loop {
-        match bus.fetch(partition, 10, 10, WAIT).await {
+        match bus.fetch(partition, 10, WAIT).await {
             Ok(fetched) if !fetched.records.is_empty() => break fetched,
             Ok(_) | Err(BusError::Away { .. }) => {
                 assert!(began.elapsed() < Duration::from_secs(40))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
 use serde_json::{Value, json};
 use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
@@ -79,6 +79,37 @@ async fn garbage_goes_to_the_dead_letters_with_its_place_and_the_rest_takes_effe
         assert_eq!(states[0].next_offset, 5);
     })
     .await;
+}
+
+/// A trigger notes which transaction wrote each of the rows.
+#[tokio::test]
+async fn what_one_fetch_brings_is_applied_in_transactions_of_a_batch() {
+    let test = postgres(&postgres_server()).await;
+    let rows = create(&test.store, "CDEK", 5).await;
+    let admin = Database::connect(&test.url).await.expect("connects");
+    let notes = "CREATE TABLE written (txid BIGINT);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO written VALUES (txid_current()); RETURN NEW; END $$;
+        CREATE TRIGGER note BEFORE UPDATE ON trackings FOR EACH ROW EXECUTE FUNCTION note()";
+    admin.execute_unprepared(notes).await.expect("is made");
+    let (_, parts) = consumer(&test, 0);
+    let consumer = Consumer::new(parts.clone(), 2, Duration::ZERO);
+    publish(
+        &parts,
+        rows.iter().map(|row| delivered(row.id, 5, "4")).collect(),
+    )
+    .await;
+    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(5));
+    let count = "SELECT COUNT(*) AS n FROM written GROUP BY txid ORDER BY txid";
+    let count = Statement::from_string(DbBackend::Postgres, count);
+    let found = admin.query_all_raw(count).await.expect("reads");
+    let counts: Vec<i64> = found
+        .iter()
+        .map(|row| row.try_get("", "n").expect("a number"))
+        .collect();
+    assert_eq!(counts, [2, 2, 1]);
+    let states = test.store.partition_states(TOPIC).await.expect("reads");
+    assert_eq!(states[0].next_offset, 5);
 }
 
 #[tokio::test]

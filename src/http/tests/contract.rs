@@ -331,7 +331,7 @@ async fn a_dead_letter_is_published_again_as_it_was_and_forgotten() {
     );
     let bus = api.serve.bus.clone().expect("a bus");
     let records = bus
-        .fetch(0, 0, 10, Duration::ZERO)
+        .fetch(0, 0, Duration::ZERO)
         .await
         .expect("fetches")
         .records;

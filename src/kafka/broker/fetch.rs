@@ -9,10 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock::cut;
 use crate::kafka::broker::{Broker, CALL_MAX, PROBE_EVERY, is, reason};
-use crate::kafka::{BusError, Fetched, Record};
-
-/// The most bytes fetched at once, but for a larger batch, which comes whole.
-const FETCH_BYTES_MAX: i32 = 1_000_000;
+use crate::kafka::{BusError, FETCH_BYTES_MAX, Fetched, Record};
 
 /// How many offsets that cannot be decoded are passed over in one fetch: more than a batch holds.
 const SKIPPED_MAX: i64 = 10_000;
@@ -29,7 +26,6 @@ impl Broker {
         &self,
         partition: i32,
         offset: i64,
-        limit: usize,
         wait: Duration,
     ) -> Result<Fetched, BusError> {
         let mut from = offset;
@@ -58,7 +54,6 @@ impl Broker {
                     records: records
                         .into_iter()
                         .filter(|record| record.offset >= from)
-                        .take(limit)
                         .map(|record| Record {
                             offset: record.offset,
                             key: record.record.key,
@@ -113,13 +108,14 @@ impl Broker {
         &self,
         partition: i32,
         offset: i64,
-        bytes_max: i32,
+        bytes_max: usize,
         wait: Duration,
     ) -> Result<Batch, Error> {
         let fetching = async {
             let reader = self
                 .connection(partition, |state| &mut state.readers)
                 .await?;
+            let bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
             let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
             reader
                 .client
