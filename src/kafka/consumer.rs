@@ -1,9 +1,10 @@
 //! Role `consume`: reads the topic, makes every record take effect exactly once, and keeps the cache fresh.
 //!
-//! One [`Consumer::step`] fetches a batch, reads it, and applies it together with the partition's offset in one
-//! transaction. What cannot be read goes to the dead letters in the same transaction; a batch that the database refuses
-//! is halved until the culprit stands alone, and one that takes it too long until it does not.
+//! One [`Consumer::step`] fetches what is there, reads it, and applies it batch by batch, each together with the
+//! partition's offset in one transaction. What cannot be read goes to the dead letters in the same transaction; a batch
+//! that the database refuses is halved until the culprit stands alone, and one that takes it too long until it does not.
 
+mod apply;
 pub mod group;
 
 use std::collections::HashMap;
@@ -16,14 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::kafka::Bus;
 use crate::kafka::consumer::group::{BALANCE_EVERY, Group, Position};
-use crate::kafka::{Bus, Fetched, Record, message};
 use crate::metrics::Metrics;
-use crate::model::{Tracking, Update};
 use crate::outage::Outage;
-use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
-use crate::store::partitions::Ownership;
-use crate::store::updates::{Applied, Batch};
 use crate::store::{Store, StoreError};
 
 /// How long a partition rests after a failure of the store or the bus.
@@ -72,12 +69,6 @@ pub enum Step {
     Lost,
     /// The partition is somebody else's.
     NotOwned,
-}
-
-/// A record as far as it could be read.
-enum Read {
-    Update(Update),
-    Unreadable(String),
 }
 
 impl Consumer {
@@ -221,16 +212,13 @@ impl Consumer {
             self.group.moved(Position { end, ..position });
             return Ok(Step::Idle);
         }
-        let read: Vec<Read> = records.iter().map(|record| self.read(record)).collect();
         let Position {
             ownership,
             next_offset,
             ..
         } = position;
-        match self
-            .apply_all(&ownership, next_offset, &records, &read)
-            .await
-        {
+        let applying = self.apply_all(&ownership, next_offset, &records, stop);
+        match applying.await {
             Ok(next_offset) => {
                 self.group.moved(Position {
                     ownership,
@@ -239,7 +227,8 @@ impl Consumer {
                 });
                 self.parts.bus.applied(partition, next_offset);
                 lag(next_offset);
-                Ok(Step::Applied(records.len()))
+                let applied = records.iter().filter(|record| record.offset < next_offset);
+                Ok(Step::Applied(applied.count()))
             }
             Err(error) => {
                 // Whether the last transaction was committed may be unknown: the store knows.
@@ -250,186 +239,6 @@ impl Consumer {
                 }
             }
         }
-    }
-
-    /// Moves the offset to where the bus went on, and sets aside what could not even be taken apart.
-    async fn pass_over(&self, position: Position, fetched: &Fetched) -> anyhow::Result<Position> {
-        let now = self.parts.clock.now();
-        let (first, next) = (position.next_offset, fetched.from);
-        let letter = fetched.unreadable.as_ref().map(|reason| DeadLetter {
-            id: 0,
-            topic: position.ownership.topic.clone(),
-            partition: position.ownership.partition,
-            offset: first,
-            key: None,
-            value: Vec::new(),
-            size_bytes: 0,
-            error: format!(
-                "the records from offset {first} to {} cannot be decoded: {reason}",
-                next - 1
-            ),
-            at: now,
-        });
-        let batch = Batch {
-            ownership: position.ownership.clone(),
-            first_offset: first,
-            next_offset: next,
-            updates: Vec::new(),
-            dead_letters: letter.into_iter().collect(),
-        };
-        let applying = self.parts.store.apply(&batch, now, async |_| {});
-        let applied = within(STORE_MAX, applying).await;
-        if applied.is_err() {
-            self.group.forget(position.ownership.partition);
-        }
-        self.count(&applied.context("cannot pass over records")?, &batch);
-        let position = Position {
-            next_offset: next,
-            ..position
-        };
-        self.group.moved(position.clone());
-        Ok(position)
-    }
-
-    fn read(&self, record: &Record) -> Read {
-        let now = self.parts.clock.now();
-        match message::decode(record.value.as_deref(), record.timestamp, now) {
-            Ok(update) => Read::Update(update),
-            Err(error) => Read::Unreadable(error.to_string()),
-        }
-    }
-
-    /// Applies all records in ranges of a batch, halving one that the database refuses or takes too long over; answers the
-    /// next offset. Each range is a transaction of its own, so halving makes progress.
-    async fn apply_all(
-        &self,
-        ownership: &Ownership,
-        first_offset: i64,
-        records: &[Record],
-        read: &[Read],
-    ) -> anyhow::Result<i64> {
-        let mut position = first_offset;
-        let starts = (0..records.len()).step_by(self.batch);
-        let mut ranges: Vec<(usize, usize)> = starts
-            .map(|start| (start, records.len().min(start + self.batch)))
-            .rev()
-            .collect();
-        while let Some((start, end)) = ranges.pop() {
-            let (some, outcomes) = (&records[start..end], &read[start..end]);
-            let applying = self.apply_range(ownership, position, some, outcomes, None);
-            let applied = tokio::time::timeout(APPLY_MAX, applying).await;
-            match applied.context("the database did not answer in time")? {
-                Ok(next_offset) => position = next_offset,
-                Err(StoreError::Refused(error)) if some.len() == 1 => {
-                    let reason = format!("the database refused it: {error}");
-                    let setting_aside =
-                        self.apply_range(ownership, position, some, outcomes, Some(&reason));
-                    position = within(APPLY_MAX, setting_aside).await?;
-                }
-                Err(error @ (StoreError::Refused(_) | StoreError::Slow(_))) if some.len() > 1 => {
-                    tracing::warn!("halving a batch of {} records: {error}", some.len());
-                    let middle = start + some.len() / 2;
-                    ranges.push((middle, end));
-                    ranges.push((start, middle));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(position)
-    }
-
-    /// One transaction: the updates of these records, or with `refused` all of them as dead letters.
-    async fn apply_range(
-        &self,
-        ownership: &Ownership,
-        first_offset: i64,
-        records: &[Record],
-        read: &[Read],
-        refused: Option<&str>,
-    ) -> Result<i64, StoreError> {
-        let now = self.parts.clock.now();
-        let mut batch = Batch {
-            ownership: ownership.clone(),
-            first_offset,
-            next_offset: records
-                .last()
-                .map_or(first_offset, |record| record.offset + 1),
-            updates: Vec::new(),
-            dead_letters: Vec::new(),
-        };
-        for (record, outcome) in records.iter().zip(read) {
-            let error = match (refused, outcome) {
-                (Some(reason), _) => reason,
-                (None, Read::Unreadable(reason)) => reason,
-                (None, Read::Update(update)) => {
-                    batch.updates.push(update.clone());
-                    continue;
-                }
-            };
-            batch
-                .dead_letters
-                .push(dead_letter(ownership, record, error, now));
-        }
-        let ticket = self.parts.cache.ticket().await;
-        let applied = self
-            .parts
-            .store
-            .apply(&batch, now, async |changes| {
-                let versions: Vec<(i64, i64)> = changes
-                    .iter()
-                    .map(|change| (change.new.id, change.new.version))
-                    .collect();
-                self.parts.cache.fence(&versions).await;
-            })
-            .await?;
-        let rows: Vec<Tracking> = applied
-            .changes
-            .iter()
-            .map(|change| change.new.clone())
-            .collect();
-        self.parts.cache.put(&rows, &ticket).await;
-        self.count(&applied, &batch);
-        Ok(batch.next_offset)
-    }
-
-    fn count(&self, applied: &Applied, batch: &Batch) {
-        let metrics = &self.parts.metrics;
-        let passed_over = applied.unknown_trackings + applied.without_effect;
-        metrics.updates_applied((batch.updates.len() as u64).saturating_sub(passed_over));
-        metrics.updates_without_effect(applied.without_effect);
-        metrics.updates_unknown_tracking(applied.unknown_trackings);
-        metrics.events_new(applied.events_new);
-        metrics.events_unmapped(applied.events_unmapped);
-        metrics.dead_letters(batch.dead_letters.len() as u64);
-        for letter in &batch.dead_letters {
-            tracing::error!(
-                topic = letter.topic,
-                partition = letter.partition,
-                offset = letter.offset,
-                "set a record aside: {}",
-                letter.error
-            );
-        }
-    }
-}
-
-fn dead_letter(
-    ownership: &Ownership,
-    record: &Record,
-    error: &str,
-    at: crate::clock::Time,
-) -> DeadLetter {
-    let value = record.value.as_deref().unwrap_or_default();
-    DeadLetter {
-        id: 0,
-        topic: ownership.topic.clone(),
-        partition: ownership.partition,
-        offset: record.offset,
-        key: record.key.clone(),
-        value: value[..value.len().min(VALUE_BYTES_MAX)].to_vec(),
-        size_bytes: i64::try_from(value.len()).unwrap_or(i64::MAX),
-        error: crate::model::clean_text(error),
-        at,
     }
 }
 

@@ -1,5 +1,8 @@
 //! The promises, tested from outside: one integration binary.
 
+mod apply;
+mod arrival;
+mod broker;
 mod budget;
 mod bus;
 mod claims;
@@ -17,6 +20,7 @@ mod pipe;
 mod plans;
 mod policy;
 mod postgres;
+mod prices;
 mod private;
 mod process;
 mod roles;

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use trackbox::model::status::Status;
-use trackbox::store::StoreError;
 use trackbox::store::claims::Take;
 use trackbox::store::lock::StoreLock;
 use trackbox::store::trackings::Refresh;
-use trackbox::store::updates::Batch;
-use uuid::Uuid;
 
-use crate::fixture::{
-    Applier, TOPIC, TestStore, at, code, create, message, number, on_every_store, read, seen,
-};
+use crate::fixture::{Applier, TestStore, at, code, create, number, on_every_store, read, seen};
 
 const LEASE: Duration = Duration::from_secs(120);
 
@@ -182,140 +177,6 @@ async fn every_carrier_with_something_claimable_is_listed_with_its_earliest_time
 }
 
 #[tokio::test]
-async fn a_batch_takes_effect_exactly_once() {
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 500).await;
-        let mut applier = Applier::new(&store).await;
-        let events = [("IN_TRANSIT", 1), ("OUT_FOR_DELIVERY", 2), ("DELIVERED", 3)];
-        let updates: Vec<_> = rows.iter().map(|row| seen(row.id, 5, 1, &events)).collect();
-        let before = applier.offset;
-        let applied = applier
-            .apply(&store, updates.clone())
-            .await
-            .expect("applies");
-        assert_eq!((applied.changes.len(), applied.events_new), (500, 1_500));
-        let after = applier.offset;
-        applier.offset = before;
-        let replayed = applier.apply(&store, updates.clone()).await;
-        assert!(
-            matches!(replayed, Err(StoreError::OffsetMoved { .. })),
-            "{replayed:?}"
-        );
-        applier.offset = after;
-        let repeated = applier.apply(&store, updates).await.expect("applies");
-        assert_eq!(
-            (
-                repeated.changes.len(),
-                repeated.events_new,
-                repeated.without_effect
-            ),
-            (0, 0, 500)
-        );
-        let row = read(&store, rows[7].id).await;
-        assert_eq!(
-            (row.status, row.version, row.active),
-            (Status::Delivered, 2, false)
-        );
-        let events = store
-            .events(rows[7].id, 100, 0)
-            .await
-            .expect("reads")
-            .expect("is there");
-        let statuses: Vec<Status> = events.iter().map(|event| event.event.status).collect();
-        assert_eq!(
-            statuses,
-            [Status::Delivered, Status::OutForDelivery, Status::InTransit]
-        );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn only_the_newest_owner_of_a_partition_applies() {
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 1).await;
-        let mut old = Applier::new(&store).await;
-        let mut new = Applier::new(&store).await;
-        let late = old
-            .apply(&store, vec![seen(rows[0].id, 5, 1, &[("DELIVERED", 1)])])
-            .await;
-        assert!(matches!(late, Err(StoreError::OffsetMoved { .. })));
-        assert_eq!(read(&store, rows[0].id).await.status, Status::Unknown);
-        new.apply(&store, vec![seen(rows[0].id, 5, 1, &[("DELIVERED", 1)])])
-            .await
-            .expect("applies");
-        assert_eq!(read(&store, rows[0].id).await.status, Status::Delivered);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_unknown_tracking_is_passed_over_and_counted() {
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 1).await;
-        let mut applier = Applier::new(&store).await;
-        let updates = vec![
-            seen(999_999, 5, 1, &[("DELIVERED", 1)]),
-            seen(rows[0].id, 5, 1, &[("DELIVERED", 1)]),
-        ];
-        let applied = applier.apply(&store, updates).await.expect("applies");
-        assert_eq!((applied.unknown_trackings, applied.changes.len()), (1, 1));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_fence_is_raised_before_the_change_is_visible() {
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 1).await;
-        let applier = Applier::new(&store).await;
-        let batch = Batch {
-            ownership: applier.ownership.clone(),
-            first_offset: applier.offset,
-            next_offset: applier.offset + 1,
-            updates: vec![seen(rows[0].id, 5, 1, &[("DELIVERED", 1)])],
-            dead_letters: Vec::new(),
-        };
-        let reader = store.clone();
-        let id = rows[0].id;
-        store
-            .apply(&batch, at(6), async |changes| {
-                assert_eq!((changes[0].new.id, changes[0].new.version), (id, 2));
-                assert_eq!(read(&reader, id).await.version, 1);
-            })
-            .await
-            .expect("applies");
-        assert_eq!(read(&store, id).await.version, 2);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_newer_mapping_updates_the_status_of_the_same_event_and_an_older_does_not() {
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 1).await;
-        let mut applier = Applier::new(&store).await;
-        let mapped = |version: i32, status: &str, check: u128| {
-            message(&serde_json::json!({
-                "tracking_id": rows[0].id, "checked_at": at(i64::from(version)), "status": status, "status_raw": "77",
-                "check_id": Uuid::from_u128(check), "mapping_version": version, "events":
-                [{"status": status, "status_raw": "77", "event_time": at(1)}]
-            }))
-        };
-        applier.apply(&store, vec![mapped(1, "UNKNOWN", 1)]).await.expect("applies");
-        let unmapped = store.unmapped(10).await.expect("reports");
-        assert_eq!((unmapped[0].status_raw.as_str(), unmapped[0].count), ("77", 1));
-        applier.apply(&store, vec![mapped(3, "EXCEPTION", 2)]).await.expect("applies");
-        applier.apply(&store, vec![mapped(2, "IN_TRANSIT", 3)]).await.expect("applies");
-        let events = store.events(rows[0].id, 10, 0).await.expect("reads").expect("is there");
-        assert_eq!(events.len(), 1);
-        assert_eq!(events[0].event.status, Status::Exception);
-        assert_eq!(store.unmapped(10).await.expect("reports"), []);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_refresh_soon_after_a_refresh_or_a_check_changes_nothing() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
@@ -466,84 +327,6 @@ async fn events_are_listed_by_time_and_id_and_an_unknown_tracking_is_none() {
         assert_eq!(page(100, 0).await, ["C", "A", "D", "B"]);
         assert_eq!(page(2, 1).await, ["A", "D"]);
         assert_eq!(page(10, u64::MAX).await, Vec::<String>::new());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_batch_names_its_place_when_the_topic_has_moved_on() {
-    on_every_store(async |TestStore { store, .. }| {
-        let mut applier = Applier::new(&store).await;
-        applier.offset = 17;
-        let error = applier
-            .apply(&store, Vec::new())
-            .await
-            .expect_err("is refused");
-        assert_eq!(
-            error.to_string(),
-            format!("partition 0 of {TOPIC} has moved on without us")
-        );
-    })
-    .await;
-}
-
-/// Random orders, repetitions and batches of the same twelve checks, all with the same end.
-#[tokio::test]
-async fn any_order_repetition_and_batching_ends_in_the_same_row_and_events() {
-    use rand::SeedableRng as _;
-    use rand::rngs::StdRng;
-    use rand::seq::{IndexedRandom as _, SliceRandom as _};
-
-    on_every_store(async |TestStore { store, .. }| {
-        let rows = create(&store, "CDEK", 12).await;
-        let mut applier = Applier::new(&store).await;
-        let mut ends = Vec::new();
-        for (round, row) in rows.iter().enumerate() {
-            let mut chance = StdRng::seed_from_u64(round as u64);
-            let words = [
-                "INFO_RECEIVED",
-                "IN_TRANSIT",
-                "OUT_FOR_DELIVERY",
-                "DELIVERED",
-            ];
-            let mut updates: Vec<_> = (1..=12_u128)
-                .map(|n| {
-                    let secs = i64::try_from(n / 2).expect("small");
-                    let last = words[usize::try_from(n).expect("small") % words.len()];
-                    seen(row.id, secs, n, &[("IN_TRANSIT", 0), (last, secs)])
-                })
-                .collect();
-            let repeated: Vec<_> = (0..8)
-                .filter_map(|_| updates.choose(&mut chance).cloned())
-                .collect();
-            updates.extend(repeated);
-            updates.shuffle(&mut chance);
-            for batch in updates.chunks(1 + round % 5) {
-                applier
-                    .apply(&store, batch.to_vec())
-                    .await
-                    .expect("applies");
-            }
-            let end = read(&store, row.id).await;
-            let events = store
-                .events(row.id, 100, 0)
-                .await
-                .expect("reads")
-                .expect("is there");
-            let mut events: Vec<_> = events.into_iter().map(|event| event.event).collect();
-            events.sort_by_key(|event| (event.event_time, event.status_raw.clone()));
-            ends.push((
-                end.status,
-                end.status_at,
-                end.last_checked_at,
-                end.next_check_at,
-                end.active,
-                events,
-            ));
-        }
-        for end in &ends {
-            assert_eq!(end, &ends[0]);
-        }
     })
     .await;
 }

@@ -1,0 +1,154 @@
+//! Every parcel arrives as the truth says, asked within the limits and no more than is of use.
+
+use std::time::Duration;
+
+use trackbox::kafka::Outgoing;
+use trackbox_emulator::scenario::Parcel;
+
+use crate::fixture::{code, number};
+use crate::pipe::{Pipe, Setup};
+
+#[tokio::test]
+async fn every_parcel_arrives_as_the_truth_says_and_no_call_is_too_many() {
+    let mut pipe = Pipe::new(Setup::default()).await;
+    pipe.create("CDEK", 100).await;
+    pipe.create("POST_RU", 100).await;
+    pipe.run_until_arrived(Duration::from_secs(180)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+}
+
+#[tokio::test]
+async fn the_same_holds_within_the_original_limits() {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("CDEK", 60), ("POST_RU", 20)],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 100).await;
+    pipe.create("POST_RU", 100).await;
+    pipe.run_until_arrived(Duration::from_secs(3_600)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+}
+
+#[tokio::test]
+async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
+    let mut pipe = Pipe::new(Setup {
+        limits: vec![("CDEK", 20)],
+        settings: vec![("CARRIERS__CDEK__ADAPTER", "emulator-batch".to_owned())],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 90).await;
+    pipe.run_until_arrived(Duration::from_secs(600)).await;
+    pipe.assert_truth().await;
+    pipe.assert_budget();
+    let ledger = pipe.emulator.ledger();
+    let checks = pipe.parts.stats.processed_total();
+    assert!(
+        ledger.carriers["CDEK"].calls * 4 < checks,
+        "{ledger:?} for {checks} checks"
+    );
+}
+
+#[tokio::test]
+async fn a_parcel_without_news_for_thirty_days_expires_without_a_call_and_a_refresh_asks_once_more()
+{
+    let mut pipe = Pipe::new(Setup::default()).await;
+    let step = trackbox_emulator::scenario::Step::new("IN_TRANSIT", "ACCEPTED", "Moscow");
+    let parcel = Parcel {
+        carrier: "CDEK".to_owned(),
+        track_number: "stuck".to_owned(),
+        step_seconds: 5,
+        progress_prob: 0.0,
+        steps: vec![step],
+    };
+    pipe.emulator.seed(vec![parcel]).expect("seeds");
+    let pairs = [(code("CDEK"), number("stuck"))];
+    let id = pipe
+        .parts
+        .store
+        .create_or_get(&pairs, pipe.clock.now())
+        .await
+        .expect("creates")[0]
+        .id;
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let day = Duration::from_secs(24 * 3_600);
+    pipe.advance(day * 29);
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    assert_eq!(
+        crate::fixture::read(&pipe.parts.store, id)
+            .await
+            .status
+            .as_str(),
+        "IN_TRANSIT"
+    );
+    pipe.advance(day);
+    let before = pipe.emulator.ledger().carriers["CDEK"].calls;
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let expired = crate::fixture::read(&pipe.parts.store, id).await;
+    assert_eq!(
+        (expired.status.as_str(), expired.active),
+        ("EXPIRED", false)
+    );
+    assert_eq!(
+        pipe.emulator.ledger().carriers["CDEK"].calls,
+        before,
+        "nobody was asked"
+    );
+    pipe.parts
+        .store
+        .refresh(id, pipe.clock.now(), async |_| {})
+        .await
+        .expect("refreshes");
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let refreshed = crate::fixture::read(&pipe.parts.store, id).await;
+    assert_eq!(
+        refreshed.status.as_str(),
+        "IN_TRANSIT",
+        "the carrier still knows it, and the refresh is news"
+    );
+}
+
+#[tokio::test]
+async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
+    let mut pipe = Pipe::new(Setup {
+        settings: vec![("KAFKA__IN_PROCESS_BYTES_MAX", (1 << 20).to_string())],
+        ..Setup::default()
+    })
+    .await;
+    pipe.create("CDEK", 5).await;
+    let bus = pipe.parts.bus.clone().expect("there is a bus");
+    let filler = (0..8)
+        .map(|_| Outgoing {
+            key: b"0".to_vec(),
+            value: vec![b'x'; 100_000],
+        })
+        .collect();
+    bus.publish(filler).await.expect("fits");
+    for _ in 0..5 {
+        let refused = pipe.workers[0]
+            .step()
+            .await
+            .expect_err("has nobody to tell");
+        assert!(
+            refused.to_string().contains("the bus takes nothing"),
+            "{refused}"
+        );
+        pipe.advance(Duration::from_secs(5));
+    }
+    let calls = |pipe: &Pipe| {
+        pipe.emulator
+            .ledger()
+            .carriers
+            .values()
+            .map(|c| c.calls)
+            .sum::<u64>()
+    };
+    assert_eq!(calls(&pipe), 0);
+    pipe.consume().await;
+    pipe.run_until_arrived(Duration::from_secs(600)).await;
+    pipe.assert_truth().await;
+    assert!(calls(&pipe) > 0);
+}
