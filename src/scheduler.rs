@@ -37,6 +37,7 @@ use crate::scheduler::ops::Stats;
 use crate::scheduler::plan::Plan;
 use crate::scheduler::pricing::PriceKeeper;
 use crate::store::Store;
+use crate::store::claims::DueCarriers;
 
 /// The most carrier codes looked at in one cycle; the next cycle goes on after the last.
 const CARRIERS_MAX: u32 = 1_000;
@@ -126,7 +127,7 @@ impl Scheduler {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut outage = Outage::new("claiming");
         while !stop.is_cancelled() {
-            let wait = match self.step_within(STEP_MAX).await {
+            let wait = match self.step_within(STEP_MAX, &stop).await {
                 Ok(_) => {
                     outage.over();
                     self.wait()
@@ -151,10 +152,23 @@ impl Scheduler {
         self.finish().await
     }
 
-    /// A cycle cut short is like one of a worker that died: what it claimed is due again when the leases end.
-    async fn step_within(&mut self, deadline: Duration) -> anyhow::Result<usize> {
-        let step = tokio::time::timeout(deadline, self.step()).await;
-        step.context("the database did not answer in time")?
+    /// A cycle cut short is like one of a worker that died: what it claimed is due again when the leases end. After `stop`
+    /// it has a moment to end by itself.
+    async fn step_within(
+        &mut self,
+        deadline: Duration,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<usize> {
+        let cut = async {
+            stop.cancelled().await;
+            tokio::time::sleep(GIVE_BACK_MAX).await;
+        };
+        tokio::select! {
+            step = tokio::time::timeout(deadline, self.step()) => {
+                step.context("the database did not answer in time")?
+            }
+            () = cut => anyhow::bail!("stopped in the middle of a cycle"),
+        }
     }
 
     /// One cycle: starts the calls whose slot has come, then claims what permits and free slots allow; answers how many
@@ -175,8 +189,11 @@ impl Scheduler {
             .carrier_states()
             .await
             .context("cannot read the carriers' state")?;
-        self.caller.pauses.take_over(&states);
-        let carriers = self.due_carriers(now).await?;
+        self.caller.pauses.take_over(&states).await;
+        let DueCarriers {
+            carriers,
+            cut_after,
+        } = self.due_carriers(now).await?;
         self.next_slot = None;
         self.next_due = carriers
             .iter()
@@ -189,6 +206,9 @@ impl Scheduler {
             claimed += taken.await?.trackings;
         }
         claimed += self.claim_early(carriers, &states).await?;
+        if let Some(code) = cut_after {
+            self.served_last = code;
+        }
         self.start_calls().await?;
         self.parts.stats.cycle(now, claimed as u64);
         Ok(claimed)

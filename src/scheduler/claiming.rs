@@ -1,6 +1,6 @@
 //! Claims: which carriers come first, how many of their parcels may be taken, and the calls that follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::plan::parcel::hours;
 use crate::scheduler::call::Call;
 use crate::scheduler::{CARRIERS_MAX, Scheduler};
 use crate::store::carrier_state::CarrierState;
-use crate::store::claims::{DueCarrier, Take};
+use crate::store::claims::{DueCarrier, DueCarriers, Take};
 
 /// What a claim took of one carrier.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,20 +28,29 @@ pub(super) struct Taken {
 
 impl Scheduler {
     /// The carriers with something claimable, the one after the last one served first.
-    pub(super) async fn due_carriers(&mut self, now: Time) -> anyhow::Result<Vec<DueCarrier>> {
+    ///
+    /// Where there are too many for one cycle, the next one goes on after these, whoever is served: carriers that get no
+    /// permit must not hold back those behind them.
+    pub(super) async fn due_carriers(&mut self, now: Time) -> anyhow::Result<DueCarriers> {
         let store = &self.parts.store;
-        let mut carriers = store
+        let mut due = store
             .due_carriers(&self.served_last, CARRIERS_MAX, now)
             .await
             .context("cannot list due carriers")?;
-        if carriers.len() < CARRIERS_MAX as usize && !self.served_last.is_empty() {
+        if due.cut_after.is_none() && !self.served_last.is_empty() {
+            let seen: HashSet<CarrierCode> = due
+                .carriers
+                .iter()
+                .map(|due| due.carrier_code.clone())
+                .collect();
             let from_the_first = store.due_carriers("", CARRIERS_MAX, now).await?;
-            let up_to_last = from_the_first
+            let unseen = from_the_first
+                .carriers
                 .into_iter()
-                .filter(|due| due.carrier_code.as_str() <= self.served_last.as_str());
-            carriers.extend(up_to_last);
+                .filter(|due| !seen.contains(&due.carrier_code));
+            due.carriers.extend(unseen);
         }
-        Ok(carriers)
+        Ok(due)
     }
 
     /// Where calls are left over that cannot be saved for later, parcels are looked at before their time: those first

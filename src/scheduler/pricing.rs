@@ -204,9 +204,9 @@ impl PriceKeeper {
     /// The earliest time of a parcel that nobody holds, by account.
     async fn earliest(&self) -> anyhow::Result<BTreeMap<String, Time>> {
         let now = self.parts.clock.now();
-        let carriers = self.parts.store.due_carriers("", CARRIERS_MAX, now).await;
+        let due = self.parts.store.due_carriers("", CARRIERS_MAX, now).await;
         let mut earliest = BTreeMap::new();
-        for carrier in carriers.context("cannot list due carriers")? {
+        for carrier in due.context("cannot list due carriers")?.carriers {
             if let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) {
                 let at = earliest
                     .entry(route.account.name.clone())

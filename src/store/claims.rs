@@ -18,6 +18,14 @@ pub struct DueCarrier {
     pub earliest: Time,
 }
 
+/// A stretch of the carriers, in the database's order of their codes, which is not Rust's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueCarriers {
+    pub carriers: Vec<DueCarrier>,
+    /// The last code that was looked at, where more may come after it.
+    pub cut_after: Option<String>,
+}
+
 /// How many parcels that are not yet due a claim looks at: where all of them were checked just now, or are in back-off,
 /// looking further would cost more than the permits are worth.
 const EARLY_SCAN_MAX: u32 = 1_000;
@@ -42,7 +50,8 @@ pub struct Claimed {
 }
 
 impl Store {
-    /// Up to `limit` carriers after the code `after` (all from the first where it is empty), by code.
+    /// The next `limit` carriers after the code `after` (all from the first where it is empty), by code; those with
+    /// nothing that may be claimed are left out.
     ///
     /// Walks the claim index from carrier to carrier instead of over all that is due.
     pub async fn due_carriers(
@@ -50,7 +59,7 @@ impl Store {
         after: &str,
         limit: u32,
         now: Time,
-    ) -> Result<Vec<DueCarrier>, StoreError> {
+    ) -> Result<DueCarriers, StoreError> {
         let earliest = |priority: i32| {
             format!(
                 "(SELECT t.next_check_at FROM trackings AS t WHERE t.carrier_code = codes.code AND t.active \
@@ -75,22 +84,26 @@ impl Store {
             .bind(i64::from(limit))
             .bind_time(now);
         let found = self.reader.query_all_raw(sql.statement()).await?;
-        let mut carriers = Vec::with_capacity(found.len());
+        let mut due = DueCarriers::default();
         for row in &found {
             let row = Row::new(row, self.dialect, "trackings");
+            let code: String = row.get("code")?;
+            if found.len() >= limit as usize {
+                due.cut_after = Some(code.clone());
+            }
             let times = [row.opt_time("urgent_at")?, row.opt_time("due_at")?];
             let Some(earliest) = times.into_iter().flatten().min() else {
                 continue;
             };
             // A code that cannot be one is left to the claim, which never asks for it.
-            if let Ok(carrier_code) = CarrierCode::parse(row.get::<String>("code")?) {
-                carriers.push(DueCarrier {
+            if let Ok(carrier_code) = CarrierCode::parse(code) {
+                due.carriers.push(DueCarrier {
                     carrier_code,
                     earliest,
                 });
             }
         }
-        Ok(carriers)
+        Ok(due)
     }
 
     /// Takes up to `limit` trackings of one carrier, urgent ones first, then by due time, and hides them from other

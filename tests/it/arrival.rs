@@ -152,3 +152,24 @@ async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
     pipe.assert_truth().await;
     assert!(calls(&pipe) > 0);
 }
+
+#[tokio::test]
+async fn more_carriers_than_a_cycle_looks_at_hold_nobody_back() {
+    let mut pipe = Pipe::new(Setup {
+        settings: vec![("CARRIERS__DEFAULT__ADAPTER", "none".to_owned())],
+        ..Setup::default()
+    })
+    .await;
+    // Nobody checks these, and all sort before the one that is checked.
+    let nobodys: Vec<_> = (0..2_100)
+        .map(|n| (code(&format!("N{n:04}")), number("x")))
+        .collect();
+    let now = pipe.parts.clock.now();
+    let created = pipe.parts.store.create_or_get(&nobodys, now).await;
+    created.expect("creates");
+    pipe.create("POST_RU", 5).await;
+    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    let ledger = pipe.emulator.ledger();
+    let calls = ledger.carriers.get("POST_RU").map_or(0, |calls| calls.ok);
+    assert!(calls >= 5, "{calls} calls");
+}

@@ -56,6 +56,9 @@ pub async fn postgres(server: &str) -> TestStore {
     test
 }
 
+/// Sorts texts as people do, unlike Rust: most databases out there do.
+const LINGUISTIC: &str = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'";
+
 /// The same without tables.
 pub async fn empty_postgres(server: &str) -> TestStore {
     let name = format!("trackbox_{}", Uuid::now_v7().simple());
@@ -63,7 +66,7 @@ pub async fn empty_postgres(server: &str) -> TestStore {
         .await
         .expect("connects");
     admin
-        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .execute_unprepared(&format!("CREATE DATABASE {name} {LINGUISTIC}"))
         .await
         .expect("creates a database");
     admin.close().await.expect("closes");

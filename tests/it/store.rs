@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trackbox::model::status::Status;
-use trackbox::store::claims::Take;
+use trackbox::store::claims::{DueCarriers, Take};
 use trackbox::store::lock::StoreLock;
 use trackbox::store::trackings::Refresh;
 
@@ -166,12 +166,20 @@ async fn every_carrier_with_something_claimable_is_listed_with_its_earliest_time
             .await
             .expect("claims");
         let all = store.due_carriers("", 10, at(1)).await.expect("lists");
-        let codes: Vec<&str> = all.iter().map(|due| due.carrier_code.as_str()).collect();
-        assert_eq!(codes, ["A", "C", "D"], "B is held");
-        assert!(all.iter().all(|due| due.earliest == at(0)));
+        let codes = |due: &DueCarriers| -> Vec<String> {
+            let codes = due.carriers.iter().map(|due| due.carrier_code.to_string());
+            codes.collect()
+        };
+        assert_eq!(codes(&all), ["A", "C", "D"], "B is held");
+        assert!(all.carriers.iter().all(|due| due.earliest == at(0)));
+        assert_eq!(all.cut_after, None);
         let after = store.due_carriers("A", 2, at(1)).await.expect("lists");
-        let codes: Vec<&str> = after.iter().map(|due| due.carrier_code.as_str()).collect();
-        assert_eq!(codes, ["C"], "two codes after A, of which B is held");
+        assert_eq!(
+            codes(&after),
+            ["C"],
+            "two codes after A, of which B is held"
+        );
+        assert_eq!(after.cut_after.as_deref(), Some("C"));
     })
     .await;
 }
@@ -334,7 +342,7 @@ async fn events_are_listed_by_time_and_id_and_an_unknown_tracking_is_none() {
 #[tokio::test]
 async fn whoever_needs_the_database_alone_is_refused_while_others_are_there() {
     on_every_store(async |TestStore { url, .. }| {
-        let take = async |alone| StoreLock::take(&url, alone).await.expect("answers");
+        let take = async |alone| StoreLock::take(&url, None, alone).await.expect("answers");
         let mut first = take(false).await.expect("nobody is there");
         let second = take(false).await.expect("they share");
         assert!(take(true).await.is_none(), "two others are there");
