@@ -23,10 +23,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
     SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
@@ -44,6 +45,12 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long, in milliseconds, PostgreSQL lets a transaction do nothing before it ends it: one of a process that was stopped
 /// holds rows that all others need. Ours do nothing for as long as the cache takes to raise a fence, two seconds.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
+
+/// How long a connection to PostgreSQL stays open unused: shorter than networks forget about it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection may take to show that it still works.
+const PING_MAX: Duration = Duration::from_secs(5);
 
 /// How long SQLite waits for another process's write before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -224,8 +231,7 @@ impl Store {
 
     async fn open_postgres(url: &str, connections: Connections) -> Result<Self, StoreError> {
         let timeout_ms = connections.statement_timeout.as_millis().to_string();
-        let mut options = PgConnectOptions::from_str(url)
-            .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
+        let options = postgres_options(url, connections.ca_file.as_deref())?
             .application_name("trackbox")
             .options([
                 ("statement_timeout", timeout_ms.as_str()),
@@ -234,15 +240,13 @@ impl Store {
                     IDLE_IN_TRANSACTION_MS,
                 ),
             ]);
-        if let Some(ca_file) = connections.ca_file
-            && !url.contains("sslrootcert=")
-        {
-            options = options.ssl_root_cert(ca_file);
-        }
         let pool = PgPoolOptions::new()
             .max_connections(connections.postgres.max(2))
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
             .test_before_acquire(false)
+            // sqlx asks again itself, but would wait for as long as the network does.
+            .after_release(|connection, _| Box::pin(still_works(connection)))
             .connect_with(options)
             .await
             .map_err(connect_error)?;
@@ -319,6 +323,23 @@ impl Store {
     fn set<'a, R>(&self, rows: &'a [R]) -> Set<'a, R> {
         Set::of(self.dialect, rows)
     }
+}
+
+/// How to connect to `url`; `ca_file` is trusted too, unless the URL names a file of its own.
+fn postgres_options(url: &str, ca_file: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?;
+    Ok(match ca_file {
+        Some(ca_file) if !url.contains("sslrootcert=") => options.ssl_root_cert(ca_file),
+        Some(_) | None => options,
+    })
+}
+
+/// Whether a connection that somebody may have let go in the middle still works; without an answer it is closed.
+async fn still_works(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let ping = tokio::time::timeout(PING_MAX, connection.ping()).await;
+    ping.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map(|()| true)
 }
 
 fn connect_error(error: sea_orm::sqlx::Error) -> StoreError {

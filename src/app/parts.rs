@@ -1,5 +1,6 @@
 //! What the roles are made of: opened, connected and put together as the configuration says.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -65,13 +66,18 @@ pub async fn open_store(config: &Config, roles: &[Role]) -> anyhow::Result<Store
         readers: config.store.readers,
         postgres,
         statement_timeout: config.store.statement_timeout.get(),
-        ca_file: (!config.tls.ca_file.is_empty()).then(|| config.tls.ca_file.as_str().into()),
+        ca_file: ca_file(config).map(Path::to_owned),
     };
     let store = Store::open(config.store.url.expose(), connections)
         .await
         .with_context(|| format!("cannot open the database at {}", config.store.url))?;
     let sections = Routes::new(config)?.known();
     Ok(store.learning_by(Sections::new(sections)))
+}
+
+/// The file of certificates to trust besides the machine's own.
+pub fn ca_file(config: &Config) -> Option<&Path> {
+    (!config.tls.ca_file.is_empty()).then(|| Path::new(&config.tls.ca_file))
 }
 
 /// Connects what the roles need, migrates the database, and sets `clock` by it.

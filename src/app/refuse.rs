@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::Role;
+use crate::app::parts::ca_file;
 use crate::config::Config;
 use crate::store::lock::StoreLock;
 
@@ -53,7 +54,7 @@ fn missing_engines(config: &Config) -> Vec<&'static str> {
 pub async fn lock_store(config: &Config, roles: &[Role]) -> anyhow::Result<StoreLock> {
     let missing = missing_engines(config);
     let alone = roles.contains(&Role::Consume) && !missing.is_empty();
-    let lock = StoreLock::take(config.store.url.expose(), alone)
+    let lock = StoreLock::take(config.store.url.expose(), ca_file(config), alone)
         .await
         .with_context(|| format!("cannot lock the database at {}", config.store.url))?;
     let Some(lock) = lock else {

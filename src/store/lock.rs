@@ -4,14 +4,12 @@
 //! which a pooler between the program and the server must not share.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
-use std::str::FromStr as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
 
-use crate::store::{StoreError, connect_error};
+use crate::store::{StoreError, connect_error, postgres_options};
 
 /// What the lock is called in PostgreSQL: the letters of TRACKBOX.
 const KEY: i64 = i64::from_be_bytes(*b"TRACKBOX");
@@ -26,6 +24,7 @@ const TRIES: u32 = 5;
 /// The lock, until it is dropped.
 pub struct StoreLock {
     url: String,
+    ca_file: Option<PathBuf>,
     alone: bool,
     held: Held,
 }
@@ -44,15 +43,20 @@ impl StoreLock {
     ///
     /// # Errors
     /// Where the database is away, or its folder cannot be written.
-    pub async fn take(url: &str, alone: bool) -> Result<Option<Self>, StoreError> {
+    pub async fn take(
+        url: &str,
+        ca_file: Option<&Path>,
+        alone: bool,
+    ) -> Result<Option<Self>, StoreError> {
         for attempt in 1..=TRIES {
             let held = match url.strip_prefix("sqlite:") {
                 Some(file) => lock_file(file, alone)?.map(|_file| Held::File { _file }),
-                None => lock_session(url, alone).await?.map(Held::Session),
+                None => lock_session(url, ca_file, alone).await?.map(Held::Session),
             };
             if let Some(held) = held {
                 return Ok(Some(Self {
                     url: url.to_owned(),
+                    ca_file: ca_file.map(Path::to_owned),
                     alone,
                     held,
                 }));
@@ -78,7 +82,9 @@ impl StoreLock {
             self.held = Held::Lost;
         }
         if let Held::Lost = self.held {
-            let Some(session) = lock_session(&self.url, self.alone).await? else {
+            let Some(session) =
+                lock_session(&self.url, self.ca_file.as_deref(), self.alone).await?
+            else {
                 return Ok(false);
             };
             self.held = Held::Session(session);
@@ -119,10 +125,12 @@ fn lock_file(file: &str, alone: bool) -> Result<Option<File>, StoreError> {
     }
 }
 
-async fn lock_session(url: &str, alone: bool) -> Result<Option<PgConnection>, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?
-        .application_name("trackbox-lock");
+async fn lock_session(
+    url: &str,
+    ca_file: Option<&Path>,
+    alone: bool,
+) -> Result<Option<PgConnection>, StoreError> {
+    let options = postgres_options(url, ca_file)?.application_name("trackbox-lock");
     let sql = if alone {
         "SELECT pg_try_advisory_lock($1)"
     } else {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use trackbox::store::lock::StoreLock;
 use trackbox::store::updates::Batch;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
@@ -64,6 +65,15 @@ async fn it_is_spoken_to_over_tls_with_a_password_and_a_wrong_one_is_never_shown
     let store = open(PASSWORD, "verify-full", ca_file).await.expect("opens");
     store.ping().await.expect("answers");
     store.close().await;
+    let url = format!(
+        "{}/postgres?sslmode=verify-full",
+        server.server(Some(PASSWORD))
+    );
+    let lock = StoreLock::take(&url, ca_file, false).await;
+    lock.expect("connects as well")
+        .expect("is free")
+        .release()
+        .await;
     for (password, mode, ca_file, why) in [
         ("hunter3", "verify-full", ca_file, "a wrong password"),
         (PASSWORD, "verify-full", None, "a certificate nobody signed"),
