@@ -14,8 +14,9 @@ use crate::config::network::Network;
 use crate::config::secret::{MASK, hide_password};
 use crate::config::{Config, KafkaSasl, Problem, Span};
 
-/// How much longer than a call's time-out a lease must be, so that the answer is published before it ends.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+/// How much longer than a call's time-out a lease must be: 2 s to publish the answer, and 3 in which the call is claimed
+/// and waits for its slot.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The most characters of a topic's name, as Kafka has it.
 const TOPIC_CHARS_MAX: usize = 249;
@@ -153,7 +154,7 @@ impl Check<'_> {
 
     fn too_long_for_lease(&self, timeout: Span) -> String {
         let (lease, place) = (self.config.work.lease, self.place_of(&["work", "lease"]));
-        format!("is {timeout}; with 2s to spare that is longer than work.lease, {lease} ({place})")
+        format!("is {timeout}; with 5s to spare that is longer than work.lease, {lease} ({place})")
     }
 
     fn lease_advice(&self, timeout: Span) -> String {

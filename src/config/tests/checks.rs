@@ -7,22 +7,22 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "work.lease = \"11s\"",
         "work.carrier_timeout is 10s",
-        "raise work.lease to at least 12s, or lower this to at most 9s",
+        "raise work.lease to at least 15s, or lower this to at most 6s",
     ),
     (
         "work.lease = \"1s\"",
         "work.carrier_timeout is 10s",
-        "raise work.lease to at least 12s",
+        "raise work.lease to at least 15s",
     ),
     (
         "work.carrier_timeout = 119",
         "longer than work.lease, 2m",
-        "at most 118s",
+        "at most 115s",
     ),
     (
         "carriers.CDEK.timeout = \"119s\"",
         "carriers.CDEK.timeout is 119s",
-        "at most 118s",
+        "at most 115s",
     ),
     (
         "work.next_check_in_transit_min = 90",
