@@ -259,7 +259,11 @@ async fn tell_silent_carriers(
 ) -> anyhow::Result<()> {
     let mut silent = Vec::new();
     for account in parts.routes.accounts() {
-        if !answers(&account.base_url).await {
+        let answers = tokio::select! {
+            answers = answers(&account.base_url) => answers,
+            () = stop.cancelled() => return Ok(()),
+        };
+        if !answers {
             silent.push(format!(
                 "{} at {}",
                 account.codes.join(", "),

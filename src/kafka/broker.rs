@@ -142,6 +142,14 @@ impl Broker {
             .within("prepare the topic", CALL_MAX * 2, self.count())
             .await?;
         let mut state = self.lock();
+        if counted < self.settings.partitions && counted != state.partitions {
+            tracing::warn!(
+                "the topic {} has {counted} partitions, fewer than kafka.partitions, {}: somebody else made it; no more \
+                 than {counted} consumers can share it",
+                self.topic(),
+                self.settings.partitions
+            );
+        }
         state.partitions = counted;
         state.counted = Some(Instant::now());
         Ok(())

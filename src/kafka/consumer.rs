@@ -91,7 +91,11 @@ impl Consumer {
         tasks.spawn(Arc::clone(&consumer).run_pruning(stop.clone()));
         let mut outage = Outage::new("sharing the partitions");
         while !stop.is_cancelled() {
-            match consumer.balance().await {
+            let balanced = tokio::select! {
+                balanced = consumer.balance() => balanced,
+                () = stop.cancelled() => break,
+            };
+            match balanced {
                 Ok(()) => outage.over(),
                 Err(error) => outage.failed(format_args!("{error:#}")),
             }
@@ -169,7 +173,11 @@ impl Consumer {
                 () = tokio::time::sleep(PRUNE_EVERY) => {}
             }
             let pruning = self.parts.store.prune_dead_letters(self.parts.clock.now());
-            if let Err(error) = within(APPLY_MAX, pruning).await {
+            let pruned = tokio::select! {
+                pruned = within(APPLY_MAX, pruning) => pruned,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = pruned {
                 tracing::warn!("old dead letters stay for now: {error:#}");
             }
         }

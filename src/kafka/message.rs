@@ -168,11 +168,9 @@ fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
     let mut chunks = vec![Vec::new()];
     let mut bytes = 0;
     for event in events {
-        let size = event.status_raw.len()
-            + event.location.len()
-            + event.message.len()
-            + event.payload_json.len()
-            + 128;
+        let event = wire_event(event);
+        // As written: a control character takes six bytes.
+        let size = serde_json::to_vec(&event).map_or(0, |json| json.len());
         let full = chunks.last().is_none_or(|chunk: &Vec<WireEvent>| {
             !chunk.is_empty() && (chunk.len() >= EVENTS_MAX || bytes + size > EVENTS_BYTES_MAX)
         });
@@ -182,7 +180,7 @@ fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
         }
         bytes += size;
         if let Some(chunk) = chunks.last_mut() {
-            chunk.push(wire_event(event));
+            chunk.push(event);
         }
     }
     chunks

@@ -14,6 +14,14 @@ use crate::bus::{NO_WAIT, WAIT, fetch, new_topic, on, read_all, record, settings
 use crate::fixture::{install_tls, server};
 use crate::private::kafka::PrivateKafka;
 
+#[tokio::test]
+async fn a_partition_that_is_not_there_is_no_record_that_cannot_be_read() {
+    let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+    bus.prepare().await.expect("connects");
+    let fetched = bus.fetch(4, 0, NO_WAIT).await;
+    assert!(matches!(fetched, Err(BusError::Away { .. })), "{fetched:?}");
+}
+
 /// Publishes until it works again; answers how long that took. No try may hang.
 async fn publish_until_it_works(bus: &Bus, value: &str) -> Duration {
     let began = Instant::now();

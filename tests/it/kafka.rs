@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::json;
 use trackbox::cache::Cache;
 use trackbox::clock::Clock;
@@ -143,4 +144,29 @@ async fn what_the_brokers_disk_spoiled_is_set_aside_with_its_offset_and_the_rest
         "{}",
         letters[0].error
     );
+}
+
+/// What a topic leaves that is made anew with fewer partitions: rows of partitions that are no more, one of them ours.
+#[tokio::test]
+async fn partitions_that_are_no_more_count_for_nobodys_share() {
+    let test = sqlite().await;
+    let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+    let (consumer, _) = consumer(&test, &bus, 100).await;
+    let database = Database::connect(&test.url).await.expect("connects");
+    for sql in [
+        "INSERT INTO consumer_partitions (group_name, topic, partition, next_offset, epoch, owner, lease_until, updated_at) \
+         SELECT group_name, topic, partition + 4, 7, epoch, owner, lease_until, updated_at FROM consumer_partitions",
+        "UPDATE consumer_partitions SET owner = NULL, lease_until = NULL WHERE partition < 4",
+    ] {
+        database.execute_unprepared(sql).await.expect("is written");
+    }
+    consumer.balance().await.expect("gives up, and takes");
+    assert_eq!(consumer.partitions(), [0, 1, 2, 3]);
+    let states = test
+        .store
+        .partition_states(bus.topic())
+        .await
+        .expect("reads");
+    let owned: Vec<bool> = states.iter().map(|state| state.owner.is_some()).collect();
+    assert_eq!(owned, [true, true, true, true, false, false, false, false]);
 }

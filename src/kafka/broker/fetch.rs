@@ -170,10 +170,20 @@ impl Broker {
     }
 }
 
+/// How rskafka 0.6.0 begins to say that a record's time is none. Its other invalid answers are not about records: of a
+/// partition that its list of them does not have, for one.
+const UNREADABLE_TIMES: [&str; 3] = [
+    "Timestamp overflow",
+    "Not a valid timestamp",
+    "Ambiguous timestamp",
+];
+
 /// Whether the broker answered, and rskafka could not read what. The same question gets the same answer.
 fn is_undecodable(error: &Error) -> bool {
     match error {
-        Error::InvalidResponse(_) => true,
+        Error::InvalidResponse(reason) => {
+            UNREADABLE_TIMES.iter().any(|text| reason.starts_with(text))
+        }
         Error::Request(error) => matches!(
             error,
             RequestError::ReadError(_)

@@ -127,8 +127,17 @@ impl Group {
             .renew_partitions(topic, self.member, &self.ends(), until)
             .await
             .context("cannot prolong the leases on partitions")?;
+        // A topic made anew may have fewer.
+        let (renewed, gone): (Vec<_>, Vec<_>) = renewed
+            .into_iter()
+            .partition(|(owned, _)| partitions.contains(&owned.partition));
         let mut held = renewed.len();
         self.adopt(renewed);
+        if !gone.is_empty() {
+            let gone: Vec<Ownership> = gone.into_iter().map(|(owned, _)| owned).collect();
+            let released = self.store.release_partitions(&gone).await;
+            released.context("cannot give up partitions that are no more")?;
+        }
         let share = share(partitions.len(), &live, self.member);
         if held > share {
             let surplus = self.take_off(held - share);

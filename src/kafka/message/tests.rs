@@ -130,6 +130,19 @@ fn very_many_events_travel_in_several_records_of_one_check() {
 }
 
 #[test]
+fn events_that_grow_when_they_are_written_still_fit_a_request() {
+    // Each takes six bytes in JSON.
+    let text = "\u{1}".repeat(2_000);
+    let events = (0..200).map(|n| Event {
+        message: text.clone(),
+        ..event(Status::InTransit, "scan", n)
+    });
+    for record in encode(&checked(seen(42, 5, 9, events.collect()))) {
+        assert!(record.value.len() < 900 * 1024, "{}", record.value.len());
+    }
+}
+
+#[test]
 fn a_message_of_the_original_worker_is_read() {
     let one = read(&json!({
         "tracking_id": 7, "checked_at": "2026-11-20T12:00:03.123456789Z", "status": "IN_TRANSIT",
