@@ -35,6 +35,9 @@ const PAUSE_DEFAULT: Duration = Duration::from_secs(60);
 /// How long the database may take to be told how a call went, or that it was not made.
 const TELL_MAX: Duration = Duration::from_secs(5);
 
+/// The shortest pause that counts as one.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// The longest pause that a carrier may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -256,8 +259,7 @@ impl Caller {
             match &heard.result {
                 Ok(_) => self.pauses.succeeded(&account.name).await,
                 Err(error @ CarrierError::RateLimited { retry_after, .. }) => {
-                    let pause = retry_after.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX);
-                    let until = self.parts.clock.now() + delta(pause);
+                    let until = self.parts.clock.now() + delta(pause_of(*retry_after));
                     paused_until = Some(until);
                     let reason = error.to_string();
                     self.pauses.pause(&account.name, until, &reason).await;
@@ -333,6 +335,13 @@ fn unreachable(error: reqwest::Error) -> CarrierError {
     CarrierError::Unreachable {
         reason: innermost.to_string(),
     }
+}
+
+/// How long a carrier that answered 429 is left alone. One that names no time, or one that is over by our clock, gets the
+/// usual pause: the next call would bring the next 429.
+fn pause_of(retry_after: Option<Duration>) -> Duration {
+    let named = retry_after.filter(|pause| *pause >= PAUSE_MIN);
+    named.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX)
 }
 
 /// Retry-After in seconds or as an HTTP date (RFC 9110, section 10.2.3).

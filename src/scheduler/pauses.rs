@@ -24,9 +24,10 @@ pub struct Pauses {
     by_account: Mutex<HashMap<String, Pause>>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Pause {
     until: Option<Time>,
+    reason: String,
     fails: u32,
 }
 
@@ -51,8 +52,11 @@ impl Pauses {
             .is_some_and(|pause| pause.fails >= FAILING_FROM)
     }
 
-    /// Takes over what other workers have written.
-    pub fn take_over(&self, states: &[CarrierState]) {
+    /// Takes over what other workers have written, and writes what they could not be told when it came up.
+    pub async fn take_over(&self, states: &[CarrierState]) {
+        for (account, until, reason) in self.untold(states) {
+            self.store_pause(&account, until, &reason).await;
+        }
         let mut pauses = self.lock();
         for state in states {
             let pause = pauses.entry(state.budget.clone()).or_default();
@@ -61,14 +65,37 @@ impl Pauses {
         }
     }
 
+    /// The pauses that last longer than `states` say.
+    fn untold(&self, states: &[CarrierState]) -> Vec<(String, Time, String)> {
+        let now = self.clock.now();
+        let told: HashMap<&str, Option<Time>> = states
+            .iter()
+            .map(|state| (state.budget.as_str(), state.paused_until))
+            .collect();
+        let pauses = self.lock();
+        let untold = pauses.iter().filter_map(|(account, pause)| {
+            let until = pause.until.filter(|until| *until > now)?;
+            let told = told.get(account.as_str()).copied().flatten();
+            (told < Some(until)).then(|| (account.clone(), until, pause.reason.clone()))
+        });
+        untold.collect()
+    }
+
     /// Pauses an account for everyone.
     pub async fn pause(&self, account: &str, until: Time, reason: &str) {
         {
             let mut pauses = self.lock();
             let pause = pauses.entry(account.to_owned()).or_default();
-            pause.until = pause.until.max(Some(until));
+            if pause.until < Some(until) {
+                pause.until = Some(until);
+                pause.reason = reason.to_owned();
+            }
         }
         tracing::warn!("{account} is left alone until {until}: {reason}");
+        self.store_pause(account, until, reason).await;
+    }
+
+    async fn store_pause(&self, account: &str, until: Time, reason: &str) {
         let stored = self
             .store
             .pause(account, until, reason, self.clock.now())

@@ -97,10 +97,17 @@ impl Store {
             ))
             .bind(ACCOUNTS_MAX);
         let found = self.reader.query_all_raw(sql.statement()).await?;
-        found
-            .iter()
-            .map(|row| read(&Row::new(row, self.dialect, "carrier_state")))
-            .collect()
+        let mut states = Vec::with_capacity(found.len());
+        for row in &found {
+            match read(&Row::new(row, self.dialect, "carrier_state")) {
+                Ok(state) => states.push(state),
+                // Of one account; the others go on.
+                Err(error) => {
+                    tracing::error!("passed over an unreadable state of an account: {error}")
+                }
+            }
+        }
+        Ok(states)
     }
 
     /// Pauses an account for everyone until `until`; a longer pause that is there already stays.

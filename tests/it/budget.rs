@@ -117,6 +117,22 @@ async fn a_carrier_that_asks_for_a_pause_gets_it_from_every_worker() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_over_before_it_begins_is_one_all_the_same() {
+    for as_date in [false, true] {
+        let mut pipe = Pipe::new(Setup::default()).await;
+        pipe.create("CDEK", 50).await;
+        let fault = Fault::TooManyRequests {
+            retry_after_secs: Some(0),
+            as_date,
+        };
+        pipe.emulator.set_fault("CDEK", Some(rule("CDEK", fault)));
+        pipe.run_for(Duration::from_secs(50), usize::MAX).await;
+        let refused = calls(&pipe, "CDEK");
+        assert!(refused <= 4, "{refused} calls to a carrier that wants none");
+    }
+}
+
+#[tokio::test]
 async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
     let mut pipe = Pipe::new(Setup {
         settings: vec![("CARRIERS__CDEK__PER_DAY", "70".to_owned())],

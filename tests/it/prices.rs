@@ -1,8 +1,11 @@
 //! What workers share of an account's price and of its day's calls.
 
 use chrono::TimeDelta;
+use sea_orm::{ConnectionTrait as _, Database};
+use trackbox::clock::Clock;
 use trackbox::plan::price::Price;
 use trackbox::plan::quota::Shares;
+use trackbox::scheduler::pauses::Pauses;
 use trackbox::store::Store;
 use trackbox::store::carrier_state::{day_of, minute_of};
 use trackbox::store::prices::Pricing;
@@ -160,6 +163,61 @@ async fn calls_are_counted_by_the_minute_over_all_workers() {
         count(1, 400).await;
         count(5, 70).await;
         assert_eq!(last_minute(401).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pause_that_the_database_missed_is_told_as_soon_as_it_is_back() {
+    on_every_store(async |TestStore { store, url, .. }| {
+        let database = Database::connect(&url).await.expect("connects");
+        let rename = async |from: &str, to: &str| {
+            let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+            database.execute_unprepared(&sql).await.expect("renames");
+        };
+        let pauses = Pauses::new(store.clone(), Clock::manual(at(0)));
+        rename("carrier_state", "away").await;
+        pauses.pause("CDEK", at(3_600), "asked to").await;
+        rename("away", "carrier_state").await;
+        let states = store.carrier_states().await.expect("reads");
+        assert_eq!(states.len(), 0, "nobody knows");
+        pauses.take_over(&states).await;
+        let states = store.carrier_states().await.expect("reads");
+        assert_eq!(
+            (states[0].budget.as_str(), states[0].paused_until),
+            ("CDEK", Some(at(3_600)))
+        );
+        assert_eq!(states[0].pause_reason, "asked to");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_accounts_state_that_cannot_be_read_stops_no_other() {
+    on_every_store(async |TestStore { store, url, .. }| {
+        for account in ["CDEK", "POST_RU"] {
+            store
+                .pause(account, at(9), "asked to", at(0))
+                .await
+                .expect("pauses");
+        }
+        let database = Database::connect(&url).await.expect("connects");
+        let spoil = |time: &str| {
+            format!("UPDATE carrier_state SET paused_until = {time} WHERE budget = 'CDEK'")
+        };
+        if url.starts_with("sqlite") {
+            let spoil = spoil("9223372036854775807");
+            database.execute_unprepared(&spoil).await.expect("writes");
+            let states = store.carrier_states().await.expect("reads");
+            assert_eq!(states.len(), 1);
+            assert_eq!(states[0].budget, "POST_RU");
+        } else {
+            for time in ["'infinity'", "'-infinity'", "'200000-01-01Z'"] {
+                let refused = database.execute_unprepared(&spoil(time)).await;
+                let refused = refused.expect_err(time).to_string();
+                assert!(refused.contains("carrier_state_times"), "{refused}");
+            }
+        }
     })
     .await;
 }
