@@ -31,6 +31,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/sqlite/0003_plan.sql"),
         include_str!("../../migrations/postgres/0003_plan.sql"),
     ),
+    (
+        4,
+        "no time that cannot be read",
+        include_str!("../../migrations/sqlite/0004_times.sql"),
+        include_str!("../../migrations/postgres/0004_times.sql"),
+    ),
 ];
 
 /// One migration, and whether the database has it.
