@@ -309,7 +309,7 @@ impl Caller {
     }
 }
 
-fn connect_timeout(account: &Account) -> Duration {
+pub(super) fn connect_timeout(account: &Account) -> Duration {
     account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
 }
 

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cache::limiter::Reservation;
+use crate::cache::limiter::{AHEAD, Permit, Reservation};
 use crate::carriers::routes::{Account, Route};
 use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
 use crate::plan::parcel::hours;
-use crate::scheduler::call::Call;
+use crate::scheduler::call::{Call, connect_timeout};
 use crate::scheduler::{CARRIERS_MAX, Scheduler};
-use crate::store::carrier_state::CarrierState;
+use crate::store::carrier_state::{CarrierState, left_of_day};
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
 
 /// What a claim took of one carrier.
@@ -172,6 +172,10 @@ impl Scheduler {
             calls = calls.min(u32::from(lane.busy() == 0));
         }
         if account.limits.per_day > 0 {
+            // What is claimed now may be sent in a moment, and arrive a moment later: still today.
+            if left_of_day(now) <= self.parts.clock.scaled(AHEAD + connect_timeout(account)) {
+                return 0;
+            }
             let per_day = account.limits.per_day;
             let left = state.map_or(i64::from(per_day), |state| {
                 state.left(per_day, self.pace(account, now), now)
@@ -247,7 +251,12 @@ impl Scheduler {
                 .give_back(&account.name, &account.limits, reservation, unused)
                 .await;
         }
-        let granted = self.take_day(account, needed).await?;
+        // Read before the calls are counted: they count for the day of then.
+        let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
+        let granted = self.take_day(account, needed, now).await?;
+        let left = self.parts.clock.real(left_of_day(now));
+        let day_ends = (account.limits.per_day > 0)
+            .then(|| monotonic + left.saturating_sub(connect_timeout(account)));
         let mut refused = Vec::new();
         for (place, group) in groups.into_iter().enumerate() {
             match reservation.permits.get(place) {
@@ -255,7 +264,10 @@ impl Scheduler {
                     let call = Call {
                         route: route.clone(),
                         trackings: group.to_vec(),
-                        permit: *permit,
+                        permit: Permit {
+                            until: day_ends.map_or(permit.until, |end| end.min(permit.until)),
+                            ..*permit
+                        },
                         lease_ends,
                     };
                     self.lanes
@@ -270,11 +282,10 @@ impl Scheduler {
         self.give_back(&refused).await
     }
 
-    async fn take_day(&self, account: &Account, calls: u32) -> anyhow::Result<u32> {
+    async fn take_day(&self, account: &Account, calls: u32, now: Time) -> anyhow::Result<u32> {
         if account.limits.per_day == 0 || calls == 0 {
             return Ok(calls);
         }
-        let now = self.parts.clock.now();
         self.parts
             .store
             .take_day(

@@ -2,6 +2,8 @@
 //!
 //! Kept here and not in the cache, so that emptying the cache forgets no pause and no day's calls.
 
+use std::time::Duration;
+
 use sea_orm::ConnectionTrait;
 
 use crate::clock::Time;
@@ -77,6 +79,13 @@ pub struct CarrierCount {
 /// The calendar day of `time` (UTC, days since 1970).
 pub fn day_of(time: Time) -> i64 {
     time.timestamp().div_euclid(86_400)
+}
+
+/// How long the day of `time` lasts from then on.
+pub fn left_of_day(time: Time) -> Duration {
+    let secs = (day_of(time) + 1) * 86_400 - time.timestamp();
+    Duration::from_secs(secs.unsigned_abs())
+        .saturating_sub(Duration::from_nanos(time.timestamp_subsec_nanos().into()))
 }
 
 /// The minute of `time` (since 1970 UTC).

@@ -152,6 +152,28 @@ async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
+    // Wherever the slots lie when the day ends.
+    for millis in (0..1_000).step_by(250) {
+        let mut pipe = Pipe::new(Setup {
+            limits: vec![("CDEK", 600)],
+            settings: vec![("CARRIERS__CDEK__PER_DAY", "200".to_owned())],
+            ..Setup::default()
+        })
+        .await;
+        pipe.create("CDEK", 300).await;
+        // From noon to five seconds before midnight.
+        let evening = Duration::from_secs(5) + Duration::from_millis(millis);
+        pipe.advance(Duration::from_secs(12 * 3_600) - evening);
+        pipe.run_for(evening, usize::MAX).await;
+        let yesterday = calls(&pipe, "CDEK");
+        assert!((1..200).contains(&yesterday), "{yesterday} calls");
+        pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+        assert_eq!(calls(&pipe, "CDEK") - yesterday, 200, "{millis} ms");
+    }
+}
+
+#[tokio::test]
 async fn a_carrier_that_only_fails_is_probed_gently_and_back_at_once_when_it_works() {
     let mut pipe = Pipe::new(Setup::default()).await;
     pipe.create("CDEK", 300).await;
