@@ -90,7 +90,7 @@ pub struct Work {
     /// The wait after the 1st, 2nd, … failure in a row; the last one holds for all further ones. Never empty.
     /// (preset): 5, 15, 30, 60 min, demo 2, 5, 10, 20 s.
     pub backoff: Vec<Span>,
-    /// How long one call to a carrier may take (preset): 10 s, demo 4 s. At most the lease less 2 s.
+    /// How long one call to a carrier may take (preset): 10 s, demo 4 s. At most the lease less 5 s.
     pub carrier_timeout: Span,
     /// How long calls in flight may take to end when the process stops; default 8 s.
     pub grace: Span,

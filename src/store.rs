@@ -1,8 +1,8 @@
 //! The store: all SQL of the house, for SQLite and PostgreSQL.
 //!
 //! One struct, a file for each thing it keeps. Statements are raw, since they work on whole sets and on locks, which the
-//! query builder does not; they are written once for both databases, with the few differences in [`sql`] and [`set`]. SQLite has
-//! one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
+//! query builder does not; they are written once for both databases, with the few differences in [`sql`] and [`set`].
+//! SQLite has one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
 
 pub mod carrier_state;
 pub mod claims;

@@ -28,6 +28,8 @@ pub struct Pauses {
 struct Pause {
     until: Option<Time>,
     reason: String,
+    /// Whether the store has yet to be told of it.
+    untold: bool,
     fails: u32,
 }
 
@@ -54,7 +56,7 @@ impl Pauses {
 
     /// Takes over what other workers have written, and writes what they could not be told when it came up.
     pub async fn take_over(&self, states: &[CarrierState]) {
-        for (account, until, reason) in self.untold(states) {
+        for (account, until, reason) in self.untold() {
             self.store_pause(&account, until, &reason).await;
         }
         let mut pauses = self.lock();
@@ -65,18 +67,13 @@ impl Pauses {
         }
     }
 
-    /// The pauses that last longer than `states` say.
-    fn untold(&self, states: &[CarrierState]) -> Vec<(String, Time, String)> {
+    /// The pauses that the others do not know of.
+    fn untold(&self) -> Vec<(String, Time, String)> {
         let now = self.clock.now();
-        let told: HashMap<&str, Option<Time>> = states
-            .iter()
-            .map(|state| (state.budget.as_str(), state.paused_until))
-            .collect();
         let pauses = self.lock();
         let untold = pauses.iter().filter_map(|(account, pause)| {
-            let until = pause.until.filter(|until| *until > now)?;
-            let told = told.get(account.as_str()).copied().flatten();
-            (told < Some(until)).then(|| (account.clone(), until, pause.reason.clone()))
+            let until = pause.until.filter(|until| pause.untold && *until > now)?;
+            Some((account.clone(), until, pause.reason.clone()))
         });
         untold.collect()
     }
@@ -89,6 +86,7 @@ impl Pauses {
             if pause.until < Some(until) {
                 pause.until = Some(until);
                 pause.reason = reason.to_owned();
+                pause.untold = true;
             }
         }
         tracing::warn!("{account} is left alone until {until}: {reason}");
@@ -100,8 +98,19 @@ impl Pauses {
             .store
             .pause(account, until, reason, self.clock.now())
             .await;
-        if let Err(error) = stored {
-            tracing::warn!("other workers do not know yet that {account} is paused: {error}");
+        match stored {
+            Ok(()) => {
+                let mut pauses = self.lock();
+                let told = pauses
+                    .get_mut(account)
+                    .filter(|pause| pause.until == Some(until));
+                if let Some(pause) = told {
+                    pause.untold = false;
+                }
+            }
+            Err(error) => {
+                tracing::warn!("other workers do not know yet that {account} is paused: {error}");
+            }
         }
     }
 
@@ -113,7 +122,6 @@ impl Pauses {
             pause.fails = pause.fails.saturating_add(1);
             pause.fails
         };
-        self.store_fails(account, fails).await;
         if let Some(doublings) = fails.checked_sub(FAILING_FROM) {
             let wait = PROBE_FIRST
                 .saturating_mul(1 << doublings.min(16))
@@ -126,6 +134,7 @@ impl Pauses {
             )
             .await;
         }
+        self.store_fails(account, fails).await;
     }
 
     /// A call went well: the failures in a row are over.

@@ -27,9 +27,9 @@ pub struct DeadLetter {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
-    /// At most the first [`KEY_BYTES_MAX`] bytes.
+    /// Kept are the first [`KEY_BYTES_MAX`] bytes.
     pub key: Option<Vec<u8>>,
-    /// At most the first [`VALUE_BYTES_MAX`] bytes.
+    /// Kept are the first [`VALUE_BYTES_MAX`] bytes.
     pub value: Vec<u8>,
     /// How long the whole value was.
     pub size_bytes: i64,

@@ -10,7 +10,7 @@ use crate::kafka::consumer::{APPLY_MAX, Consumer, STORE_MAX, within};
 use crate::kafka::{Fetched, Record, message};
 use crate::model::{Tracking, Update, clean_text};
 use crate::store::StoreError;
-use crate::store::dead_letters::{DeadLetter, VALUE_BYTES_MAX};
+use crate::store::dead_letters::DeadLetter;
 use crate::store::partitions::Ownership;
 use crate::store::updates::{Applied, Batch};
 
@@ -198,7 +198,7 @@ fn dead_letter(ownership: &Ownership, record: &Record, error: &str, at: Time) ->
         partition: ownership.partition,
         offset: record.offset,
         key: record.key.clone(),
-        value: value[..value.len().min(VALUE_BYTES_MAX)].to_vec(),
+        value: value.to_vec(),
         size_bytes: i64::try_from(value.len()).unwrap_or(i64::MAX),
         error: clean_text(error),
         at,
