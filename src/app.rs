@@ -2,6 +2,7 @@
 
 pub mod parts;
 pub mod refuse;
+pub mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::{Parts, connect, make_consumer, make_scheduler};
+use crate::app::servers::Servers;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::{self, Demo};
 use crate::outage::Outage;
-use crate::servers::Servers;
 use crate::store::Store;
 
 /// How often the clock is set by the store's time.
@@ -107,7 +108,7 @@ pub async fn run_until(
     let config = Arc::clone(&parts.config);
     serve.spawn("lock", refuse::keep_lock(lock, config, serve.stop.clone()));
     if roles.contains(&Role::Work) {
-        let prices = Arc::clone(&parts.prices).run(work.stop.clone());
+        let prices = Arc::clone(&parts.pricer).run(work.stop.clone());
         work.spawn("prices", prices);
         work.spawn("work", make_scheduler(&parts)?.run(work.stop.clone()));
     }

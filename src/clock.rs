@@ -3,7 +3,8 @@
 //! Every role works by the store's time: the time of the last measurement plus the monotonic time since,
 //! so a machine whose clock is wrong or jumps neither steals leases nor blocks anyone's results.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -84,13 +85,10 @@ impl Clock {
     pub fn now(&self) -> Time {
         match self {
             Self::System(system) => {
-                let (time, at) = *system
-                    .measured
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let (time, at) = *system.measured.lock();
                 cut(time + system.began.elapsed().saturating_sub(at) * system.speed)
             }
-            Self::Manual(manual) => manual.lock().unwrap_or_else(PoisonError::into_inner).now,
+            Self::Manual(manual) => manual.lock().now,
         }
     }
 
@@ -98,12 +96,7 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match self {
             Self::System(system) => system.began.elapsed(),
-            Self::Manual(manual) => {
-                manual
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .monotonic
-            }
+            Self::Manual(manual) => manual.lock().monotonic,
         }
     }
 
@@ -113,10 +106,7 @@ impl Clock {
     pub fn set(&self, store_time: Time, at: Duration) -> TimeDelta {
         match self {
             Self::System(system) if system.speed == 1 => {
-                let mut measured = system
-                    .measured
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut measured = system.measured.lock();
                 let expected = measured.0 + at.saturating_sub(measured.1);
                 *measured = (store_time, at);
                 store_time - expected
@@ -128,7 +118,7 @@ impl Clock {
     /// Moves a manual clock on; a system clock moves by itself.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(manual) = self {
-            let mut manual = manual.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut manual = manual.lock();
             manual.now += by;
             manual.monotonic += by;
         }
@@ -166,4 +156,41 @@ pub fn cut(time: Time) -> Time {
 /// `duration` as a signed one, at most about 292,000 years.
 pub fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// The calendar day of `time` (UTC, days since 1970).
+pub fn day_of(time: Time) -> i64 {
+    time.timestamp().div_euclid(86_400)
+}
+
+/// How long the day of `time` lasts from then on.
+pub fn left_of_day(time: Time) -> Duration {
+    let secs = (day_of(time) + 1) * 86_400 - time.timestamp();
+    Duration::from_secs(secs.unsigned_abs())
+        .saturating_sub(Duration::from_nanos(time.timestamp_subsec_nanos().into()))
+}
+
+/// The minute of `time` (since 1970 UTC).
+pub fn minute_of(time: Time) -> i64 {
+    time.timestamp().div_euclid(60)
+}
+
+/// From when on hours are counted: Monday, 5 January 1970 UTC, in microseconds since 1970.
+const MONDAY: i64 = 4 * 86_400 * 1_000_000;
+
+const MICROS: f64 = 3.6e9;
+
+/// A time as hours since a Monday.
+pub fn hours(time: Time) -> f64 {
+    (time.timestamp_micros() - MONDAY) as f64 / MICROS
+}
+
+/// Hours since that Monday as a time; what no time can be is the nearest that can.
+pub fn at_hours(hours: f64) -> Time {
+    let micros = ((hours * MICROS) as i64).saturating_add(MONDAY);
+    Time::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
+        Time::MIN_UTC
+    } else {
+        Time::MAX_UTC
+    })
 }

@@ -72,7 +72,7 @@ pub struct Work {
     /// The operations endpoint; default 127.0.0.1:8082.
     pub listen: SocketAddr,
     /// The preset under the keys marked with (preset).
-    pub cadence: Cadence,
+    pub cadence: Preset,
     /// The wait before the store is asked again, where nothing was due (preset): 2 s, demo 1 s.
     pub poll_interval: Span,
     /// The most trackings claimed at once, 1 to 1,000; default 100.
@@ -126,7 +126,7 @@ impl Policy {
 /// A preset of the keys that say how often and how patiently parcels are checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Cadence {
+pub enum Preset {
     /// Every parcel once a minute.
     #[default]
     Normal,
@@ -335,7 +335,7 @@ impl Config {
     pub fn load(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
-        preset: Option<Cadence>,
+        preset: Option<Preset>,
     ) -> Result<Self, ConfigError> {
         load::load(file, variables.into_iter().collect(), preset)
     }

@@ -246,7 +246,7 @@ fn by_status(counts: &std::collections::BTreeMap<Status, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Demo, adapt};
-    use crate::config::{Cadence, Config};
+    use crate::config::{Config, Preset};
 
     #[test]
     fn invented_parcels_reach_no_topic_cache_or_database_but_the_demos() {
@@ -257,7 +257,7 @@ mod tests {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut config =
-            Config::load(None, variables.to_vec(), Some(Cadence::Demo)).expect("is good");
+            Config::load(None, variables.to_vec(), Some(Preset::Demo)).expect("is good");
         let demo = Demo {
             parcels: 200,
             keep: false,

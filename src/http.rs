@@ -20,11 +20,11 @@ use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config;
 use crate::kafka::Bus;
+use crate::learned::Learned;
 use crate::metrics::Metrics;
-use crate::planner::Planner;
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::ReadyChecks;
 use crate::store::Store;
-use crate::web::flood::FloodGuard;
-use crate::web::health::ReadyChecks;
 
 /// What the API works with. A clone works with the same.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ pub struct Serve {
     pub cache: Cache,
     pub clock: Clock,
     pub routes: Arc<Routes>,
-    pub planner: Planner,
+    pub learned: Learned,
     pub metrics: Arc<Metrics>,
     /// Where dead letters are published again; none where the role has no bus.
     pub bus: Option<Bus>,

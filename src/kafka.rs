@@ -4,7 +4,6 @@
 //! log of bytes inside one process.
 
 pub mod broker;
-pub mod consumer;
 pub mod memory;
 pub mod message;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use trackbox::app::{self, Role};
-use trackbox::config::{Cadence, Config};
+use trackbox::config::{Config, Preset};
 use trackbox::demo::{self, Demo};
 use trackbox::simulate::{self, Simulation};
 use trackbox::{commands, logging};
@@ -115,7 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         return simulate::simulate(simulation);
     }
     let preset = match &cli.command {
-        Command::All(All { demo: true, .. }) => Some(Cadence::Demo),
+        Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,
     };
     let mut config = Config::load(cli.config.as_deref(), Config::variables(), preset)?;

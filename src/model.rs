@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub mod fixture;
+pub mod limits;
 pub mod merge;
 pub mod status;
 

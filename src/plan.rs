@@ -5,6 +5,7 @@
 //! have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches the price of a call
 //! ([`price`]), which is what makes the budget last, hour by hour.
 
+pub mod cadence;
 pub mod decide;
 pub mod hazard;
 pub mod outlook;
@@ -31,6 +32,9 @@ pub const AGE_EDGES: [f64; 16] = [
 
 /// How many classes of ages there are.
 pub const AGES: usize = AGE_EDGES.len();
+
+/// The step of the look ahead, in hours.
+pub const STEP: f64 = 1.0 / 12.0;
 
 /// How much an event matters that people wait for, where any other counts 1.
 pub const IMPORTANT: f64 = 5.0;

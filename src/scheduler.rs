@@ -10,7 +10,6 @@ mod claiming;
 pub mod lane;
 pub mod ops;
 pub mod pauses;
-pub mod plan;
 pub mod pricing;
 
 use std::collections::{BTreeMap, HashSet};
@@ -27,15 +26,15 @@ use crate::cache::limiter::RateLimiter;
 use crate::carriers::routes::Routes;
 use crate::clock::{Clock, Time};
 use crate::kafka::Bus;
+use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::Tracking;
 use crate::outage::Outage;
-use crate::planner::Planner;
+use crate::plan::cadence::Cadence;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
 use crate::scheduler::ops::Stats;
-use crate::scheduler::plan::Plan;
-use crate::scheduler::pricing::PriceKeeper;
+use crate::scheduler::pricing::Pricer;
 use crate::store::Store;
 use crate::store::claims::DueCarriers;
 
@@ -59,15 +58,15 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a scheduler works with.
 #[derive(Clone)]
-pub struct Parts {
+pub struct SchedulerParts {
     pub store: Store,
     pub bus: Bus,
     pub limiter: RateLimiter,
     pub routes: Arc<Routes>,
     pub clock: Clock,
-    pub plan: Plan,
-    pub planner: Planner,
-    pub prices: Arc<PriceKeeper>,
+    pub cadence: Cadence,
+    pub learned: Learned,
+    pub pricer: Arc<Pricer>,
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     /// Wakes the loop for a claim cycle now.
@@ -89,7 +88,7 @@ pub struct Settings {
 
 /// One worker.
 pub struct Scheduler {
-    parts: Parts,
+    parts: SchedulerParts,
     settings: Settings,
     caller: Arc<Caller>,
     lanes: BTreeMap<String, Lane>,
@@ -107,7 +106,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// # Errors
     /// Where an HTTP client cannot be made.
-    pub fn new(parts: Parts, settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(parts: SchedulerParts, settings: Settings) -> anyhow::Result<Self> {
         let caller = Arc::new(Caller::new(parts.clone())?);
         Ok(Self {
             parts,

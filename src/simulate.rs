@@ -12,9 +12,8 @@ pub mod run;
 pub mod setting;
 pub mod trace;
 
+use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, ensure};
@@ -234,14 +233,12 @@ fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) 
                     };
                     let summary =
                         Summary::of(job.policy, &job.setting, &run(process, job, own_lanes, bar));
-                    done.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((place, summary));
+                    done.lock().push((place, summary));
                 }
             });
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done = done.into_inner();
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, summary)| summary).collect()
 }

@@ -7,6 +7,7 @@
 pub mod carrier_state;
 pub mod claims;
 pub mod dead_letters;
+pub mod dialect;
 pub mod events;
 pub mod learned;
 pub mod lock;
@@ -36,8 +37,9 @@ use sea_orm::{
 
 use crate::clock::{Time, machine_now};
 use crate::plan::Sections;
+use crate::store::dialect::Dialect;
 use crate::store::set::Set;
-use crate::store::sql::{Dialect, Row, Sql};
+use crate::store::sql::{Row, Sql};
 
 /// How long a query waits for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

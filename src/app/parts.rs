@@ -16,17 +16,17 @@ use crate::cache::redis::values::RedisCache;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config::{Config, KafkaSasl, KafkaSecurity};
+use crate::consumer::{self, Consumer};
 use crate::kafka::Bus;
 use crate::kafka::broker::Broker;
 use crate::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
-use crate::kafka::consumer::{self, Consumer};
 use crate::kafka::memory::{self, MemoryBus};
+use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::Sections;
-use crate::planner::Planner;
+use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::Stats;
-use crate::scheduler::plan::Plan;
-use crate::scheduler::pricing::{self, PriceKeeper};
+use crate::scheduler::pricing::{self, Pricer};
 use crate::scheduler::{self, Scheduler, Settings};
 use crate::store::{Connections, Store};
 use crate::tls;
@@ -46,9 +46,9 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub trigger: Arc<Notify>,
-    pub planner: Planner,
+    pub learned: Learned,
     /// The worker's keeper of prices.
-    pub prices: Arc<PriceKeeper>,
+    pub pricer: Arc<Pricer>,
 }
 
 /// Opens the configured database, with as many connections as `roles` need where the configuration says nothing; one
@@ -109,10 +109,10 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
     let metrics = Arc::new(Metrics::new());
-    let planner = Planner::new(store.clone());
-    let prices = PriceKeeper::new(pricing::Parts {
+    let learned = Learned::new(store.clone());
+    let pricer = Pricer::new(pricing::PricerParts {
         store: store.clone(),
-        planner: planner.clone(),
+        learned: learned.clone(),
         routes: Arc::clone(&routes),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
@@ -121,8 +121,8 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         limiter,
         redis,
         metrics,
-        planner,
-        prices: Arc::new(prices),
+        learned,
+        pricer: Arc::new(pricer),
         stats: Arc::new(Stats::new(clock.now())),
         trigger: Arc::new(Notify::new()),
         config: Arc::new(config),
@@ -202,7 +202,7 @@ async fn memory_bus(config: &Config, store: &Store, clock: &Clock) -> anyhow::Re
 /// The worker of these parts.
 pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
     let work = &parts.config.work;
-    let plan = Plan {
+    let cadence = Cadence {
         in_transit_min: work.next_check_in_transit_min.get(),
         in_transit_max: work.next_check_in_transit_max.get(),
         unknown: work.next_check_unknown.get(),
@@ -215,15 +215,15 @@ pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         recheck_after: work.recheck_after.get(),
         grace: work.grace.get(),
     };
-    let scheduler = scheduler::Parts {
+    let scheduler = scheduler::SchedulerParts {
         store: parts.store.clone(),
         bus: parts.bus.clone().context("the worker has no bus")?,
         limiter: parts.limiter.clone(),
         routes: Arc::clone(&parts.routes),
         clock: parts.clock.clone(),
-        plan,
-        planner: parts.planner.clone(),
-        prices: Arc::clone(&parts.prices),
+        cadence,
+        learned: parts.learned.clone(),
+        pricer: Arc::clone(&parts.pricer),
         metrics: Arc::clone(&parts.metrics),
         stats: Arc::clone(&parts.stats),
         trigger: Arc::clone(&parts.trigger),
@@ -234,7 +234,7 @@ pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
 /// The consumer of these parts.
 pub fn make_consumer(parts: &Parts) -> anyhow::Result<Consumer> {
     let consume = &parts.config.consume;
-    let consumer = consumer::Parts {
+    let consumer = consumer::ConsumerParts {
         store: parts.store.clone(),
         bus: parts.bus.clone().context("the consumer has no bus")?,
         cache: parts.cache.clone(),

@@ -7,26 +7,17 @@
 
 pub mod redis;
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::limiter::redis::RedisLimiter;
 use crate::clock::Clock;
+use crate::model::limits::{Limits, Window};
 
 /// How far ahead slots are handed out.
 pub const AHEAD: Duration = Duration::from_secs(1);
-
-/// The limits of an account; 0 means none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    pub per_second: u32,
-    pub per_minute: u32,
-    /// Counted in the store, by calendar day.
-    pub per_day: u32,
-    /// How many calls may follow each other at once; at least 1.
-    pub burst: u32,
-}
 
 /// A slot for one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,55 +43,6 @@ pub struct Reservation {
     pub next: Duration,
     /// The same on the limiter's own clock, in µs: tells whether anybody reserved since.
     mark: u64,
-}
-
-/// One window of an account's limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Window {
-    spacing: Duration,
-    burst: u32,
-    age: Duration,
-}
-
-/// How old a permit may be when it is used, and how long its call may travel: a second, or a tenth of the window.
-pub fn age(window: Duration) -> Duration {
-    (window / 10).min(Duration::from_secs(1))
-}
-
-impl Limits {
-    /// The limits in real time where a clock runs `speed` times as fast. The windows and the age of permits stay real.
-    fn at_speed(&self, speed: u32) -> Self {
-        Self {
-            per_second: self.per_second.saturating_mul(speed),
-            per_minute: self.per_minute.saturating_mul(speed),
-            ..*self
-        }
-    }
-
-    fn windows(&self) -> Vec<Window> {
-        [
-            (Duration::from_secs(1), self.per_second),
-            (Duration::from_secs(60), self.per_minute),
-        ]
-        .into_iter()
-        .filter(|(_, limit)| *limit > 0)
-        .map(|(window, limit)| {
-            let burst = self.burst.clamp(1, limit);
-            let age = age(window);
-            Window {
-                // Rounded up: a division that loses a nanosecond would let one call more into the window.
-                spacing: (window + age * 2) / (limit - burst + 1) + Duration::from_nanos(1),
-                burst,
-                age,
-            }
-        })
-        .collect()
-    }
-
-    /// How long a call may take to connect: what the spacing allows for transit. `None` without a limit.
-    pub fn transit(&self) -> Option<Duration> {
-        self.windows().iter().map(|window| window.age).min()
-    }
 }
 
 /// Hands out permits by account. A clone is the same limiter.
@@ -158,7 +100,7 @@ impl MemoryLimiter {
         let Some(age) = limits.transit() else {
             return unlimited(now, calls);
         };
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         // Who ran before may have spent everything until just now, and reserved ahead.
         let bucket = buckets.entry(account.to_owned()).or_insert_with(|| {
             let empty = |window: &Window| now + AHEAD + window.spacing * (2 * window.burst - 1);
@@ -186,7 +128,7 @@ impl MemoryLimiter {
 
     fn give_back(&self, account: &str, limits: &Limits, reservation: &Reservation, calls: u32) {
         let windows = limits.at_speed(self.clock.speed()).windows();
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock();
         let Some(bucket) = buckets.get_mut(account) else {
             return;
         };

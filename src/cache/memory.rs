@@ -1,7 +1,8 @@
 //! The cache inside one process.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Tracking;
@@ -89,7 +90,7 @@ impl MemoryCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Fences> {
-        self.fences.lock().unwrap_or_else(PoisonError::into_inner)
+        self.fences.lock()
     }
 }
 

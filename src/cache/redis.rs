@@ -7,7 +7,7 @@
 pub mod fixture;
 pub mod values;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
@@ -200,6 +200,6 @@ impl Redis {
 
     /// Never held across an await.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

@@ -8,13 +8,13 @@ use anyhow::{Context as _, anyhow};
 use chrono_tz::Tz;
 use reqwest::Url;
 
-use crate::cache::limiter::Limits;
 use crate::carriers::Carrier;
 use crate::carriers::emulator::Emulator;
 use crate::carriers::gdeposylka::Gdeposylka;
 use crate::carriers::track24::Track24;
 use crate::config::{self, Policy};
 use crate::model::CarrierCode;
+use crate::model::limits::Limits;
 
 /// The section that takes every code without a section of its own.
 pub const ANY: &str = "*";

@@ -10,7 +10,7 @@ use figment::{Error, Metadata, Profile, Provider};
 
 use crate::config::keys::KeyPath;
 use crate::config::unknown::{carrier_keys, sections, unknown_key, unknown_variable};
-use crate::config::{Cadence, Problem};
+use crate::config::{Preset, Problem};
 
 /// What the variables of keys begin with.
 pub const PREFIX: &str = "TRACKBOX_";
@@ -25,7 +25,7 @@ pub const FILE_VARIABLE: &str = "TRACKBOX_CONFIG";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     Shipped,
-    Preset(Cadence),
+    Preset(Preset),
     /// `implied`: read because it lies in the working directory, not because it was named.
     File {
         path: PathBuf,
@@ -48,8 +48,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Shipped => f.write_str("the defaults"),
-            Self::Preset(Cadence::Normal) => f.write_str("the preset of work.cadence = \"normal\""),
-            Self::Preset(Cadence::Demo) => f.write_str("the preset of work.cadence = \"demo\""),
+            Self::Preset(Preset::Normal) => f.write_str("the preset of work.cadence = \"normal\""),
+            Self::Preset(Preset::Demo) => f.write_str("the preset of work.cadence = \"demo\""),
             Self::File {
                 path,
                 implied: false,

@@ -10,7 +10,7 @@ use figment::Figment;
 use crate::config::check;
 use crate::config::keys::KeyPath;
 use crate::config::layers::{FILE_VARIABLE, Layer, PREFIX, Source};
-use crate::config::{Cadence, Config, ConfigError, Problem};
+use crate::config::{Config, ConfigError, Preset, Problem};
 
 /// The defaults. What a preset sets stands in it commented out.
 pub const SHIPPED: &str = include_str!("../../config.toml");
@@ -49,7 +49,7 @@ carrier_timeout = "4s"
 pub fn load(
     file: Option<&Path>,
     variables: Vec<(String, String)>,
-    preset: Option<Cadence>,
+    preset: Option<Preset>,
 ) -> Result<Config, ConfigError> {
     load_in(Path::new(""), file, &variables, preset)
 }
@@ -59,7 +59,7 @@ pub fn load_in(
     directory: &Path,
     file: Option<&Path>,
     variables: &[(String, String)],
-    preset: Option<Cadence>,
+    preset: Option<Preset>,
 ) -> Result<Config, ConfigError> {
     let file = read_file(directory, file, variables)?;
     let file = file
@@ -84,7 +84,7 @@ pub fn shipped() -> Config {
 pub fn from_layers(
     file: Option<(Source, &str)>,
     variables: &[(String, String)],
-    preset: Option<Cadence>,
+    preset: Option<Preset>,
 ) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
     let variables = Layer::from_variables(variables, &mut problems);
@@ -117,14 +117,14 @@ pub fn from_layers(
 }
 
 /// What a preset sets, as TOML.
-pub fn preset_of(cadence: Cadence) -> &'static str {
+pub fn preset_of(cadence: Preset) -> &'static str {
     match cadence {
-        Cadence::Normal => NORMAL,
-        Cadence::Demo => DEMO,
+        Preset::Normal => NORMAL,
+        Preset::Demo => DEMO,
     }
 }
 
-fn cadence_of(layer: &Layer) -> Option<Cadence> {
+fn cadence_of(layer: &Layer) -> Option<Preset> {
     let value = layer.get(&KeyPath::of(&["work", "cadence"]))?;
     value.deserialize().ok()
 }

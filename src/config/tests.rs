@@ -13,7 +13,7 @@ use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_o
 use crate::config::keys::{CARRIER_KEYS, KEYS, KeyPath};
 use crate::config::layers::Source;
 use crate::config::load::from_layers;
-use crate::config::{Cadence, Config, ConfigError, Span};
+use crate::config::{Config, ConfigError, Preset, Span};
 
 /// The configuration of a file with this text, without variables.
 fn of_file(text: &str) -> Result<Config, ConfigError> {
@@ -162,7 +162,7 @@ proptest! {
             (KeyPath::of(&parts).variable(), value.trim_matches('"').to_owned())
         });
         let variables: Vec<(String, String)> = known.chain(other).collect();
-        drop(from_layers(None, &variables, Some(Cadence::Demo)));
+        drop(from_layers(None, &variables, Some(Preset::Demo)));
     }
 
     #[test]

@@ -16,10 +16,11 @@ use trackbox_emulator::scenario::{Parcel, Step};
 
 use crate::app::parts::Parts;
 use crate::clock::{Clock, Time};
+use crate::clock::{at_hours, hours};
 use crate::config::{Carrier, Config, Policy, Span};
 use crate::demo::live_line;
 use crate::model::{CarrierCode, TrackNumber};
-use crate::plan::parcel::{self, hours, weight_of};
+use crate::plan::parcel::weight_of;
 use crate::simulate::process::{DEFAULT, Process, Stage};
 use crate::simulate::trace::journeys;
 use crate::store::events::SeenEvent;
@@ -169,7 +170,7 @@ fn make(parcels: u32, began: Time) -> anyhow::Result<Vec<Traveller>> {
     let mut courier = courier.clone();
     courier.per_day *= f64::from(under_way(parcels)) / courier.parcels;
     let begins = hours(began).rem_euclid(WEEK);
-    let time = |at: f64| parcel::time(hours(began) - begins + at);
+    let time = |at: f64| at_hours(hours(began) - begins + at);
     let mut travellers = Vec::new();
     let journeys = journeys(&courier, 1, WEEK + DAYS * 24.0, false);
     for (place, journey) in journeys.into_iter().enumerate() {

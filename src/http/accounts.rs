@@ -8,10 +8,11 @@ use tokio::sync::Mutex;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
+use crate::clock::day_of;
 use crate::http::Serve;
 use crate::model::CarrierCode;
 use crate::store::StoreError;
-use crate::store::carrier_state::{CarrierState, day_of};
+use crate::store::carrier_state::CarrierState;
 
 /// How old the figures of the metrics may be: they are counted over all trackings.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);

@@ -8,20 +8,20 @@ use serde_json::json;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
+use crate::clock::hours;
 use crate::config::Policy;
 use crate::http::accounts::{self, Standing};
 use crate::http::carriers::{CarrierLimits, TAG};
 use crate::http::{Serve, span};
+use crate::learned::Known;
 use crate::model::CarrierCode;
 use crate::plan::HOURS;
 use crate::plan::decide::longest_wait;
 use crate::plan::outlook::{Supply, staleness};
-use crate::plan::parcel::hours;
-use crate::planner::Known;
-use crate::store::prices::Pricing;
-use crate::web::docs;
-use crate::web::extract::Path;
-use crate::web::problem::{FieldError, Kind, Problem};
+use crate::serving::docs;
+use crate::serving::extract::Path;
+use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::store::prices::AccountPlan;
 
 /// Which carrier.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -111,7 +111,7 @@ pub async fn budget(
         .into_iter()
         .find(|standing| standing.account.name == account.name)
         .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no account of {code}")))?;
-    let known = serve.planner.refresh(account, now).await?;
+    let known = serve.learned.refresh(account, now).await?;
     Ok(axum::Json(answer(account, standing, &known, now)))
 }
 
@@ -144,7 +144,7 @@ fn answer(account: &Account, standing: Standing, known: &Known, now: Time) -> Bu
     }
 }
 
-fn shown(pricing: &Pricing, now: Time) -> PriceAnswer {
+fn shown(pricing: &AccountPlan, now: Time) -> PriceAnswer {
     let price = &pricing.price;
     PriceAnswer {
         now: price.at(hours(now)),

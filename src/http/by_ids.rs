@@ -12,10 +12,10 @@ use serde_json::json;
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking, Trackings, example};
 use crate::model;
-use crate::web::docs;
-use crate::web::extract::Json;
-use crate::web::list::{Id, List};
-use crate::web::problem::{FieldError, Kind, Problem};
+use crate::serving::docs;
+use crate::serving::extract::Json;
+use crate::serving::list::{Id, List};
+use crate::serving::problem::{FieldError, Kind, Problem};
 
 /// The most ids of one request.
 pub const IDS_MAX: usize = 10_000;

@@ -10,10 +10,10 @@ use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::http::Serve;
 use crate::http::accounts::{self, Standing, Waiting};
+use crate::serving::extract::Query;
+use crate::serving::problem::{Kind, Problem};
+use crate::serving::{docs, page};
 use crate::store::events;
-use crate::web::extract::Query;
-use crate::web::problem::{Kind, Problem};
-use crate::web::{docs, page};
 
 /// The tag of the operations on carriers in the document.
 pub const TAG: &str = "carriers";

@@ -9,11 +9,11 @@ use serde_json::json;
 use crate::clock::Time;
 use crate::http::Serve;
 use crate::kafka::Outgoing;
+use crate::serving::extract::{Path, Query};
+use crate::serving::list::Id;
+use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::serving::{docs, page};
 use crate::store::dead_letters::DeadLetter;
-use crate::web::extract::{Path, Query};
-use crate::web::list::Id;
-use crate::web::problem::{FieldError, Kind, Problem};
-use crate::web::{docs, page};
 
 /// The tag of the operations on dead letters in the document.
 pub const TAG: &str = "dead letters";

@@ -11,10 +11,10 @@ use crate::http::Serve;
 use crate::http::trackings::TAG;
 use crate::model;
 use crate::model::status::{Status, SubStatus};
-use crate::web::extract::{Path, Query};
-use crate::web::list::Id;
-use crate::web::problem::{FieldError, Kind, Problem};
-use crate::web::{docs, page};
+use crate::serving::extract::{Path, Query};
+use crate::serving::list::Id;
+use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::serving::{docs, page};
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 500;

@@ -10,10 +10,10 @@ use crate::http::Serve;
 use crate::http::events::TrackingPath;
 use crate::http::trackings::TAG;
 use crate::model::Change;
+use crate::serving::docs;
+use crate::serving::extract::Path;
+use crate::serving::problem::{Kind, Problem};
 use crate::store::trackings::Refresh;
-use crate::web::docs;
-use crate::web::extract::Path;
-use crate::web::problem::{Kind, Problem};
 
 /// Nothing to say.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -7,8 +7,8 @@ use axum::Router;
 use crate::http::{
     Serve, accounts, budget, by_ids, carriers, dead_letters, events, refresh, schedule, trackings,
 };
-use crate::web::layers::Kit;
-use crate::web::{docs, health, layers};
+use crate::serving::layers::Kit;
+use crate::serving::{docs, health, layers};
 
 /// What the document says of the whole API.
 const DESCRIPTION: &str = "TrackBox keeps parcels' tracking numbers fresh within what the carriers allow.\n\n\

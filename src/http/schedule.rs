@@ -8,20 +8,21 @@ use serde_json::json;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
+use crate::clock::hours;
 use crate::config::Policy;
 use crate::http::events::TrackingPath;
 use crate::http::trackings::TAG;
 use crate::http::{Serve, span};
+use crate::learned::Known;
 use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::Cell;
-use crate::plan::parcel::{Standing, hours};
+use crate::plan::parcel::Standing;
 use crate::plan::{HOURS, SLOTS, age_class, slot_of};
-use crate::planner::Known;
+use crate::serving::docs;
+use crate::serving::extract::Path;
+use crate::serving::problem::{Kind, Problem};
 use crate::store::carrier_state::CarrierState;
-use crate::web::docs;
-use crate::web::extract::Path;
-use crate::web::problem::{Kind, Problem};
 
 /// When a parcel is looked at next, and why then.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -142,7 +143,7 @@ pub async fn schedule(
     let state = states
         .into_iter()
         .find(|state| state.budget == account.name);
-    let known = serve.planner.refresh(account, now).await?;
+    let known = serve.learned.refresh(account, now).await?;
     let section = serve.store.sections().of(row.carrier_code.as_str());
     let expectation = expectation(&row, account, section, &known, now);
     let reason = reason(&row, account, state.as_ref(), expectation.as_ref(), now);

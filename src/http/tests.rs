@@ -27,14 +27,14 @@ use crate::http::{Serve, router};
 use crate::kafka::Bus;
 use crate::kafka::memory::{MemoryBus, TOPIC};
 use crate::kafka::message::decode;
+use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::Sections;
-use crate::planner::Planner;
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::ReadyChecks;
 use crate::store::dead_letters::DeadLetter;
 use crate::store::updates::Batch;
 use crate::store::{Connections, Store};
-use crate::web::flood::FloodGuard;
-use crate::web::health::ReadyChecks;
 
 /// A fixed moment: 2026-11-20T12:00:00Z, and `secs` after it.
 fn at(secs: i64) -> Time {
@@ -135,7 +135,7 @@ impl Api {
         let routes = Routes::new(&config).expect("routes");
         let store = store.learning_by(Sections::new(routes.known()));
         let serve = Serve {
-            planner: Planner::new(store.clone()),
+            learned: Learned::new(store.clone()),
             store,
             cache: Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600)))),
             clock,

@@ -15,10 +15,10 @@ use crate::clock::Time;
 use crate::http::Serve;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{self, CarrierCode, CodeError, TrackNumber};
-use crate::web::docs;
-use crate::web::extract::Json;
-use crate::web::list::{List, Text};
-use crate::web::problem::{ERRORS_MAX, FieldError, Kind, Problem};
+use crate::serving::docs;
+use crate::serving::extract::Json;
+use crate::serving::list::{List, Text};
+use crate::serving::problem::{ERRORS_MAX, FieldError, Kind, Problem};
 
 /// The tag of the operations on trackings in the document.
 pub const TAG: &str = "trackings";

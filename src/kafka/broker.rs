@@ -9,10 +9,11 @@ pub mod fetch;
 pub mod publish;
 pub mod settings;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rskafka::BackoffConfig;
@@ -309,7 +310,7 @@ impl Broker {
 
     /// Never held across an await; a panic elsewhere leaves nothing half done.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

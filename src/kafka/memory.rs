@@ -3,8 +3,8 @@
 //! It starts at the store's next offset and is lost with the process; what was in it is checked again when its leases
 //! end. A publisher waits while the log is full.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -217,7 +217,7 @@ fn size_of_record(record: &Record) -> usize {
 impl Partition {
     /// Never held across an await; a panic elsewhere leaves a log that is whole.
     fn lock(&self) -> MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 }
 

@@ -5,10 +5,7 @@
 
 use crate::plan::hazard::CodeFit;
 use crate::plan::price::Price;
-use crate::plan::{AGE_EDGES, age_class, slot_of};
-
-/// The step of the look ahead, in hours.
-pub const STEP: f64 = 1.0 / 12.0;
+use crate::plan::{AGE_EDGES, STEP, age_class, slot_of};
 
 /// The longest wait in hours, where it takes `round` hours to look at every parcel once.
 pub fn longest_wait(round: f64) -> f64 {

@@ -5,7 +5,7 @@
 //! starting point, so that a carrier that changes its ways is followed within days and a small one is not forgotten.
 
 use crate::plan::{
-    AGE_EDGES, AGES, Class, DAYS, HOURS, KINDS, SLOTS, age_class, slot_of, usual_day,
+    AGE_EDGES, AGES, Class, DAYS, HOURS, KINDS, SLOTS, STEP, age_class, slot_of, usual_day,
 };
 
 /// Half-lives of the two memories, in hours.
@@ -390,7 +390,7 @@ impl CodeFit {
         let mut chance = [[0.0; SLOTS]; AGES];
         for (age, row) in chance.iter_mut().enumerate() {
             for (slot, chance) in row.iter_mut().enumerate() {
-                *chance = -(-by_age[age] * by_slot[slot] * crate::plan::decide::STEP).exp_m1();
+                *chance = -(-by_age[age] * by_slot[slot] * STEP).exp_m1();
             }
         }
         Self {

@@ -4,7 +4,7 @@
 //! the change of the rates, the best wait of a parcel with the weighted rate r is sqrt(2 price / r), and it leaves an
 //! event unseen for half of it; the price is the one at which the calls come out even.
 
-use crate::plan::decide::STEP;
+use crate::plan::STEP;
 use crate::plan::hazard::{CodeFit, Counts};
 use crate::plan::{DAYS, HOURS};
 

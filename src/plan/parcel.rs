@@ -1,30 +1,10 @@
 //! What the plan takes of a tracking: its code, how much news matters, and times as hours.
 
-use crate::clock::Time;
+use crate::clock::{Time, hours};
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, Outcome, Tracking, Update};
 use crate::plan::hazard::{Gain, Seen, learn};
 use crate::plan::{Class, IMPORTANT};
-
-/// From when on hours are counted: Monday, 5 January 1970 UTC, in microseconds since 1970.
-const MONDAY: i64 = 4 * 86_400 * 1_000_000;
-
-const MICROS: f64 = 3.6e9;
-
-/// A time as hours since a Monday.
-pub fn hours(time: Time) -> f64 {
-    (time.timestamp_micros() - MONDAY) as f64 / MICROS
-}
-
-/// Hours since that Monday as a time; what no time can be is the nearest that can.
-pub fn time(hours: f64) -> Time {
-    let micros = ((hours * MICROS) as i64).saturating_add(MONDAY);
-    Time::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
-        Time::MIN_UTC
-    } else {
-        Time::MAX_UTC
-    })
-}
 
 /// The word of an event's code: the sub-status or the status it names. What nobody knows counts as unknown, so that
 /// there are only so many codes.

@@ -21,7 +21,7 @@ use crate::clock::{Time, delta};
 use crate::kafka::message::{Checked, encode};
 use crate::model::{TrackNumber, Tracking};
 use crate::scheduler::pauses::Pauses;
-use crate::scheduler::{LEASE_MARGIN, Parts};
+use crate::scheduler::{LEASE_MARGIN, SchedulerParts};
 
 /// How long to connect to a carrier without limits; with limits it is what the limiter's spacing allows for transit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ pub struct Ended {
 
 /// Makes calls; shared by all calls of a worker.
 pub struct Caller {
-    parts: Parts,
+    parts: SchedulerParts,
     pub pauses: Pauses,
     /// One HTTP client for each time to connect that the accounts allow.
     clients: HashMap<Duration, reqwest::Client>,
@@ -78,7 +78,7 @@ struct Heard {
 impl Caller {
     /// # Errors
     /// Where an HTTP client cannot be made.
-    pub fn new(parts: Parts) -> anyhow::Result<Self> {
+    pub fn new(parts: SchedulerParts) -> anyhow::Result<Self> {
         let mut clients = HashMap::new();
         for account in parts.routes.accounts() {
             let connect = connect_timeout(account);

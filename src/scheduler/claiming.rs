@@ -8,14 +8,15 @@ use anyhow::Context as _;
 
 use crate::cache::limiter::{AHEAD, Permit, Reservation};
 use crate::carriers::routes::{Account, Route};
+use crate::clock::hours;
+use crate::clock::left_of_day;
 use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
-use crate::plan::parcel::hours;
 use crate::scheduler::call::{Call, connect_timeout};
 use crate::scheduler::{CARRIERS_MAX, Scheduler};
-use crate::store::carrier_state::{CarrierState, left_of_day};
+use crate::store::carrier_state::CarrierState;
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
 
 /// What a claim took of one carrier.
@@ -80,7 +81,7 @@ impl Scheduler {
         }
         for (account, left_over) in idle {
             if left_over {
-                self.parts.prices.idle(&account);
+                self.parts.pricer.idle(&account);
                 let lane = self.lanes.entry(account).or_default();
                 lane.idle_until = Some(monotonic + self.settings.poll_interval);
             }
@@ -139,7 +140,7 @@ impl Scheduler {
             });
         let needed = asked.len().div_ceil(per_call as usize);
         self.parts
-            .prices
+            .pricer
             .claimed(&account.name, needed, &asked, now);
         let left_over = needed < calls as usize;
         self.plan_calls(&route, asked, &reservation, per_call, lease_ends)
@@ -187,7 +188,7 @@ impl Scheduler {
 
     /// How long a parcel of the account is left alone at least.
     fn left_alone(&self, account: &Account) -> Duration {
-        let known = self.parts.planner.known(&account.name);
+        let known = self.parts.learned.known(&account.name);
         let round = known.map_or(0.0, |known| known.round(account));
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
@@ -197,7 +198,7 @@ impl Scheduler {
         if account.policy != Policy::Learned {
             return None;
         }
-        let known = self.parts.planner.known(&account.name);
+        let known = self.parts.learned.known(&account.name);
         let shares = known.map(|known| known.shares()).unwrap_or_default();
         Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }

@@ -1,6 +1,7 @@
 //! The worker's operations endpoint: what it did, how it is set, and a push to look now.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
@@ -18,10 +19,10 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::model::clean_text;
-use crate::web::health::ReadyChecks;
-use crate::web::layers::Kit;
-use crate::web::problem::Kind;
-use crate::web::{docs, health, layers};
+use crate::serving::health::ReadyChecks;
+use crate::serving::layers::Kit;
+use crate::serving::problem::Kind;
+use crate::serving::{docs, health, layers};
 
 /// What the document says of the whole endpoint.
 const DESCRIPTION: &str = "What a TrackBox worker does. Not meant for the open internet: it has no log-in.\n\n\
@@ -136,7 +137,7 @@ impl Stats {
 
     /// Never held across an await; a panic elsewhere leaves figures that are whole.
     fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pauses: an account that the carrier asked to wait, or that only fails, is left alone by every worker.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Time, delta};
@@ -157,8 +157,6 @@ impl Pauses {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Pause>> {
-        self.by_account
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.by_account.lock()
     }
 }

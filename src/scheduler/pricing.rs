@@ -1,7 +1,8 @@
 //! Keeps the price of a call: for each account one worker, under a lease, each minute. All workers count their calls.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,20 +11,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::carriers::routes::{Account, Routes};
+use crate::clock::hours;
 use crate::clock::{Clock, Time, delta};
+use crate::clock::{day_of, minute_of};
 use crate::config::Policy;
+use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, Tracking};
 use crate::outage::Outage;
 use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
-use crate::plan::parcel::hours;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::planner::Planner;
 use crate::scheduler::CYCLE_MIN;
-use crate::store::carrier_state::{day_of, minute_of};
-use crate::store::prices::Pricing;
+use crate::store::prices::AccountPlan;
 use crate::store::{Store, StoreError};
 
 /// How often the prices are adjusted, on the store's clock.
@@ -58,17 +59,17 @@ struct Sample {
 }
 
 /// What it works with.
-pub struct Parts {
+pub struct PricerParts {
     pub store: Store,
-    pub planner: Planner,
+    pub learned: Learned,
     pub routes: Arc<Routes>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }
 
 /// The keeper of the prices in one worker. The scheduler tells it of its claims.
-pub struct PriceKeeper {
-    parts: Parts,
+pub struct Pricer {
+    parts: PricerParts,
     member: Uuid,
     samples: Mutex<HashMap<String, Sample>>,
     /// Calls that are not yet counted in the store, by account and the minute of their claim.
@@ -77,8 +78,8 @@ pub struct PriceKeeper {
     starving: Mutex<HashSet<String>>,
 }
 
-impl PriceKeeper {
-    pub fn new(parts: Parts) -> Self {
+impl Pricer {
+    pub fn new(parts: PricerParts) -> Self {
         Self {
             parts,
             member: Uuid::now_v7(),
@@ -91,7 +92,7 @@ impl PriceKeeper {
     /// These were claimed by their time, for so many calls.
     pub fn claimed(&self, account: &str, calls: usize, rows: &[Tracking], now: Time) {
         if calls > 0 {
-            let mut counted = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut counted = self.calls.lock();
             let count = counted
                 .entry((account.to_owned(), minute_of(now)))
                 .or_default();
@@ -182,7 +183,7 @@ impl PriceKeeper {
     ) -> anyhow::Result<()> {
         let now = self.parts.clock.now();
         self.lead(account, sample, earliest, counts, now).await?;
-        let known = self.parts.planner.refresh(account, now).await;
+        let known = self.parts.learned.refresh(account, now).await;
         known.context("cannot read what was learned")?;
         Ok(())
     }
@@ -190,7 +191,7 @@ impl PriceKeeper {
     /// Adds the calls since the last time to what all workers have counted. What cannot be counted is not: the counts are
     /// for people to look at.
     async fn count_calls(&self) -> anyhow::Result<()> {
-        let calls = std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let calls = std::mem::take(&mut *self.calls.lock());
         for ((account, minute), calls) in calls {
             let counted =
                 self.parts
@@ -227,7 +228,7 @@ impl PriceKeeper {
     ) -> anyhow::Result<()> {
         let store = &self.parts.store;
         let lease = delta(self.parts.clock.scaled(LEASE));
-        let start = Pricing {
+        let start = AccountPlan {
             budget: account.name.clone(),
             price: Price::start(0.0),
             shares: Shares::default(),
@@ -272,7 +273,7 @@ impl PriceKeeper {
         pricing.adjusted_at = now;
         if pricing.shares_day != day_of(now) {
             // They stay for the day.
-            let known = self.parts.planner.refresh(account, now).await?;
+            let known = self.parts.learned.refresh(account, now).await?;
             pricing.shares = Shares::of(&known.events_by_hour());
             pricing.shares_day = day_of(now);
         }
@@ -306,7 +307,7 @@ impl PriceKeeper {
             .metrics
             .overdue(&account.name, (overdue * 3_600.0) as i64);
         let starves = overdue > longest_wait(round) / 2.0;
-        let mut starving = self.starving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starving = self.starving.lock();
         if starves && starving.insert(account.name.clone()) {
             tracing::warn!(
                 "parcels of {} wait {overdue:.0} h beyond their time: its limits let every parcel be looked at once in \
@@ -319,7 +320,7 @@ impl PriceKeeper {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Sample>> {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+        self.samples.lock()
     }
 }
 

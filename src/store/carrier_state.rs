@@ -2,11 +2,9 @@
 //!
 //! Kept here and not in the cache, so that emptying the cache forgets no pause and no day's calls.
 
-use std::time::Duration;
-
 use sea_orm::ConnectionTrait;
 
-use crate::clock::Time;
+use crate::clock::{Time, day_of, minute_of};
 use crate::plan::quota::refill;
 use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
@@ -74,23 +72,6 @@ pub struct CarrierCount {
     pub due: i64,
     /// Active, and their last check failed.
     pub failing: i64,
-}
-
-/// The calendar day of `time` (UTC, days since 1970).
-pub fn day_of(time: Time) -> i64 {
-    time.timestamp().div_euclid(86_400)
-}
-
-/// How long the day of `time` lasts from then on.
-pub fn left_of_day(time: Time) -> Duration {
-    let secs = (day_of(time) + 1) * 86_400 - time.timestamp();
-    Duration::from_secs(secs.unsigned_abs())
-        .saturating_sub(Duration::from_nanos(time.timestamp_subsec_nanos().into()))
-}
-
-/// The minute of `time` (since 1970 UTC).
-pub fn minute_of(time: Time) -> i64 {
-    time.timestamp().div_euclid(60)
 }
 
 /// The columns of [`CarrierState`].

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::clock::Time;
-use crate::store::sql::{Dialect, Row};
+use crate::store::dialect::Dialect;
+use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
 /// The most bytes kept of a record's value.

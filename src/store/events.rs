@@ -5,7 +5,8 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use crate::clock::Time;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, TrackingEvent};
-use crate::store::sql::{Dialect, Row};
+use crate::store::dialect::Dialect;
+use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
 /// How many of the newest unmapped events the report looks at.

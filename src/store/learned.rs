@@ -8,7 +8,8 @@ use crate::model::{Tracking, Update};
 use crate::plan::hazard::{Cell, Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
 use crate::plan::{AGES, SLOTS, Sections};
-use crate::store::sql::{Dialect, Row};
+use crate::store::dialect::Dialect;
+use crate::store::sql::Row;
 use crate::store::{Store, StoreError};
 
 /// What a batch of updates taught. The order of the keys is the order of the locks.

@@ -4,7 +4,7 @@ use sea_orm::sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Mi
 use sea_orm::sqlx::{Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 use std::borrow::Cow;
 
-use crate::store::sql::Dialect;
+use crate::store::dialect::Dialect;
 use crate::store::{Store, StoreError};
 
 /// What a connection that migrates is held to instead of what others are: to wait an hour at most for a lock.

@@ -15,7 +15,7 @@ const ACCOUNTS_MAX: i64 = 10_000;
 
 /// What all workers know of an account's calls.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pricing {
+pub struct AccountPlan {
     /// The account's name in the configuration.
     pub budget: String,
     pub price: Price,
@@ -34,7 +34,7 @@ const COLUMNS: &str = "budget, whole, by_hour, by_day, round, shares, shares_day
 
 impl Store {
     /// What is known of an account; `None` before a worker has led it.
-    pub async fn pricing(&self, budget: &str) -> Result<Option<Pricing>, StoreError> {
+    pub async fn pricing(&self, budget: &str) -> Result<Option<AccountPlan>, StoreError> {
         let sql = self
             .sql(format!("SELECT {COLUMNS} FROM prices WHERE budget = $1"))
             .bind(budget);
@@ -48,11 +48,11 @@ impl Store {
     /// known of the account where it is the one. `start` is what an account without a price begins with.
     pub async fn lead(
         &self,
-        start: &Pricing,
+        start: &AccountPlan,
         member: Uuid,
         now: Time,
         lease: TimeDelta,
-    ) -> Result<Option<Pricing>, StoreError> {
+    ) -> Result<Option<AccountPlan>, StoreError> {
         let sql = format!(
             "INSERT INTO prices ({COLUMNS}, owner, lease_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (budget) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until \
@@ -74,7 +74,7 @@ impl Store {
     /// `pricing.refitted_at` is taken off in the same transaction: once, however many workers there are.
     pub async fn set_pricing(
         &self,
-        pricing: &Pricing,
+        pricing: &AccountPlan,
         member: Uuid,
         refit: Option<(Time, &[String])>,
     ) -> Result<bool, StoreError> {
@@ -126,7 +126,7 @@ impl Store {
 }
 
 /// Adds all of it as parameters, in the order of [`COLUMNS`].
-fn bind(sql: Sql, pricing: &Pricing) -> Sql {
+fn bind(sql: Sql, pricing: &AccountPlan) -> Sql {
     sql.bind(pricing.budget.as_str())
         .bind(pricing.price.whole)
         .bind(list(&pricing.price.by_hour))
@@ -144,8 +144,8 @@ fn list(numbers: &[f64]) -> String {
     serde_json::json!(numbers).to_string()
 }
 
-fn read(row: &Row) -> Result<Pricing, StoreError> {
-    Ok(Pricing {
+fn read(row: &Row) -> Result<AccountPlan, StoreError> {
+    Ok(AccountPlan {
         budget: row.get("budget")?,
         price: Price {
             whole: positive(row, "whole")?,

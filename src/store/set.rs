@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::clock::Time;
-use crate::store::sql::Dialect;
+use crate::store::dialect::Dialect;
 
 /// What a column of a set may hold.
 pub trait Cell: Default + Into<Value> + ValueType {

@@ -3,44 +3,13 @@
 //! A statement takes `$1`, `$2`, … in both; whole sets of rows travel as a [`Set`].
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, QueryResult, Statement, TryGetable, Value};
+use sea_orm::{QueryResult, Statement, TryGetable, Value};
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::store::StoreError;
+use crate::store::dialect::Dialect;
 use crate::store::set::Set;
-
-/// Which database it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    Sqlite,
-    Postgres,
-}
-
-impl Dialect {
-    fn backend(self) -> DbBackend {
-        match self {
-            Self::Sqlite => DbBackend::Sqlite,
-            Self::Postgres => DbBackend::Postgres,
-        }
-    }
-
-    /// Locks the selected rows, passing over those that another worker holds; SQLite has one writer anyway.
-    pub fn skip_locked(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => "FOR UPDATE SKIP LOCKED",
-        }
-    }
-
-    /// Locks the selected rows.
-    pub fn for_update(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::Postgres => "FOR UPDATE",
-        }
-    }
-}
 
 /// A statement in the making: its text and its parameters.
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking};
-use crate::store::sql::{Dialect, Row, Sql};
+use crate::store::dialect::Dialect;
+use crate::store::sql::{Row, Sql};
 use crate::store::{Store, StoreError};
 
 /// A refresh within this time of the last refresh or check changes nothing (the wire contract).

@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
 use trackbox::clock::Time;
+use trackbox::clock::hours;
 use trackbox::model::Tracking;
-use trackbox::plan::parcel::hours;
 use trackbox::simulate::queue::Queue;
 use trackbox::store::claims::Take;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
 use trackbox::clock::Clock;
-use trackbox::kafka::consumer::{Consumer, Parts, Step};
+use trackbox::consumer::{Consumer, ConsumerParts, Step};
 use trackbox::kafka::memory::{MemoryBus, TOPIC};
 use trackbox::kafka::{Bus, Outgoing};
 use trackbox::metrics::Metrics;
@@ -20,9 +20,9 @@ use crate::fixture::{
 };
 
 /// A consumer of one partition that starts at `offset`.
-fn consumer(test: &TestStore, offset: i64) -> (Consumer, Parts) {
+fn consumer(test: &TestStore, offset: i64) -> (Consumer, ConsumerParts) {
     let clock = Clock::manual(at(100));
-    let parts = Parts {
+    let parts = ConsumerParts {
         store: test.store.clone(),
         bus: Bus::Memory(Arc::new(MemoryBus::new(clock.clone(), &[offset], 1 << 20))),
         cache: Cache::Memory(Arc::new(MemoryCache::new(1_000, Duration::from_secs(600)))),
@@ -32,7 +32,7 @@ fn consumer(test: &TestStore, offset: i64) -> (Consumer, Parts) {
     (Consumer::new(parts.clone(), 500, Duration::ZERO), parts)
 }
 
-async fn publish(parts: &Parts, values: Vec<Vec<u8>>) {
+async fn publish(parts: &ConsumerParts, values: Vec<Vec<u8>>) {
     let records = values
         .into_iter()
         .map(|value| Outgoing {

@@ -16,31 +16,31 @@ const PLAN: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "plan"]),
     ("cache", &["clock", "model", "outage"]),
     ("carriers", &["clock", "model", "config", "cache"]),
-    ("planner", &["clock", "model", "carriers", "plan", "store"]),
+    ("learned", &["clock", "model", "carriers", "plan", "store"]),
     ("metrics", &[]),
     (
         "kafka",
         &["clock", "model", "store", "cache", "metrics", "outage"],
     ),
-    ("web", &["clock", "model", "config", "store", "metrics"]),
+    ("serving", &["clock", "model", "config", "store", "metrics"]),
     // The roles do not know each other: they meet in the database and on the bus.
     (
         "scheduler",
         &[
             "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "outage",
-            "plan", "planner", "web",
+            "plan", "learned", "serving",
         ],
     ),
     (
         "http",
         &[
             "clock", "model", "config", "store", "cache", "carriers", "kafka", "metrics", "plan",
-            "planner", "web",
+            "learned", "serving",
         ],
     ),
     (
-        "servers",
-        &["app", "config", "demo", "http", "scheduler", "web"],
+        "x",
+        &[],
     ),
     ("commands", &["app", "clock", "config", "model", "store"]),
     (
@@ -61,7 +61,7 @@ const PLAN: &[(&str, &[&str])] = &[
             "metrics",
             "outage",
             "plan",
-            "planner",
+            "learned",
             "scheduler",
             "servers",
             "store",

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::json;
 use trackbox::cache::Cache;
 use trackbox::clock::Clock;
-use trackbox::kafka::consumer::{Consumer, Parts, Step};
+use trackbox::consumer::{Consumer, ConsumerParts, Step};
 use trackbox::kafka::{Bus, Outgoing, partition_of};
 use trackbox::metrics::Metrics;
 use trackbox::model::status::Status;
@@ -22,7 +22,7 @@ const KEY: &[u8] = b"1";
 
 /// A consumer that has taken all partitions of `bus` at `at(secs)`, and the one in which everything here is.
 async fn consumer(test: &TestStore, bus: &Bus, secs: i64) -> (Consumer, i32) {
-    let parts = Parts {
+    let parts = ConsumerParts {
         store: test.store.clone(),
         bus: bus.clone(),
         cache: Cache::None,

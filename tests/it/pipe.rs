@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use trackbox::app::Role;
 use trackbox::app::parts::{self as app_parts, Parts};
 use trackbox::clock::Clock;
-use trackbox::config::{Cadence, Config};
-use trackbox::kafka::consumer::{Consumer, Step};
+use trackbox::config::{Config, Preset};
+use trackbox::consumer::{Consumer, Step};
 use trackbox::model::Tracking;
 use trackbox::scheduler::Scheduler;
 use trackbox_emulator::emulator::Emulator;
@@ -31,7 +31,7 @@ pub struct Setup {
     pub workers: usize,
     /// Further settings, as variables without their prefix.
     pub settings: Vec<(&'static str, String)>,
-    pub cadence: Cadence,
+    pub cadence: Preset,
 }
 
 impl Default for Setup {
@@ -40,7 +40,7 @@ impl Default for Setup {
             limits: vec![("CDEK", 1_200), ("POST_RU", 600)],
             workers: 1,
             settings: Vec::new(),
-            cadence: Cadence::Demo,
+            cadence: Preset::Demo,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use trackbox::config::Cadence;
-use trackbox::store::carrier_state::day_of;
+use trackbox::clock::day_of;
+use trackbox::config::Preset;
 
 use crate::pipe::{Pipe, Setup};
 
@@ -16,7 +16,7 @@ fn setup(policy: &str, limit: u32) -> Setup {
             ("WORK__POLICY", policy.to_owned()),
             ("WORK__POLL_INTERVAL", "30s".to_owned()),
         ],
-        cadence: Cadence::Normal,
+        cadence: Preset::Normal,
         ..Setup::default()
     }
 }
@@ -30,7 +30,7 @@ fn calls(pipe: &Pipe) -> u64 {
 async fn run_for(pipe: &mut Pipe, time: Duration) {
     let end = pipe.clock.now() + time;
     while pipe.clock.now() < end {
-        pipe.parts.prices.tick().await.expect("keeps the prices");
+        pipe.parts.pricer.tick().await.expect("keeps the prices");
         pipe.run_for(Duration::from_secs(60), usize::MAX).await;
     }
 }
@@ -122,7 +122,7 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
     let mut pipe = Pipe::new(setup("learned", 1)).await;
     pipe.create_slow("CDEK", 15).await;
     run_for(&mut pipe, HOUR * 7).await;
-    let known = pipe.parts.planner.known("CDEK").expect("was read");
+    let known = pipe.parts.learned.known("CDEK").expect("was read");
     let pricing = known.pricing.clone().expect("has a price");
     assert_eq!(pricing.parcels, 15);
     assert!(
@@ -136,7 +136,7 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
         .map(|cell| cell.hours)
         .sum();
     assert!(learned > 80.0, "{learned} hours were watched");
-    let anew = trackbox::planner::Planner::new(pipe.parts.store.clone());
+    let anew = trackbox::learned::Learned::new(pipe.parts.store.clone());
     let account = &pipe.parts.routes.accounts()[1];
     assert_eq!(account.name, "CDEK");
     let read = anew

@@ -3,20 +3,20 @@
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::clock::Clock;
+use trackbox::clock::{day_of, minute_of};
 use trackbox::plan::price::Price;
 use trackbox::plan::quota::Shares;
 use trackbox::scheduler::pauses::Pauses;
 use trackbox::store::Store;
-use trackbox::store::carrier_state::{day_of, minute_of};
-use trackbox::store::prices::Pricing;
+use trackbox::store::prices::AccountPlan;
 use uuid::Uuid;
 
 use crate::fixture::{TestStore, at, on_every_store};
 
 const HOUR: i64 = 3_600;
 
-pub fn pricing(budget: &str, whole: f64) -> Pricing {
-    Pricing {
+pub fn pricing(budget: &str, whole: f64) -> AccountPlan {
+    AccountPlan {
         budget: budget.to_owned(),
         price: Price {
             whole,
@@ -33,7 +33,7 @@ pub fn pricing(budget: &str, whole: f64) -> Pricing {
     }
 }
 
-pub async fn lead(store: &Store, member: Uuid, secs: i64) -> Option<Pricing> {
+pub async fn lead(store: &Store, member: Uuid, secs: i64) -> Option<AccountPlan> {
     store
         .lead(
             &pricing("CDEK", 1.0),

@@ -2,8 +2,9 @@
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::clock::Time;
+use trackbox::store::dialect::Dialect;
 use trackbox::store::set::Set;
-use trackbox::store::sql::{Dialect, Row, Sql};
+use trackbox::store::sql::{Row, Sql};
 use uuid::Uuid;
 
 use crate::fixture::{TestStore, at, on_every_store};

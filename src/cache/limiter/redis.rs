@@ -9,9 +9,10 @@ use std::time::Duration;
 use fred::types::Value;
 use fred::types::scripts::Script;
 
-use crate::cache::limiter::{AHEAD, Limits, Permit, Reservation, Window, unlimited};
+use crate::cache::limiter::{AHEAD, Permit, Reservation, unlimited};
 use crate::cache::redis::Redis;
 use crate::clock::Clock;
+use crate::model::limits::{Limits, Window};
 
 /// When to ask again after Redis gave no answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

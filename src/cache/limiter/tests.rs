@@ -7,10 +7,11 @@ use proptest::prelude::{Strategy, any};
 use proptest::{prop_assert, proptest};
 
 use super::redis::RedisLimiter;
-use super::{AHEAD, Limits, MemoryLimiter, Permit, RateLimiter, age};
+use super::{AHEAD, MemoryLimiter, Permit, RateLimiter};
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
 use crate::clock::Clock;
 use crate::model::fixture::at;
+use crate::model::limits::{Limits, age};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -4,8 +4,9 @@
 //! What was cached while this process could not see Redis is not trusted: after a failure or a new connection it neither
 //! reads nor writes for [`TRUST_AFTER`], in which the others come back too, and then begins a new epoch.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::types::Value;
@@ -207,7 +208,7 @@ impl RedisCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Trust> {
-        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+        self.trust.lock()
     }
 }
 

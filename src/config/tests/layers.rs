@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{file, of_both, of_file, of_variables, owned, span};
 use crate::config::load::{SHIPPED, from_layers, load_in};
-use crate::config::{Cadence, Carrier, Config, LogFormat, Span};
+use crate::config::{Carrier, Config, LogFormat, Preset, Span};
 
 fn spans(texts: &[&str]) -> Vec<Span> {
     texts.iter().map(|text| span(text)).collect()
@@ -14,7 +14,7 @@ fn spans(texts: &[&str]) -> Vec<Span> {
 #[test]
 fn a_preset_stands_over_the_defaults() {
     let normal = Config::default().work;
-    assert_eq!(normal.cadence, Cadence::Normal);
+    assert_eq!(normal.cadence, Preset::Normal);
     assert_eq!(
         [normal.poll_interval, normal.lease, normal.carrier_timeout],
         [span("2s"), span("120s"), span("10s")]
@@ -24,10 +24,10 @@ fn a_preset_stands_over_the_defaults() {
     assert_eq!(normal.next_check_unknown, span("60s"));
     assert_eq!(normal.backoff, spans(&["5m", "15m", "30m", "60m"]));
 
-    let demo = from_layers(None, &[], Some(Cadence::Demo))
+    let demo = from_layers(None, &[], Some(Preset::Demo))
         .expect("the demo's preset")
         .work;
-    assert_eq!(demo.cadence, Cadence::Demo);
+    assert_eq!(demo.cadence, Preset::Demo);
     assert_eq!(
         [demo.poll_interval, demo.lease, demo.carrier_timeout],
         [span("1s"), span("10s"), span("4s")]
@@ -67,29 +67,29 @@ fn a_file_stands_over_the_preset_and_variables_over_the_file() {
 #[test]
 fn the_cadence_of_a_file_or_variable_selects_the_preset_instead_of_the_programs_own() {
     let text = "[work]\ncadence = \"normal\"";
-    let by_file = from_layers(Some((file(), text)), &[], Some(Cadence::Demo))
+    let by_file = from_layers(Some((file(), text)), &[], Some(Preset::Demo))
         .expect("good")
         .work;
     assert_eq!(
         (by_file.cadence, by_file.lease),
-        (Cadence::Normal, span("120s"))
+        (Preset::Normal, span("120s"))
     );
 
     let variables = owned(&[("TRACKBOX_WORK__CADENCE", "demo")]);
-    let by_variable = from_layers(Some((file(), text)), &variables, Some(Cadence::Normal))
+    let by_variable = from_layers(Some((file(), text)), &variables, Some(Preset::Normal))
         .expect("good")
         .work;
     assert_eq!(
         (by_variable.cadence, by_variable.lease),
-        (Cadence::Demo, span("10s"))
+        (Preset::Demo, span("10s"))
     );
 }
 
 #[test]
 fn the_shipped_file_as_a_file_overrides_no_preset() {
-    let demo = from_layers(None, &[], Some(Cadence::Demo));
+    let demo = from_layers(None, &[], Some(Preset::Demo));
     assert_eq!(
-        from_layers(Some((file(), SHIPPED)), &[], Some(Cadence::Demo)),
+        from_layers(Some((file(), SHIPPED)), &[], Some(Preset::Demo)),
         demo
     );
 }
@@ -181,7 +181,7 @@ fn every_key_of_the_list_that_users_rely_on_is_understood_as_a_variable() {
     .expect("good variables");
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:80");
     assert_eq!(config.work.listen.to_string(), "[::1]:8182");
-    assert_eq!(config.work.cadence, Cadence::Demo);
+    assert_eq!(config.work.cadence, Preset::Demo);
     assert_eq!(config.store.url.expose(), "postgres://u:p@db/trackbox");
     assert_eq!(
         config.kafka.brokers,

@@ -8,7 +8,7 @@ use figment::value::{Dict, Value};
 use super::{file, of_file, span};
 use crate::config::keys::{CARRIER_KEYS, KEYS};
 use crate::config::load::{SHIPPED, from_layers, preset_of};
-use crate::config::{Cadence, Carrier, Config, Policy};
+use crate::config::{Carrier, Config, Policy, Preset};
 
 /// The shipped file with the keys taken in that stand commented out.
 fn uncommented() -> String {
@@ -108,7 +108,7 @@ fn every_key_of_the_shipped_file_has_a_comment_above() {
 
 #[test]
 fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
-    for cadence in [Cadence::Normal, Cadence::Demo] {
+    for cadence in [Preset::Normal, Preset::Demo] {
         let preset: Dict = Toml::from_str(preset_of(cadence)).expect("TOML");
         let keys = preset["work"].as_dict().expect("a section");
         for (name, value) in keys.iter().filter(|(name, _)| *name != "cadence") {
@@ -125,7 +125,7 @@ fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
                     .join(", "),
                 value => value.as_str().expect("a span").to_owned(),
             };
-            let word = if cadence == Cadence::Normal {
+            let word = if cadence == Preset::Normal {
                 "normal"
             } else {
                 "demo"
@@ -153,7 +153,7 @@ fn every_example_is_good_for_its_key() {
 
 #[test]
 fn the_defaults_shown_load_again_to_the_same() {
-    for cadence in [Cadence::Normal, Cadence::Demo] {
+    for cadence in [Preset::Normal, Preset::Demo] {
         let config = from_layers(None, &[], Some(cadence)).expect("the defaults");
         assert_eq!(
             from_layers(Some((file(), &config.shown())), &[], None),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::config::Span;
 use crate::http::tests::Api;
-use crate::web::health::ReadyChecks;
+use crate::serving::health::ReadyChecks;
 
 #[tokio::test]
 async fn a_plain_request_id_comes_back_and_any_other_is_replaced() {

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::Value;
 
 use crate::http::tests::{Api, letter, seen};
-use crate::web::snapshot::compare;
+use crate::serving::snapshot::compare;
 
 #[tokio::test]
 async fn the_openapi_document_is_the_checked_in_one() {

@@ -4,14 +4,14 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::clock::minute_of;
 use crate::clock::{Clock, Time};
 use crate::config::Policy;
 use crate::http::tests::Api;
 use crate::model::fixture::at;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::store::carrier_state::minute_of;
-use crate::store::prices::Pricing;
+use crate::store::prices::AccountPlan;
 
 const HOUR: i64 = 3_600;
 
@@ -41,7 +41,7 @@ fn check(id: &str, secs: i64, events: &[(&str, i64)], next: i64) -> Value {
 }
 
 async fn price(api: &Api, parcels: i64, now: Time) {
-    let pricing = Pricing {
+    let pricing = AccountPlan {
         budget: "CDEK".to_owned(),
         price: Price {
             whole: 0.25,

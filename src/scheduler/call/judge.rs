@@ -34,7 +34,10 @@ impl Caller {
                     report,
                     events: Vec::new(),
                 };
-                let next_check_at = self.parts.plan.after_answer(Status::Expired, row.id, now);
+                let next_check_at = self
+                    .parts
+                    .cadence
+                    .after_answer(Status::Expired, row.id, now);
                 checked(row, now, outcome, next_check_at, 0, NO_ADAPTER, 0)
             })
             .collect();
@@ -135,10 +138,10 @@ impl Caller {
             _ if row.status == Status::Unknown => Status::Pending,
             _ => row.status,
         };
-        let (plan, account) = (&self.parts.plan, &call.route.account);
+        let (plan, account) = (&self.parts.cadence, &call.route.account);
         let learned = || {
             let section = self.parts.store.sections().of(row.carrier_code.as_str());
-            let known = self.parts.planner.known(&account.name)?;
+            let known = self.parts.learned.known(&account.name)?;
             let standing = Standing::after(row, outcome, asked_at);
             known.decide(account, section, standing, asked_at)
         };
@@ -160,7 +163,7 @@ impl Caller {
         adapter: &'static str,
     ) -> Checked {
         let fails = row.check_fail_count.saturating_add(1);
-        let backoff = self.parts.plan.after_failure(fails, asked_at);
+        let backoff = self.parts.cadence.after_failure(fails, asked_at);
         let next = paused_until.unwrap_or(backoff);
         let outcome = Outcome::Failed {
             error: clean_text(&reason),

@@ -15,8 +15,8 @@ use super::{Ops, Seconds, Stats, router};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Span};
 use crate::metrics::Metrics;
-use crate::web::health::ReadyChecks;
-use crate::web::snapshot::compare;
+use crate::serving::health::ReadyChecks;
+use crate::serving::snapshot::compare;
 
 fn at(secs: i64) -> Time {
     Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Parts, PriceKeeper};
+use super::{Pricer, PricerParts};
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config::{Config, Policy};
+use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::Sections;
-use crate::planner::Planner;
 use crate::store::{Connections, Store};
 
 struct House {
@@ -45,10 +45,10 @@ impl House {
         }
     }
 
-    fn keeper(&self) -> PriceKeeper {
-        PriceKeeper::new(Parts {
+    fn keeper(&self) -> Pricer {
+        Pricer::new(PricerParts {
             store: self.store.clone(),
-            planner: Planner::new(self.store.clone()),
+            learned: Learned::new(self.store.clone()),
             routes: Arc::clone(&self.routes),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -76,7 +76,7 @@ impl House {
     }
 
     /// A minute in which the worker claimed what was two hours late.
-    async fn late_minute(&self, keeper: &PriceKeeper) {
+    async fn late_minute(&self, keeper: &Pricer) {
         let mut rows = self.store.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
@@ -105,7 +105,7 @@ async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
     house.clock.advance(Duration::from_secs(240));
     house.late_minute(&other).await;
     assert!(house.price().await > moved, "the first one is silent");
-    let known = other.parts.planner.known("CDEK").expect("was read");
+    let known = other.parts.learned.known("CDEK").expect("was read");
     assert_eq!(known.pricing.as_ref().map(|it| it.parcels), Some(3_600));
 }
 
@@ -129,7 +129,7 @@ async fn what_waits_too_long_is_told_and_measured() {
     let keeper = house.keeper();
     house.clock.advance(Duration::from_secs(13 * 3_600));
     keeper.tick().await.expect("looks");
-    assert!(keeper.starving.lock().expect("is whole").contains("CDEK"));
+    assert!(keeper.starving.lock().contains("CDEK"));
     let shown = house.metrics.encode();
     let line = format!(
         "trackbox_account_overdue_seconds{{account=\"CDEK\"}} {}",

@@ -1,6 +1,6 @@
 //! The policies that are told more than a worker can know: the true rates, or what has changed.
 
-use crate::plan::decide::STEP;
+use crate::plan::STEP;
 use crate::simulate::process::Carrier;
 use crate::simulate::run::{MINUTE, Run, backoff};
 

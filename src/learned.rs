@@ -2,23 +2,25 @@
 //!
 //! Read anew each minute by the worker, and by the API when it is asked. Decisions come from memory.
 
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
+use crate::clock::{at_hours, hours};
 use crate::plan::decide::{longest_wait, next_check};
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, events_by_hour, fit};
-use crate::plan::parcel::{Standing, class_of, hours, time};
+use crate::plan::parcel::{Standing, class_of};
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::plan::{Class, HOURS};
-use crate::store::prices::Pricing;
+use crate::store::prices::AccountPlan;
 use crate::store::{Store, StoreError};
 
 /// A clone knows the same.
 #[derive(Clone)]
-pub struct Planner {
+pub struct Learned {
     store: Store,
     known: Arc<RwLock<HashMap<String, Arc<Known>>>>,
 }
@@ -27,7 +29,7 @@ pub struct Planner {
 #[derive(Debug)]
 pub struct Known {
     /// `None` before a worker has led it.
-    pub pricing: Option<Pricing>,
+    pub pricing: Option<AccountPlan>,
     /// By the names of the configuration's sections.
     pub sections: Arc<BTreeMap<String, Section>>,
     /// When the sections were read.
@@ -112,11 +114,11 @@ impl Known {
         let fit = self.sections.get(section)?.fit(standing.code)?;
         let longest = longest_wait(self.round(account));
         let at = next_check(fit, &self.price(), standing.since, hours(now), longest);
-        Some(time(at))
+        Some(at_hours(at))
     }
 }
 
-impl Planner {
+impl Learned {
     pub fn new(store: Store) -> Self {
         Self {
             store,
@@ -126,7 +128,7 @@ impl Planner {
 
     /// What is known of an account now, without asking; `None` before it was read.
     pub fn known(&self, account: &str) -> Option<Arc<Known>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         known.get(account).cloned()
     }
 
@@ -147,7 +149,7 @@ impl Planner {
             sections,
             learned_at,
         });
-        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.known.write();
         all.insert(account.name.clone(), Arc::clone(&known));
         Ok(known)
     }

@@ -4,8 +4,8 @@
 //! free below it. A process that stops in the middle is missed after 10 s. Nobody needs to agree on anything: two that
 //! take each other's share for a moment are told apart by the epoch.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -227,7 +227,7 @@ impl Group {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Position>> {
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.owned.lock()
     }
 }
 

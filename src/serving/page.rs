@@ -1,6 +1,6 @@
 //! `limit` and `offset` in a query, read generously: an empty or negative number is as good as none.
 
-use crate::web::problem::FieldError;
+use crate::serving::problem::FieldError;
 
 /// Reads a query parameter as a whole number; `None` where it is absent, empty or negative.
 ///

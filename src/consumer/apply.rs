@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Time;
-use crate::kafka::consumer::group::Position;
-use crate::kafka::consumer::{APPLY_MAX, Consumer, STORE_MAX, within};
+use crate::consumer::group::Position;
+use crate::consumer::{APPLY_MAX, Consumer, STORE_MAX, within};
 use crate::kafka::{Fetched, Record, message};
 use crate::model::{Tracking, Update, clean_text};
 use crate::store::StoreError;

@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::metrics::Metrics;
-use crate::web::docs;
-use crate::web::problem::{Kind, Problem};
+use crate::serving::docs;
+use crate::serving::problem::{Kind, Problem};
 
 /// How long one check of readiness may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
-use crate::web::stall::Stall;
+use crate::serving::stall::Stall;
 
 /// The most bytes of a request's head, URL included; hyper answers a longer one with 431 and closes.
 ///

@@ -10,7 +10,7 @@ use crate::model::status::Status;
 
 /// The cadence: how long after a check the next one lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Cadence {
     pub in_transit_min: Duration,
     pub in_transit_max: Duration,
     /// For parcels of which nothing is known yet.
@@ -19,7 +19,7 @@ pub struct Plan {
     pub backoff: Vec<Duration>,
 }
 
-impl Plan {
+impl Cadence {
     /// The next check after a good one that left the tracking in `status`.
     ///
     /// Parcels checked together spread between the shortest and the longest wait, by a hash of id and time.
@@ -79,13 +79,13 @@ fn spread(tracking_id: i64, at: Time) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use super::Plan;
+    use super::Cadence;
     use crate::model::fixture::at;
     use crate::model::status::Status;
     use chrono::TimeDelta;
 
-    fn demo() -> Plan {
-        Plan {
+    fn demo() -> Cadence {
+        Cadence {
             in_transit_min: Duration::from_secs(3),
             in_transit_max: Duration::from_secs(8),
             unknown: Duration::from_secs(10),

@@ -19,7 +19,7 @@ use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::config::Http;
 use crate::config::network::Network;
-use crate::web::problem::{Kind, Problem};
+use crate::serving::problem::{Kind, Problem};
 
 /// How often clients that have been quiet are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);

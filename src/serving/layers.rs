@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use crate::config::Http;
 use crate::metrics::Metrics;
-use crate::web::extract::RequestLimits;
-use crate::web::problem::{Kind, Problem};
+use crate::serving::extract::RequestLimits;
+use crate::serving::problem::{Kind, Problem};
 
 /// The header that carries a request's id in and out.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::demo::Demo;
 use crate::http::{self, Serve};
 use crate::scheduler::ops::{self, Ops};
-use crate::web::flood::FloodGuard;
-use crate::web::health::{self, ReadyChecks};
-use crate::web::layers::{self, Kit};
-use crate::web::server::Server;
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::{self, ReadyChecks};
+use crate::serving::layers::{self, Kit};
+use crate::serving::server::Server;
 
 /// Bound ports, not yet served.
 pub struct Servers {
@@ -190,7 +190,7 @@ fn ready_checks(parts: &Parts, role: Role, emulator: Option<SocketAddr>) -> Read
 fn serve(parts: &Parts, ready: ReadyChecks, guard: FloodGuard) -> Router {
     http::router::router(Serve {
         store: parts.store.clone(),
-        planner: parts.planner.clone(),
+        learned: parts.learned.clone(),
         cache: parts.cache.clone(),
         clock: parts.clock.clone(),
         routes: Arc::clone(&parts.routes),

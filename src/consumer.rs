@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::kafka::Bus;
-use crate::kafka::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::metrics::Metrics;
 use crate::outage::Outage;
 use crate::store::{Store, StoreError};
@@ -37,7 +37,7 @@ const APPLY_MAX: Duration = Duration::from_secs(120);
 
 /// What a consumer works with.
 #[derive(Clone)]
-pub struct Parts {
+pub struct ConsumerParts {
     pub store: Store,
     pub bus: Bus,
     pub cache: Cache,
@@ -50,7 +50,7 @@ const LEAVE_MAX: Duration = Duration::from_secs(3);
 
 /// The consumer of all partitions that this process owns.
 pub struct Consumer {
-    parts: Parts,
+    parts: ConsumerParts,
     group: Group,
     /// The most records applied in one transaction.
     batch: usize,
@@ -72,7 +72,7 @@ pub enum Step {
 }
 
 impl Consumer {
-    pub fn new(parts: Parts, batch: usize, wait: Duration) -> Self {
+    pub fn new(parts: ConsumerParts, batch: usize, wait: Duration) -> Self {
         Self {
             group: Group::new(parts.store.clone(), parts.bus.clone(), parts.clock.clone()),
             parts,

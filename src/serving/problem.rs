@@ -1,7 +1,7 @@
 //! Problems: every answer that is no success, as RFC 9457 describes it. This file alone knows status codes.
 //!
 //! What a client reads names what it may change. The cause, with its chain, is logged once, where the answer leaves the
-//! process ([`crate::web::layers`]).
+//! process ([`crate::serving::layers`]).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,9 +16,9 @@ use tower::ServiceExt as _;
 use super::{Kit, with_fallbacks, wrap};
 use crate::config::{Config, Http, Span};
 use crate::metrics::Metrics;
-use crate::web::extract::Json;
-use crate::web::problem::Problem;
-use crate::web::server::Server;
+use crate::serving::extract::Json;
+use crate::serving::problem::Problem;
+use crate::serving::server::Server;
 
 /// Little room, and `millis` for an answer.
 fn http(millis: u64) -> Http {

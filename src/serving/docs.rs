@@ -17,7 +17,7 @@ use axum::routing::get;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::{Map, Value, json};
 
-use crate::web::problem::{FieldError, Kind, PROBLEM_JSON, ProblemBody};
+use crate::serving::problem::{FieldError, Kind, PROBLEM_JSON, ProblemBody};
 
 /// Forbids the page to load or ask anything that is not this server's own.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \

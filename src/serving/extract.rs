@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use tokio::time::{Instant, timeout_at};
 
-use crate::web::problem::{FieldError, Kind, Problem};
+use crate::serving::problem::{FieldError, Kind, Problem};
 
 /// How much of a refused body is read and thrown away, so that its sender gets to read the answer.
 const DISCARD_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -279,7 +279,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::{is_encoded, parse, pointer};
-    use crate::web::list::{Id, List, Text};
+    use crate::serving::list::{Id, List, Text};
 
     #[derive(Debug, Deserialize)]
     struct Outer {
