@@ -1,245 +1,191 @@
-//! Runs the roles, and stops them in order.
+//! Runs roles in one process, and stops them in order.
 
+pub mod consume;
 pub mod parts;
 pub mod refuse;
+pub mod role;
+pub mod serve;
 pub mod servers;
+pub mod stages;
+pub mod upkeep;
+pub mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::parts::{Parts, connect, make_consumer, make_scheduler};
-use crate::app::servers::Servers;
-use crate::cache::Cache;
+use crate::app::parts::{Parts, connect};
+use crate::app::role::{Role, wanted};
+use crate::app::servers::{Needed, Servers};
+use crate::app::stages::Stages;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::demo::{self, Demo};
-use crate::outage::Outage;
-use crate::store::Store;
+use crate::store::lock::StoreLock;
 
-/// How often the clock is set by the store's time.
-const CLOCK_EVERY: Duration = Duration::from_secs(10);
-
-/// How long the store may take to tell its time: half of it is how far off the clock may be.
-const CLOCK_MAX: Duration = Duration::from_secs(2);
-
-/// How often the cache is mended.
-const MEND_EVERY: Duration = Duration::from_secs(1);
+/// Every role, in the order in which their addresses are announced.
+pub static ROLES: &[&Role] = &[&serve::ROLE, &work::ROLE, &consume::ROLE];
 
 /// How long the consumer may take to apply what the worker published last.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long all may take to stop beyond the worker's grace time; then the process ends at once.
+/// How long the process may take to stop beyond `work.grace`; then it ends at once.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
-
-/// What a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Serve,
-    Work,
-    Consume,
-}
-
-impl Role {
-    pub const ALL: &[Self] = &[Self::Serve, Self::Work, Self::Consume];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Serve => "serve",
-            Self::Work => "work",
-            Self::Consume => "consume",
-        }
-    }
-}
 
 /// Runs `roles` until a signal stops them, or one of them fails.
 ///
 /// # Errors
-/// Where something the roles need is missing, or one of them ends by itself.
-pub async fn run(config: Config, roles: &[Role], demo: Option<Demo>) -> anyhow::Result<()> {
+/// If something that the roles need is missing, or one of them ends by itself.
+pub async fn run(config: Config, roles: &'static [&'static Role]) -> anyhow::Result<()> {
+    until_stopped(config.work.grace.get(), async |stop| {
+        let locked = App::lock(config, roles).await?;
+        let mut app = locked.connect(Clock::system()).await?;
+        if roles.iter().any(|role| role.name == work::ROLE.name) {
+            let hint = if roles.len() == ROLES.len() {
+                "; for a look around with carriers and parcels, run `trackbox all --demo`"
+            } else {
+                ""
+            };
+            let routes = Arc::clone(&app.parts.routes);
+            app.also("carriers", |stop| {
+                work::warn_of_silent_carriers(routes, hint, stop)
+            });
+        }
+        app.run(stop).await
+    })
+    .await
+}
+
+/// Runs `process` with a token that the first signal cancels.
+///
+/// # Errors
+/// Those of `process`, and if it takes more than `grace` and [`STOP_MARGIN`] to end after the signal.
+pub async fn until_stopped(
+    grace: Duration,
+    process: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let grace = config.work.grace.get() + STOP_MARGIN;
-    let deadline = {
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            tokio::time::sleep(grace).await;
-        }
+    let max = grace + STOP_MARGIN;
+    let deadline = async {
+        stop.cancelled().await;
+        tokio::time::sleep(max).await;
     };
     tokio::select! {
-        ended = run_until(config, roles, demo, stop) => ended,
-        () = deadline => bail!("did not stop within {} s: ended at once", grace.as_secs()),
+        ended = process(stop.clone()) => ended,
+        () = deadline => bail!("did not stop within {} s: ended at once", max.as_secs()),
     }
 }
 
-/// Runs `roles` until `stop`, then stops the worker, the consumer and the API, in this order.
-pub async fn run_until(
+/// A process that holds the lock on its database and is connected to nothing else yet.
+pub struct Locked {
     config: Config,
-    roles: &[Role],
-    demo: Option<Demo>,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    refuse::what_cannot_work(&config, roles)?;
-    let lock = refuse::lock_store(&config, roles).await?;
-    if let Some(demo) = &demo {
-        demo::forget_the_last(demo)?;
-    }
-    let speed = demo.as_ref().and_then(|demo| demo.speed);
-    let clock = speed.map_or_else(Clock::system, Clock::fast);
-    let emulator = match &demo {
-        Some(demo) => Some(demo::start_emulator(&config, demo, &clock)?),
-        None => None,
-    };
-    let parts = connect(config, roles, clock).await?;
-    let servers = Servers::bind(&parts, roles, emulator.as_ref()).await?;
-    servers.announce(demo.as_ref());
-
-    let mut work = Stage::default();
-    let mut consume = Stage::default();
-    let mut serve = Stage::default();
-    let serve_stop = serve.stop.clone();
-    serve.spawn("http", servers.run(serve_stop));
-    serve.spawn("clock", keep_clock(parts.clone(), stop.clone()));
-    serve.spawn("cache", mend_cache(parts.cache.clone(), serve.stop.clone()));
-    let config = Arc::clone(&parts.config);
-    serve.spawn("lock", refuse::keep_lock(lock, config, serve.stop.clone()));
-    if roles.contains(&Role::Work) {
-        let prices = Arc::clone(&parts.pricer).run(work.stop.clone());
-        work.spawn("prices", prices);
-        work.spawn("work", make_scheduler(&parts)?.run(work.stop.clone()));
-    }
-    if roles.contains(&Role::Consume) {
-        consume.spawn("consume", make_consumer(&parts)?.run(consume.stop.clone()));
-    }
-    match (demo, emulator) {
-        (Some(demo), Some(emulator)) => {
-            serve.spawn(
-                "demo",
-                demo::run(parts.clone(), demo, emulator, stop.clone()),
-            );
-        }
-        _ if roles.contains(&Role::Work) => {
-            serve.spawn(
-                "carriers",
-                tell_silent_carriers(parts.clone(), roles == Role::ALL, stop.clone()),
-            );
-        }
-        _ => {}
-    }
-
-    let ended = tokio::select! {
-        // First: tasks that the same signal ends have not failed.
-        biased;
-        () = stop.cancelled() => Ok(()),
-        failed = work.failure() => Err(failed),
-        failed = consume.failure() => Err(failed),
-        failed = serve.failure() => Err(failed),
-    };
-    if ended.is_ok() {
-        tracing::info!("stopping: no new checks; calls in flight end first");
-    }
-    stop.cancel();
-    work.end().await;
-    drain(&parts).await;
-    consume.end().await;
-    serve.end().await;
-    if let Some(redis) = &parts.redis {
-        redis.close().await;
-    }
-    parts.store.close().await;
-    ended
+    roles: &'static [&'static Role],
+    lock: StoreLock,
 }
 
-/// Tasks that stop together. Each runs until its token; one that ends before is a failure.
-#[derive(Default)]
-struct Stage {
-    stop: CancellationToken,
-    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
-}
-
-impl Stage {
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-    ) {
-        self.tasks.spawn(async move { (name, task.await) });
-    }
-
-    /// The first failure of one of its tasks; never, where there is none.
-    async fn failure(&mut self) -> anyhow::Error {
-        match self.tasks.join_next().await {
-            None => std::future::pending().await,
-            Some(Ok((name, Ok(())))) => anyhow::anyhow!("{name} ended by itself"),
-            Some(Ok((name, Err(error)))) => error.context(format!("{name} failed")),
-            Some(Err(error)) => anyhow::Error::new(error).context("a part of the program died"),
-        }
-    }
-
-    /// Stops its tasks and waits for them.
-    async fn end(&mut self) {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok((_, Ok(()))) => {}
-                Ok((name, Err(error))) => {
-                    tracing::error!("{name} failed while stopping: {error:#}")
-                }
-                Err(error) => tracing::error!("a part of the program died while stopping: {error}"),
-            }
-        }
+impl Locked {
+    /// Connects what the roles need, and sets `clock` by the database.
+    pub async fn connect(self, clock: Clock) -> anyhow::Result<App> {
+        let parts = connect(self.config, wanted(self.roles), clock).await?;
+        Ok(App {
+            parts,
+            roles: self.roles,
+            lock: self.lock,
+            stages: Stages::default(),
+            needed: None,
+        })
     }
 }
 
-/// Sets `clock` by the store's time, measured in the middle of the question.
-pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
-    let before = clock.monotonic();
-    let time = tokio::time::timeout(CLOCK_MAX, store.time())
-        .await
-        .context("the database did not tell the time soon enough to be of use")?
-        .context("cannot ask the database for the time")?;
-    let after = clock.monotonic();
-    let moved = clock.set(time, before + (after - before) / 2);
-    if moved.abs() > chrono::TimeDelta::seconds(1) {
-        tracing::warn!(
-            "this machine's clock is {} ms off the database's, which counts",
-            -moved.num_milliseconds()
-        );
-    }
-    Ok(())
+/// A process whose parts are connected. Its roles start with [`App::run`].
+pub struct App {
+    pub parts: Parts,
+    roles: &'static [&'static Role],
+    lock: StoreLock,
+    stages: Stages,
+    needed: Option<Needed>,
 }
 
-/// Keeps the clock by the store's time.
-async fn keep_clock(parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut outage = Outage::new("setting the clock by the database's");
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(CLOCK_EVERY) => {}
-        }
-        match set_clock(&parts.store, &parts.clock).await {
-            Ok(()) => outage.over(),
-            Err(error) => outage.failed(format_args!("{error:#}")),
-        }
+impl App {
+    /// Takes the lock on the database for `roles`.
+    ///
+    /// # Errors
+    /// If the roles lack something they need, or another process holds a lock that excludes this one.
+    pub async fn lock(config: Config, roles: &'static [&'static Role]) -> anyhow::Result<Locked> {
+        refuse::what_cannot_work(&config, roles)?;
+        let lock = refuse::lock_store(&config, roles).await?;
+        Ok(Locked {
+            config,
+            roles,
+            lock,
+        })
     }
-}
 
-/// Keeps up with what the cache could not be told.
-async fn mend_cache(cache: Cache, stop: CancellationToken) -> anyhow::Result<()> {
-    while tokio::time::timeout(MEND_EVERY, stop.cancelled())
-        .await
-        .is_err()
+    /// Runs beside the roles the task that `make` makes of the token that stops it. A task that ends earlier is a failure.
+    pub fn also<T>(&mut self, name: &'static str, make: impl FnOnce(CancellationToken) -> T)
+    where
+        T: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        cache.mend().await;
+        self.stages.servers.spawn(name, make);
     }
-    Ok(())
+
+    /// Makes every role's readiness depend on what answers at an address.
+    pub fn need(&mut self, needed: Needed) {
+        self.needed = Some(needed);
+    }
+
+    /// Runs the roles until `stop`, then stops the worker, the consumer and the servers, in this order.
+    ///
+    /// # Errors
+    /// If a port is taken, or a role or task fails or ends by itself.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            parts,
+            roles,
+            lock,
+            mut stages,
+            needed,
+        } = self;
+        let servers = Servers::bind(&parts, roles, needed).await?;
+        servers.announce();
+        let serving = &mut stages.servers;
+        serving.spawn("http", |stop| servers.run(stop));
+        let (store, clock) = (parts.store.clone(), parts.clock.clone());
+        serving.spawn("clock", |stop| upkeep::keep_clock(store, clock, stop));
+        serving.spawn("cache", |stop| {
+            upkeep::mend_cache(parts.current.clone(), stop)
+        });
+        let config = Arc::clone(&parts.config);
+        serving.spawn("lock", |stop| refuse::keep_lock(lock, config, stop));
+        for role in roles {
+            (role.start)(&parts, &mut stages)?;
+        }
+
+        let ended = tokio::select! {
+            // First: tasks that the same signal ends have not failed.
+            biased;
+            () = stop.cancelled() => Ok(()),
+            failed = stages.failure() => Err(failed),
+        };
+        if ended.is_ok() {
+            tracing::info!("stopping: no new checks; calls in flight end first");
+        }
+        stop.cancel();
+        stages.workers.end().await;
+        drain(&parts).await;
+        stages.consumers.end().await;
+        stages.servers.end().await;
+        if let Some(redis) = &parts.redis {
+            redis.close().await;
+        }
+        parts.store.close().await;
+        ended
+    }
 }
 
-/// Waits until the consumer has applied what is on the in-process bus, so that a restart has nothing to ask again.
+/// Waits until the consumer has applied what is on the in-process bus, so that the next start need not repeat those checks.
 async fn drain(parts: &Parts) {
     let Some(bus) = &parts.bus else {
         return;
@@ -247,56 +193,9 @@ async fn drain(parts: &Parts) {
     let drained = tokio::time::timeout(DRAIN_MAX, bus.drained());
     if drained.await.is_err() {
         tracing::warn!(
-            "some checks were published and not applied: they are made again after the next start"
+            "the consumer did not apply every published check in time: the next start repeats those checks"
         );
     }
-}
-
-/// Says in one line which carriers do not answer at the start.
-async fn tell_silent_carriers(
-    parts: Parts,
-    all: bool,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut silent = Vec::new();
-    for account in parts.routes.accounts() {
-        let answers = tokio::select! {
-            answers = answers(&account.base_url) => answers,
-            () = stop.cancelled() => return Ok(()),
-        };
-        if !answers {
-            silent.push(format!(
-                "{} at {}",
-                account.codes.join(", "),
-                account.base_url
-            ));
-        }
-    }
-    if !silent.is_empty() {
-        let hint = if all {
-            "; for a look around with carriers and parcels, run `trackbox all --demo`"
-        } else {
-            ""
-        };
-        tracing::warn!("no answer from the carriers of {}{hint}", silent.join("; "));
-    }
-    stop.cancelled().await;
-    Ok(())
-}
-
-/// Whether somebody listens at an address; asks nothing, so it costs no call.
-async fn answers(base_url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(base_url) else {
-        return false;
-    };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return false;
-    };
-    let connect = tokio::net::TcpStream::connect((host.to_owned(), port));
-    matches!(
-        tokio::time::timeout(Duration::from_secs(2), connect).await,
-        Ok(Ok(_))
-    )
 }
 
 /// The first signal stops cleanly; the second ends the process at once.

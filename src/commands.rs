@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 
-use crate::app::Role;
-use crate::app::parts::{kafka_bus, open_store};
+use crate::app::ROLES;
+use crate::app::parts::{Wanted, kafka_bus, open_store};
+use crate::app::role::Role;
 use crate::clock::Clock;
 use crate::config::Config;
 
@@ -39,19 +40,15 @@ pub enum DeadLetters {
     },
 }
 
-/// Asks the process of `role` on this machine whether it is ready; without one, the first role's that answers.
+/// Asks the process of `role` on this machine whether it is ready; without a role, the first process that answers.
 ///
 /// # Errors
-/// Where nothing answers at the role's configured address, or it is not ready.
-pub async fn health(config: &Config, role: Option<Role>) -> anyhow::Result<()> {
-    let asked = role.map_or(Role::ALL.to_vec(), |role| vec![role]);
+/// If nothing answers at the role's configured address, or the process there is not ready.
+pub async fn health(config: &Config, role: Option<&'static Role>) -> anyhow::Result<()> {
+    let asked = role.map_or(ROLES.to_vec(), |role| vec![role]);
     let mut silent = Vec::new();
     for role in asked {
-        let (key, listen) = match role {
-            Role::Serve => ("http.listen", config.http.listen),
-            Role::Work => ("work.listen", config.work.listen),
-            Role::Consume => ("consume.listen", config.consume.listen),
-        };
+        let (key, listen) = (role.listen_key, (role.listen)(config));
         ensure!(
             listen.port() != 0,
             "{key} has port 0, so nobody knows where it listens: give it a port"
@@ -103,7 +100,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
         "kafka.brokers is empty: the topic is inside the running process, whose /metrics tell its lag \
          (trackbox_consumer_lag)"
     );
-    let store = open_store(config, &[]).await?;
+    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
     let bus = kafka_bus(config, &Clock::system()).await?;
     let ends = bus.ends().await.context("cannot read the topic's ends")?;
     let states = store
@@ -134,7 +131,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
 
 /// Applies the migrations that are missing, or with `status` only tells.
 pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
-    let store = open_store(config, &[]).await?;
+    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
     if !status {
         store.migrate().await?;
     }
@@ -164,7 +161,7 @@ pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Resu
 }
 
 async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
-    let store = open_store(config, &[]).await?;
+    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
     let letters = store
         .dead_letters(None, limit)
         .await

@@ -15,9 +15,9 @@ use anyhow::Context as _;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::consumer::group::{BALANCE_EVERY, Group, Position};
+use crate::current::Current;
 use crate::kafka::Bus;
 use crate::metrics::Metrics;
 use crate::outage::Outage;
@@ -40,7 +40,7 @@ const APPLY_MAX: Duration = Duration::from_secs(120);
 pub struct ConsumerParts {
     pub store: Store,
     pub bus: Bus,
-    pub cache: Cache,
+    pub current: Current,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
 }

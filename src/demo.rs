@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::journeys::journey;
@@ -18,6 +19,8 @@ use trackbox_emulator::time::Time;
 use trackbox_generator::numbers;
 
 use crate::app::parts::Parts;
+use crate::app::servers::Needed;
+use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, SecretUrl};
 use crate::model::status::Status;
@@ -60,9 +63,9 @@ impl Demo {
 }
 
 /// Points the configuration at the demo's own database, bus, cache and carriers.
-pub fn adapt(config: &mut Config, demo: &Demo) {
+fn adapt(config: &mut Config, demo: &Demo) {
     config.store.url = SecretUrl::new(format!("sqlite://{DATABASE}"));
-    // Its parcels are invented: nobody else's topic or cache is to hear of them.
+    // Its parcels are invented, so they must reach no real topic or cache.
     config.kafka.brokers.clear();
     config.redis.url = SecretUrl::new("");
     let emulator = format!("http://{}", config.demo.emulator_listen);
@@ -83,14 +86,51 @@ pub fn adapt(config: &mut Config, demo: &Demo) {
     }
 }
 
-/// Removes the last demo's database, unless this one goes on with it. Only for whoever holds the lock on it.
+/// Runs every role beside the emulator of carriers and the demo's parcels, until a signal stops them.
 ///
 /// # Errors
-/// Where a file cannot be removed.
-pub fn forget_the_last(demo: &Demo) -> anyhow::Result<()> {
-    if demo.keep {
-        return Ok(());
-    }
+/// If a port is taken, another demo runs in this folder, or a part of the process fails.
+pub async fn run(mut config: Config, demo: Demo) -> anyhow::Result<()> {
+    adapt(&mut config, &demo);
+    app::until_stopped(config.work.grace.get(), async |stop| {
+        let locked = App::lock(config.clone(), app::ROLES).await?;
+        if !demo.keep {
+            remove_database()?;
+        }
+        let clock = demo.speed.map_or_else(Clock::system, Clock::fast);
+        let emulator = make_emulator(&config, &demo, &clock)?;
+        let listen = config.demo.emulator_listen;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen} (demo.emulator_listen)"))?;
+        let mut app = locked.connect(clock).await?;
+        app.need(Needed {
+            name: "emulator",
+            address: listen,
+            announcement: vec![
+                format!("carriers   http://{listen}   emulated: /v1/admin/ledger /v1/admin/truth"),
+                format!(
+                    "{} parcels are on their way; Ctrl-C ends the demo",
+                    demo.under_way()
+                ),
+            ],
+        });
+        let serving = emulator.clone();
+        app.also("emulator", |stop| {
+            trackbox_emulator::serve::serve(serving, listener, stop)
+        });
+        let parts = app.parts.clone();
+        app.also("demo", |_| travel(parts, demo, emulator, stop.clone()));
+        app.run(stop).await
+    })
+    .await
+}
+
+/// Removes the last demo's database. Only a process that holds the lock on it may.
+///
+/// # Errors
+/// If a file cannot be removed.
+fn remove_database() -> anyhow::Result<()> {
     for ending in ["", "-wal", "-shm"] {
         let file = format!("{DATABASE}{ending}");
         if Path::new(&file).exists() {
@@ -101,13 +141,13 @@ pub fn forget_the_last(demo: &Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The emulator, with limits as the demo's carriers have them, and parcels that travel by the clock.
-pub fn start_emulator(config: &Config, demo: &Demo, clock: &Clock) -> anyhow::Result<Emulator> {
+/// The emulator: the limits are those of the demo's carriers, and its parcels travel by the clock.
+fn make_emulator(config: &Config, demo: &Demo, clock: &Clock) -> anyhow::Result<Emulator> {
     if config.demo.emulator_listen.port() == 0 {
         bail!("demo.emulator_listen needs a port: the carriers' addresses name it");
     }
     if demo.speed.is_some() {
-        return Ok(race::start_emulator(demo.parcels, clock));
+        return Ok(race::make_emulator(demo.parcels, clock));
     }
     let limits = CARRIERS
         .iter()
@@ -122,7 +162,7 @@ pub fn start_emulator(config: &Config, demo: &Demo, clock: &Clock) -> anyhow::Re
 }
 
 /// Makes the parcels, then draws the live line until `stop`.
-pub async fn run(
+async fn travel(
     parts: Parts,
     demo: Demo,
     emulator: Emulator,
@@ -134,7 +174,7 @@ pub async fn run(
     let pairs = make_parcels(&emulator, demo.parcels)?;
     for batch in pairs.chunks(BATCH) {
         parts
-            .store
+            .current
             .create_or_get(batch, parts.clock.now())
             .await
             .context("cannot create the demo's parcels")?;

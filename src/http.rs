@@ -15,10 +15,10 @@ pub mod trackings;
 
 use std::sync::Arc;
 
-use crate::cache::Cache;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config;
+use crate::current::Current;
 use crate::kafka::Bus;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
@@ -30,7 +30,7 @@ use crate::store::Store;
 #[derive(Clone)]
 pub struct Serve {
     pub store: Store,
-    pub cache: Cache,
+    pub current: Current,
     pub clock: Clock,
     pub routes: Arc<Routes>,
     pub learned: Learned,

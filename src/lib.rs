@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod consumer;
+pub mod current;
 pub mod demo;
 pub mod http;
 pub mod kafka;

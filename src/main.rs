@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use trackbox::app::{self, Role};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use trackbox::app;
+use trackbox::app::role::Role;
 use trackbox::config::{Config, Preset};
 use trackbox::demo::{self, Demo};
 use trackbox::simulate::{self, Simulation};
@@ -33,12 +34,8 @@ struct Cli {
 enum Command {
     /// Everything in one process: API, worker and consumer, with SQLite and nothing else installed.
     All(All),
-    /// The HTTP API.
-    Serve,
-    /// The worker: claims due parcels, asks the carriers, publishes what they say.
-    Work,
-    /// The consumer: reads the topic, writes status and history, refreshes the cache.
-    Consume,
+    #[command(flatten)]
+    Role(RunRole),
     /// Brings the database's tables up to date; every role does so at its start too.
     Migrate {
         /// Only tell what is applied and what is missing.
@@ -50,8 +47,8 @@ enum Command {
     /// Asks the process on this machine whether it is ready: exit 0 where it is. For a container's health check.
     Health {
         /// Whose address to ask; without one, the first of serve, work and consume that answers.
-        #[arg(value_enum)]
-        role: Option<HealthRole>,
+        #[arg(value_name = "ROLE", value_parser = role)]
+        role: Option<&'static Role>,
     },
     /// Tries polling policies on invented carriers in virtual time: how fresh is each at the same number of calls?
     Simulate(Box<Simulation>),
@@ -64,21 +61,46 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum HealthRole {
-    Serve,
-    Work,
-    Consume,
+/// A role as a subcommand of its own.
+struct RunRole(&'static [&'static Role]);
+
+impl Subcommand for RunRole {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        let roles = app::ROLES.iter();
+        command.subcommands(roles.map(|role| clap::Command::new(role.name).about(role.about)))
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        app::ROLES.iter().any(|role| role.name == name)
+    }
 }
 
-impl From<HealthRole> for Role {
-    fn from(role: HealthRole) -> Self {
-        match role {
-            HealthRole::Serve => Self::Serve,
-            HealthRole::Work => Self::Work,
-            HealthRole::Consume => Self::Consume,
-        }
+impl FromArgMatches for RunRole {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let name = matches.subcommand_name().unwrap_or_default();
+        let place = app::ROLES.iter().position(|role| role.name == name);
+        let place =
+            place.ok_or_else(|| clap::Error::new(clap::error::ErrorKind::MissingSubcommand))?;
+        Ok(Self(&app::ROLES[place..=place]))
     }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Reads the name of a role.
+fn role(name: &str) -> Result<&'static Role, String> {
+    let found = app::ROLES.iter().find(|role| role.name == name);
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = app::ROLES.iter().map(|role| role.name).collect();
+        format!("a role is one of {}", names.join(", "))
+    })
 }
 
 #[derive(Args)]
@@ -97,6 +119,17 @@ struct All {
     /// calls, once with work.policy fixed and once with learned.
     #[arg(long, value_name = "N", requires = "demo", value_parser = clap::value_parser!(u32).range(1..=1_440))]
     speed: Option<u32>,
+}
+
+impl All {
+    fn demo(&self) -> Option<Demo> {
+        let parcels = if self.speed.is_some() { 900 } else { 200 };
+        self.demo.then(|| Demo {
+            parcels: self.parcels.unwrap_or(parcels),
+            keep: self.keep,
+            speed: self.speed,
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -118,7 +151,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,
     };
-    let mut config = Config::load(cli.config.as_deref(), Config::variables(), preset)?;
+    let config = Config::load(cli.config.as_deref(), Config::variables(), preset)?;
     if let Command::Config = cli.command {
         print!("{}", config.shown());
         return Ok(());
@@ -127,31 +160,19 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
-    let demo = match &cli.command {
-        Command::All(all) if all.demo => Some(Demo {
-            parcels: all
-                .parcels
-                .unwrap_or(if all.speed.is_some() { 900 } else { 200 }),
-            keep: all.keep,
-            speed: all.speed,
-        }),
-        _ => None,
-    };
-    if let Some(demo) = &demo {
-        demo::adapt(&mut config, demo);
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         match cli.command {
-            Command::All(_) => app::run(config, Role::ALL, demo).await,
-            Command::Serve => app::run(config, &[Role::Serve], None).await,
-            Command::Work => app::run(config, &[Role::Work], None).await,
-            Command::Consume => app::run(config, &[Role::Consume], None).await,
+            Command::All(all) => match all.demo() {
+                Some(demo) => demo::run(config, demo).await,
+                None => app::run(config, app::ROLES).await,
+            },
+            Command::Role(RunRole(role)) => app::run(config, role).await,
             Command::Migrate { status } => commands::migrate(&config, status).await,
-            Command::Health { role } => commands::health(&config, role.map(Role::from)).await,
+            Command::Health { role } => commands::health(&config, role).await,
             Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Config | Command::Simulate(_) => Ok(()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::sync::Notify;
 
-use crate::app::{Role, set_clock};
+use crate::app::upkeep::set_clock;
 use crate::cache::Cache;
 use crate::cache::limiter::redis::RedisLimiter;
 use crate::cache::limiter::{MemoryLimiter, RateLimiter};
@@ -16,7 +16,7 @@ use crate::cache::redis::values::RedisCache;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config::{Config, KafkaSasl, KafkaSecurity};
-use crate::consumer::{self, Consumer};
+use crate::current::Current;
 use crate::kafka::Bus;
 use crate::kafka::broker::Broker;
 use crate::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
@@ -24,10 +24,8 @@ use crate::kafka::memory::{self, MemoryBus};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::Sections;
-use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{self, Pricer};
-use crate::scheduler::{self, Scheduler, Settings};
 use crate::store::{Connections, Store};
 use crate::tls;
 
@@ -37,9 +35,9 @@ pub struct Parts {
     pub config: Arc<Config>,
     pub store: Store,
     pub bus: Option<Bus>,
-    pub cache: Cache,
+    pub current: Current,
     pub limiter: RateLimiter,
-    /// What cache and limiter live in, where it is Redis.
+    /// Where cache and limiter live, if that is Redis.
     pub redis: Option<Arc<Redis>>,
     pub routes: Arc<Routes>,
     pub clock: Clock,
@@ -51,16 +49,28 @@ pub struct Parts {
     pub pricer: Arc<Pricer>,
 }
 
-/// Opens the configured database, with as many connections as `roles` need where the configuration says nothing; one
-/// command without a role needs few.
-pub async fn open_store(config: &Config, roles: &[Role]) -> anyhow::Result<Store> {
-    let postgres = match (config.store.connections, roles) {
-        (0, []) => 2,
-        (0, [Role::Serve]) => 12,
-        (0, [Role::Work]) => 6,
-        (0, [Role::Consume]) => 8,
-        (0, _) => 20,
-        (connections, _) => connections,
+/// What a process wants of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Connections to PostgreSQL if the configuration gives no number.
+    pub connections: u32,
+    /// Whether bus and cache may live in the process: they are of use only if it runs more than one role.
+    pub in_process: bool,
+}
+
+impl Wanted {
+    /// For a command that runs no role.
+    pub const BY_A_COMMAND: Self = Self {
+        connections: 2,
+        in_process: false,
+    };
+}
+
+/// Opens the configured database.
+pub async fn open_store(config: &Config, wanted: Wanted) -> anyhow::Result<Store> {
+    let postgres = match config.store.connections {
+        0 => wanted.connections,
+        connections => connections,
     };
     let connections = Connections {
         readers: config.store.readers,
@@ -81,15 +91,14 @@ pub fn ca_file(config: &Config) -> Option<&Path> {
 }
 
 /// Connects what the roles need, migrates the database, and sets `clock` by it.
-pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Result<Parts> {
+pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Result<Parts> {
     let routes = Arc::new(Routes::new(&config)?);
-    let store = open_store(&config, roles).await?;
+    let store = open_store(&config, wanted).await?;
     store.migrate().await?;
     set_clock(&store, &clock).await?;
-    let whole = roles.contains(&Role::Work) && roles.contains(&Role::Consume);
     let bus = if !config.kafka.brokers.is_empty() {
         Some(kafka_bus(&config, &clock).await?)
-    } else if whole {
+    } else if wanted.in_process {
         Some(memory_bus(&config, &store, &clock).await?)
     } else {
         None
@@ -98,7 +107,9 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
     let ttl = config.cache.ttl.get();
     let cache = match &redis {
         Some(redis) => Cache::Redis(Arc::new(RedisCache::new(Arc::clone(redis), ttl))),
-        None if whole => Cache::Memory(Arc::new(MemoryCache::new(config.cache.entries_max, ttl))),
+        None if wanted.in_process => {
+            Cache::Memory(Arc::new(MemoryCache::new(config.cache.entries_max, ttl)))
+        }
         None => Cache::None,
     };
     let limiter = match &redis {
@@ -109,6 +120,7 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
     let metrics = Arc::new(Metrics::new());
+    let current = Current::new(store.clone(), cache, Arc::clone(&metrics));
     let learned = Learned::new(store.clone());
     let pricer = Pricer::new(pricing::PricerParts {
         store: store.clone(),
@@ -128,7 +140,7 @@ pub async fn connect(config: Config, roles: &[Role], clock: Clock) -> anyhow::Re
         config: Arc::new(config),
         store,
         bus,
-        cache,
+        current,
         routes,
         clock,
     })
@@ -197,53 +209,4 @@ async fn memory_bus(config: &Config, store: &Store, clock: &Clock) -> anyhow::Re
         .collect();
     let bus = MemoryBus::new(clock.clone(), &offsets, config.kafka.in_process_bytes_max);
     Ok(Bus::Memory(Arc::new(bus)))
-}
-
-/// The worker of these parts.
-pub fn make_scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
-    let work = &parts.config.work;
-    let cadence = Cadence {
-        in_transit_min: work.next_check_in_transit_min.get(),
-        in_transit_max: work.next_check_in_transit_max.get(),
-        unknown: work.next_check_unknown.get(),
-        backoff: work.backoff.iter().map(|span| span.get()).collect(),
-    };
-    let settings = Settings {
-        poll_interval: work.poll_interval.get(),
-        lease: work.lease.get(),
-        batch: work.batch,
-        recheck_after: work.recheck_after.get(),
-        grace: work.grace.get(),
-    };
-    let scheduler = scheduler::SchedulerParts {
-        store: parts.store.clone(),
-        bus: parts.bus.clone().context("the worker has no bus")?,
-        limiter: parts.limiter.clone(),
-        routes: Arc::clone(&parts.routes),
-        clock: parts.clock.clone(),
-        cadence,
-        learned: parts.learned.clone(),
-        pricer: Arc::clone(&parts.pricer),
-        metrics: Arc::clone(&parts.metrics),
-        stats: Arc::clone(&parts.stats),
-        trigger: Arc::clone(&parts.trigger),
-    };
-    Scheduler::new(scheduler, settings)
-}
-
-/// The consumer of these parts.
-pub fn make_consumer(parts: &Parts) -> anyhow::Result<Consumer> {
-    let consume = &parts.config.consume;
-    let consumer = consumer::ConsumerParts {
-        store: parts.store.clone(),
-        bus: parts.bus.clone().context("the consumer has no bus")?,
-        cache: parts.cache.clone(),
-        clock: parts.clock.clone(),
-        metrics: Arc::clone(&parts.metrics),
-    };
-    Ok(Consumer::new(
-        consumer,
-        consume.batch as usize,
-        consume.fetch_wait.get(),
-    ))
 }

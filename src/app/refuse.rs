@@ -1,59 +1,51 @@
-//! What cannot work is refused at the start, in one clear line.
+//! Refuses at the start, in one clear line, what cannot work.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::Role;
 use crate::app::parts::ca_file;
+use crate::app::role::{Engine, Role};
 use crate::config::Config;
 use crate::store::lock::StoreLock;
 
-/// How often a process makes sure that it still holds its lock on the database.
+/// How often a process checks that it still holds its lock on the database.
 const LOCK_EVERY: Duration = Duration::from_secs(10);
 
-/// Refuses roles that could not meet the others.
-pub fn what_cannot_work(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
-    if roles == [Role::Serve] {
-        return Ok(());
-    }
+/// Refuses a role that could not meet the others.
+pub fn what_cannot_work(config: &Config, roles: &[&Role]) -> anyhow::Result<()> {
     let missing = missing_engines(config);
-    if roles.len() == 1 && !missing.is_empty() {
-        let role = roles[0].name();
-        let why = if roles == [Role::Consume] {
-            "it would hear of nothing, and the API's cache would not hear of it"
-        } else {
-            "what it hears would reach no consumer, and another worker would not know what it has spent"
-        };
+    if let [role] = roles
+        && let Some(why) = role.needs_engines
+        && !missing.is_empty()
+    {
         bail!(
-            "`trackbox {role}` alone needs {} to meet the other roles ({why}); \
-             `trackbox all` runs everything in one process without them",
+            "`trackbox {}` alone needs {} to meet the other roles ({why}); `trackbox all` runs everything in one process \
+             without them",
+            role.name,
             missing.join(" and ")
         );
     }
     Ok(())
 }
 
-/// The keys of what processes meet in besides the database, where they are empty.
+/// The keys of the engines that are not configured.
 fn missing_engines(config: &Config) -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    if config.kafka.brokers.is_empty() {
-        missing.push("kafka.brokers");
-    }
-    if config.redis.url.is_empty() {
-        missing.push("redis.url");
-    }
-    missing
+    let missing = Engine::ALL
+        .into_iter()
+        .filter(|engine| engine.place(config).is_none());
+    missing.map(Engine::key).collect()
 }
 
-/// Locks the database for the life of the process: alone, where the others would not hear of it, else with others.
+/// Locks the database for the life of the process. The lock excludes other processes if this one could not meet them.
 ///
 /// # Errors
-/// Where another process holds it so that both cannot work, or the database is away.
-pub async fn lock_store(config: &Config, roles: &[Role]) -> anyhow::Result<StoreLock> {
+/// If another process holds a lock that excludes this one, or the database is away.
+pub async fn lock_store(config: &Config, roles: &[&Role]) -> anyhow::Result<StoreLock> {
     let missing = missing_engines(config);
-    let alone = roles.contains(&Role::Consume) && !missing.is_empty();
+    let meets_others = roles.iter().any(|role| role.needs_engines.is_some());
+    let alone = meets_others && !missing.is_empty();
     let lock = StoreLock::take(config.store.url.expose(), ca_file(config), alone)
         .await
         .with_context(|| format!("cannot lock the database at {}", config.store.url))?;
@@ -73,16 +65,16 @@ fn taken(config: &Config, alone: bool) -> String {
         String::new()
     };
     format!(
-        "another TrackBox works on {}: two would spend the carriers' limits twice, and not hear of each other's \
+        "another TrackBox works on {}: two would spend the carriers' limits twice, and would not see each other's \
          changes. Stop it first, or give this one another store.url{hint}",
         config.store.url
     )
 }
 
-/// Keeps the lock until `stop`, then lets it go.
+/// Keeps the lock until `stop`, then releases it.
 ///
 /// # Errors
-/// Where somebody else took it while the database was away.
+/// If another process took the lock while the database was away.
 pub async fn keep_lock(
     mut lock: StoreLock,
     config: std::sync::Arc<Config>,
@@ -96,7 +88,9 @@ pub async fn keep_lock(
         match lock.keep().await {
             Ok(true) => {}
             Ok(false) => bail!(taken(&config, false)),
-            Err(error) => tracing::debug!("the lock on the database is taken again later: {error}"),
+            Err(error) => tracing::debug!(
+                "cannot renew the lock on the database, trying again later: {error}"
+            ),
         }
     }
     lock.release().await;

@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::consumer::group::Position;
 use crate::consumer::{APPLY_MAX, Consumer, STORE_MAX, within};
 use crate::kafka::{Fetched, Record, message};
-use crate::model::{Tracking, Update, clean_text};
+use crate::model::{Update, clean_text};
 use crate::store::StoreError;
 use crate::store::dead_letters::DeadLetter;
 use crate::store::partitions::Ownership;
@@ -50,7 +50,7 @@ impl Consumer {
             updates: Vec::new(),
             dead_letters: letter.into_iter().collect(),
         };
-        let applying = self.parts.store.apply(&batch, now, async |_| {});
+        let applying = self.parts.current.apply(&batch, now);
         let applied = within(STORE_MAX, applying).await;
         if applied.is_err() {
             self.group.forget(position.ownership.partition);
@@ -147,24 +147,7 @@ impl Consumer {
                 .dead_letters
                 .push(dead_letter(ownership, record, error, now));
         }
-        let ticket = self.parts.cache.ticket().await;
-        let applied = self
-            .parts
-            .store
-            .apply(&batch, now, async |changes| {
-                let versions: Vec<(i64, i64)> = changes
-                    .iter()
-                    .map(|change| (change.new.id, change.new.version))
-                    .collect();
-                self.parts.cache.fence(&versions).await;
-            })
-            .await?;
-        let rows: Vec<Tracking> = applied
-            .changes
-            .iter()
-            .map(|change| change.new.clone())
-            .collect();
-        self.parts.cache.put(&rows, &ticket).await;
+        let applied = self.parts.current.apply(&batch, now).await?;
         self.count(&applied, &batch);
         Ok(batch.next_offset)
     }

@@ -78,7 +78,7 @@ pub fn adapt(config: &mut Config, emulator: &str, parcels: u32) {
 
 /// An emulator whose parcels travel by the fast clock. Calls are counted by the real one, against as many times the
 /// limit.
-pub fn start_emulator(parcels: u32, clock: &Clock) -> Emulator {
+pub fn make_emulator(parcels: u32, clock: &Clock) -> Emulator {
     let limit = per_minute(parcels).saturating_mul(clock.speed());
     let options = Options {
         progress: Progress::Clock,
@@ -229,7 +229,7 @@ async fn hand_in(parts: &Parts, travellers: &mut Vec<Traveller>) {
         })
         .collect();
     for batch in pairs.chunks(BATCH as usize) {
-        if let Err(error) = parts.store.create_or_get(batch, now).await {
+        if let Err(error) = parts.current.create_or_get(batch, now).await {
             tracing::warn!("parcels are handed in a moment later: {error}");
             return;
         }

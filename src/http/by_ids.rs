@@ -1,8 +1,5 @@
 //! `POST /trackings/get-by-ids`: current states, from the cache where it has them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -11,7 +8,6 @@ use serde_json::json;
 
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking, Trackings, example};
-use crate::model;
 use crate::serving::docs;
 use crate::serving::extract::Json;
 use crate::serving::list::{Id, List};
@@ -44,7 +40,7 @@ pub async fn by_ids(
     Json(request): Json<GetByIds>,
 ) -> Result<axum::Json<Trackings>, Problem> {
     let ids = check(&request.ids)?;
-    let rows = current(&serve, &ids).await?;
+    let rows = serve.current.get(&ids).await?;
     let trackings = ids
         .iter()
         .filter_map(|id| rows.get(id))
@@ -80,30 +76,6 @@ fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
         Id::Beyond | Id::Other => None,
     });
     Ok(numbers.collect())
-}
-
-/// The current states by id: the cache's, and for the rest the store's, which the cache then has too.
-async fn current(
-    serve: &Serve,
-    ids: &[i64],
-) -> Result<HashMap<i64, Arc<model::Tracking>>, Problem> {
-    let mut asked = ids.to_vec();
-    asked.sort_unstable();
-    asked.dedup();
-    if asked.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let lookup = serve.cache.get(&asked).await;
-    let mut rows = lookup.found;
-    asked.retain(|id| !rows.contains_key(id));
-    serve.metrics.cache_hits(rows.len() as u64);
-    serve.metrics.cache_misses(asked.len() as u64);
-    if !asked.is_empty() {
-        let read = serve.store.trackings_by_ids(&asked).await?;
-        serve.cache.put(&read, &lookup.ticket).await;
-        rows.extend(read.into_iter().map(|row| (row.id, Arc::new(row))));
-    }
-    Ok(rows)
 }
 
 pub fn by_ids_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {

@@ -9,7 +9,6 @@ use serde_json::json;
 use crate::http::Serve;
 use crate::http::events::TrackingPath;
 use crate::http::trackings::TAG;
-use crate::model::Change;
 use crate::serving::docs;
 use crate::serving::extract::Path;
 use crate::serving::problem::{Kind, Problem};
@@ -24,26 +23,8 @@ pub async fn refresh(
     State(serve): State<Serve>,
     Path(path): Path<TrackingPath>,
 ) -> Result<axum::Json<Refreshed>, Problem> {
-    let ticket = serve.cache.ticket().await;
-    let raise_fence = async |change: &Change| {
-        serve
-            .cache
-            .fence(&[(change.new.id, change.new.version)])
-            .await;
-    };
-    match serve
-        .store
-        .refresh(path.id()?, serve.clock.now(), raise_fence)
-        .await?
-    {
-        Refresh::Done(change) => {
-            serve
-                .cache
-                .put(std::slice::from_ref(&change.new), &ticket)
-                .await;
-            Ok(axum::Json(Refreshed {}))
-        }
-        Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
+    match serve.current.refresh(path.id()?, serve.clock.now()).await? {
+        Refresh::Done(_) | Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
         Refresh::Unknown => Err(path.not_found()),
     }
 }

@@ -127,8 +127,8 @@ pub async fn schedule(
     State(serve): State<Serve>,
     Path(path): Path<TrackingPath>,
 ) -> Result<axum::Json<Schedule>, Problem> {
-    let mut rows = serve.store.trackings_by_ids(&[path.id()?]).await?;
-    let row = rows.pop().ok_or_else(|| path.not_found())?;
+    let row = serve.current.from_store(path.id()?).await?;
+    let row = row.ok_or_else(|| path.not_found())?;
     let now = serve.clock.now();
     let Some(route) = serve.routes.resolve(&row.carrier_code) else {
         let reason = if row.active {

@@ -23,6 +23,7 @@ use crate::cache::memory::MemoryCache;
 use crate::carriers::routes::Routes;
 use crate::clock::{Clock, Time};
 use crate::config::Config;
+use crate::current::Current;
 use crate::http::{Serve, router};
 use crate::kafka::Bus;
 use crate::kafka::memory::{MemoryBus, TOPIC};
@@ -134,13 +135,15 @@ impl Api {
         let bus = MemoryBus::new(clock.clone(), &[0], 1024 * 1024);
         let routes = Routes::new(&config).expect("routes");
         let store = store.learning_by(Sections::new(routes.known()));
+        let metrics = Arc::new(Metrics::new());
+        let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));
         let serve = Serve {
             learned: Learned::new(store.clone()),
+            current: Current::new(store.clone(), cache, Arc::clone(&metrics)),
             store,
-            cache: Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600)))),
             clock,
             routes: Arc::new(routes),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             bus: Some(Bus::Memory(Arc::new(bus))),
             ready,
             flood: FloodGuard::new(&config.http),

@@ -209,9 +209,10 @@ pub async fn create(
     Json(request): Json<CreateTrackings>,
 ) -> Result<axum::Json<Trackings>, Problem> {
     let pairs = check(request.items, &serve.routes)?;
-    let ticket = serve.cache.ticket().await;
-    let rows = serve.store.create_or_get(&pairs, serve.clock.now()).await?;
-    serve.cache.put(&rows, &ticket).await;
+    let rows = serve
+        .current
+        .create_or_get(&pairs, serve.clock.now())
+        .await?;
     let trackings = rows.iter().map(Tracking::from).collect();
     Ok(axum::Json(Trackings { trackings }))
 }

@@ -9,6 +9,7 @@ use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
 use trackbox::clock::Clock;
 use trackbox::consumer::{Consumer, ConsumerParts, Step};
+use trackbox::current::Current;
 use trackbox::kafka::memory::{MemoryBus, TOPIC};
 use trackbox::kafka::{Bus, Outgoing};
 use trackbox::metrics::Metrics;
@@ -21,13 +22,19 @@ use crate::fixture::{
 
 /// A consumer of one partition that starts at `offset`.
 fn consumer(test: &TestStore, offset: i64) -> (Consumer, ConsumerParts) {
+    cached(test, offset, Cache::None)
+}
+
+/// The same with a cache.
+fn cached(test: &TestStore, offset: i64, cache: Cache) -> (Consumer, ConsumerParts) {
+    let metrics = Arc::new(Metrics::new());
     let clock = Clock::manual(at(100));
     let parts = ConsumerParts {
         store: test.store.clone(),
         bus: Bus::Memory(Arc::new(MemoryBus::new(clock.clone(), &[offset], 1 << 20))),
-        cache: Cache::Memory(Arc::new(MemoryCache::new(1_000, Duration::from_secs(600)))),
+        current: Current::new(test.store.clone(), cache, Arc::clone(&metrics)),
         clock,
-        metrics: Arc::new(Metrics::new()),
+        metrics,
     };
     (Consumer::new(parts.clone(), 500, Duration::ZERO), parts)
 }
@@ -215,13 +222,14 @@ async fn what_the_cache_gives_is_never_older_than_the_store() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let id = rows[0].id;
-        let (consumer, parts) = consumer(&test, 0);
-        let slow_reader = parts.cache.ticket().await;
+        let cache = Arc::new(MemoryCache::new(1_000, Duration::from_secs(600)));
+        let (consumer, parts) = cached(&test, 0, Cache::Memory(Arc::clone(&cache)));
+        let slow_reader = cache.ticket();
         let stale = test.store.trackings_by_ids(&[id]).await.expect("reads");
         publish(&parts, vec![delivered(id, 5, "4")]).await;
         consumer.step(0).await.expect("applies");
-        parts.cache.put(&stale, &slow_reader).await;
-        let cached = parts.cache.get(&[id]).await.found;
+        cache.put(&stale, &slow_reader);
+        let cached = cache.get(&[id]);
         assert_eq!(
             cached[&id].status,
             Status::Delivered,

@@ -10,6 +10,7 @@ use serde_json::json;
 use trackbox::cache::Cache;
 use trackbox::clock::Clock;
 use trackbox::consumer::{Consumer, ConsumerParts, Step};
+use trackbox::current::Current;
 use trackbox::kafka::{Bus, Outgoing, partition_of};
 use trackbox::metrics::Metrics;
 use trackbox::model::status::Status;
@@ -22,12 +23,13 @@ const KEY: &[u8] = b"1";
 
 /// A consumer that has taken all partitions of `bus` at `at(secs)`, and the one in which everything here is.
 async fn consumer(test: &TestStore, bus: &Bus, secs: i64) -> (Consumer, i32) {
+    let metrics = Arc::new(Metrics::new());
     let parts = ConsumerParts {
         store: test.store.clone(),
         bus: bus.clone(),
-        cache: Cache::None,
+        current: Current::new(test.store.clone(), Cache::None, Arc::clone(&metrics)),
         clock: Clock::manual(at(secs)),
-        metrics: Arc::new(Metrics::new()),
+        metrics,
     };
     let consumer = Consumer::new(parts, 500, Duration::from_secs(2));
     consumer.balance().await.expect("takes its share");

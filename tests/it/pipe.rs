@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use trackbox::app::Role;
-use trackbox::app::parts::{self as app_parts, Parts};
+use trackbox::app;
+use trackbox::app::parts::{Parts, connect};
 use trackbox::clock::Clock;
 use trackbox::config::{Config, Preset};
 use trackbox::consumer::{Consumer, Step};
@@ -82,13 +82,13 @@ impl Pipe {
             stop.clone(),
         ));
         let config = config(&setup, &format!("http://{address}"), folder.path());
-        let parts = app_parts::connect(config, Role::ALL, clock.clone())
+        let parts = connect(config, app::role::wanted(app::ROLES), clock.clone())
             .await
             .expect("connects");
         let workers = (0..setup.workers)
-            .map(|_| app_parts::make_scheduler(&parts).expect("makes a worker"))
+            .map(|_| app::work::scheduler(&parts).expect("makes a worker"))
             .collect();
-        let consumer = app_parts::make_consumer(&parts).expect("makes a consumer");
+        let consumer = app::consume::consumer(&parts).expect("makes a consumer");
         Self {
             clock,
             parts,

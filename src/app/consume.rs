@@ -1,0 +1,63 @@
+//! Role `consume`: reads the topic, writes status and history, refreshes the cache.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+
+use crate::app::parts::Parts;
+use crate::app::role::{Engine, Role};
+use crate::app::stages::Stages;
+use crate::consumer::{Consumer, ConsumerParts};
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::{self, ReadyChecks};
+use crate::serving::layers::{self, Kit};
+
+pub static ROLE: Role = Role {
+    name: "consume",
+    about: "The consumer: reads the topic, writes status and history, refreshes the cache",
+    listen_key: "consume.listen",
+    listen: |config| config.consume.listen,
+    connections: 8,
+    needs_engines: Some(
+        "it would receive no results, and the API's cache would not be invalidated",
+    ),
+    ready_with: &[Engine::Kafka],
+    announcement: "consumer   http://{at}   /readyz /metrics",
+    router,
+    start,
+};
+
+fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
+    let router = layers::with_fallbacks(health::router(ready, Arc::clone(&parts.metrics)));
+    layers::wrap(
+        router,
+        Kit::new(&parts.config.http, Arc::clone(&parts.metrics)),
+    )
+}
+
+fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
+    let consumer = consumer(parts)?;
+    stages.consumers.spawn("consume", |stop| consumer.run(stop));
+    Ok(())
+}
+
+/// A consumer made of these parts.
+///
+/// # Errors
+/// If there is no bus to read.
+pub fn consumer(parts: &Parts) -> anyhow::Result<Consumer> {
+    let consume = &parts.config.consume;
+    let consumer = ConsumerParts {
+        store: parts.store.clone(),
+        bus: parts.bus.clone().context("the consumer has no bus")?,
+        current: parts.current.clone(),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(&parts.metrics),
+    };
+    Ok(Consumer::new(
+        consumer,
+        consume.batch as usize,
+        consume.fetch_wait.get(),
+    ))
+}

@@ -1,0 +1,40 @@
+//! Role `serve`: the HTTP API.
+
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::app::parts::Parts;
+use crate::app::role::Role;
+use crate::http::{self, Serve};
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::ReadyChecks;
+
+pub static ROLE: Role = Role {
+    name: "serve",
+    about: "The HTTP API",
+    listen_key: "http.listen",
+    listen: |config| config.http.listen,
+    connections: 12,
+    needs_engines: None,
+    // The API answers without Redis, more slowly, and needs Kafka only to publish a dead letter again.
+    ready_with: &[],
+    announcement: "API        http://{at}   try it at http://{at}/docs/",
+    router,
+    start: |_, _| Ok(()),
+};
+
+fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
+    http::router::router(Serve {
+        store: parts.store.clone(),
+        current: parts.current.clone(),
+        learned: parts.learned.clone(),
+        clock: parts.clock.clone(),
+        routes: Arc::clone(&parts.routes),
+        metrics: Arc::clone(&parts.metrics),
+        bus: parts.bus.clone(),
+        ready,
+        http: parts.config.http.clone(),
+        flood,
+    })
+}

@@ -1,0 +1,68 @@
+//! What every process does beside its roles: it keeps its clock by the database's, and its cache in order.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::current::Current;
+use crate::outage::Outage;
+use crate::store::Store;
+
+/// How often the clock is set by the database's.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the database may take to answer with its time. The clock may be off by half of that.
+const CLOCK_MAX: Duration = Duration::from_secs(2);
+
+/// How often the cache is repaired.
+const MEND_EVERY: Duration = Duration::from_secs(1);
+
+/// Sets `clock` to the database's time, taken as the time in the middle between the question and the answer.
+///
+/// # Errors
+/// If the database is away, or takes too long for its answer to be of use.
+pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
+    let before = clock.monotonic();
+    let time = tokio::time::timeout(CLOCK_MAX, store.time())
+        .await
+        .context("the database did not tell the time soon enough to be of use")?
+        .context("cannot ask the database for the time")?;
+    let after = clock.monotonic();
+    let moved = clock.set(time, before + (after - before) / 2);
+    if moved.abs() > chrono::TimeDelta::seconds(1) {
+        tracing::warn!(
+            offset_ms = -moved.num_milliseconds(),
+            "this machine's clock is {} ms off the database's; the database's is used",
+            -moved.num_milliseconds()
+        );
+    }
+    Ok(())
+}
+
+/// Sets the clock again and again until `stop`.
+pub async fn keep_clock(store: Store, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut outage = Outage::new("setting the clock by the database's");
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(CLOCK_EVERY) => {}
+        }
+        match set_clock(&store, &clock).await {
+            Ok(()) => outage.over(),
+            Err(error) => outage.failed(format_args!("{error:#}")),
+        }
+    }
+}
+
+/// Repairs, again and again until `stop`, what the cache could not be told.
+pub async fn mend_cache(current: Current, stop: CancellationToken) -> anyhow::Result<()> {
+    while tokio::time::timeout(MEND_EVERY, stop.cancelled())
+        .await
+        .is_err()
+    {
+        current.mend().await;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Role `work`: claims due parcels, asks the carriers, publishes what they say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::parts::Parts;
+use crate::app::role::{Engine, Role};
+use crate::app::stages::Stages;
+use crate::carriers::routes::Routes;
+use crate::plan::cadence::Cadence;
+use crate::scheduler::ops::{self, Ops};
+use crate::scheduler::{Scheduler, SchedulerParts, Settings};
+use crate::serving::flood::FloodGuard;
+use crate::serving::health::ReadyChecks;
+
+/// How long a carrier may take to accept a connection before it counts as silent.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
+pub static ROLE: Role = Role {
+    name: "work",
+    about: "The worker: claims due parcels, asks the carriers, publishes what they say",
+    listen_key: "work.listen",
+    listen: |config| config.work.listen,
+    connections: 6,
+    needs_engines: Some(
+        "its results would reach no consumer, and other workers would not know which calls it has made",
+    ),
+    ready_with: &[Engine::Redis, Engine::Kafka],
+    announcement: "worker     http://{at}   /stats /config /metrics",
+    router,
+    start,
+};
+
+fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
+    ops::router(Ops {
+        stats: Arc::clone(&parts.stats),
+        trigger: Arc::clone(&parts.trigger),
+        clock: parts.clock.clone(),
+        config: Arc::clone(&parts.config),
+        metrics: Arc::clone(&parts.metrics),
+        ready,
+    })
+}
+
+fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
+    let pricer = Arc::clone(&parts.pricer);
+    stages.workers.spawn("pricer", |stop| pricer.run(stop));
+    let scheduler = scheduler(parts)?;
+    stages.workers.spawn("work", |stop| scheduler.run(stop));
+    Ok(())
+}
+
+/// A worker made of these parts.
+///
+/// # Errors
+/// If there is no bus to publish on, or an HTTP client cannot be made.
+pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
+    let work = &parts.config.work;
+    let cadence = Cadence {
+        in_transit_min: work.next_check_in_transit_min.get(),
+        in_transit_max: work.next_check_in_transit_max.get(),
+        unknown: work.next_check_unknown.get(),
+        backoff: work.backoff.iter().map(|span| span.get()).collect(),
+    };
+    let settings = Settings {
+        poll_interval: work.poll_interval.get(),
+        lease: work.lease.get(),
+        batch: work.batch,
+        recheck_after: work.recheck_after.get(),
+        grace: work.grace.get(),
+    };
+    let scheduler = SchedulerParts {
+        store: parts.store.clone(),
+        bus: parts.bus.clone().context("the worker has no bus")?,
+        limiter: parts.limiter.clone(),
+        routes: Arc::clone(&parts.routes),
+        clock: parts.clock.clone(),
+        cadence,
+        learned: parts.learned.clone(),
+        pricer: Arc::clone(&parts.pricer),
+        metrics: Arc::clone(&parts.metrics),
+        stats: Arc::clone(&parts.stats),
+        trigger: Arc::clone(&parts.trigger),
+    };
+    Scheduler::new(scheduler, settings)
+}
+
+/// Warns once of carriers at whose address nothing listens, with `hint` behind, then waits for `stop`. Makes no call, so it
+/// costs none.
+pub async fn warn_of_silent_carriers(
+    routes: Arc<Routes>,
+    hint: &'static str,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut silent = Vec::new();
+    for account in routes.accounts() {
+        let accepts = accepts_connections(&account.base_url);
+        match stop.run_until_cancelled(accepts).await {
+            None => return Ok(()),
+            Some(true) => {}
+            Some(false) => silent.push(format!(
+                "{} at {}",
+                account.codes.join(", "),
+                account.base_url
+            )),
+        }
+    }
+    if !silent.is_empty() {
+        tracing::warn!("no answer from the carriers of {}{hint}", silent.join("; "));
+    }
+    stop.cancelled().await;
+    Ok(())
+}
+
+async fn accepts_connections(base_url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(base_url) else {
+        return false;
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return false;
+    };
+    let connect = tokio::net::TcpStream::connect((host.to_owned(), port));
+    matches!(tokio::time::timeout(CONNECT_MAX, connect).await, Ok(Ok(_)))
+}

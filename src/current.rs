@@ -1,0 +1,116 @@
+//! Trackings as they are now: the one room that reads and writes current states, through the store and the cache.
+//!
+//! A reader takes a ticket from the cache, reads the store, and caches what it read before it answers. A writer raises
+//! the cache's fence before its transaction commits, which invalidates every older value. So a client that has seen a
+//! state never sees an older one. No other room holds a [`Cache`], so no other room can break this order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::clock::Time;
+use crate::metrics::Metrics;
+use crate::model::{CarrierCode, Change, TrackNumber, Tracking};
+use crate::store::trackings::Refresh;
+use crate::store::updates::{Applied, Batch};
+use crate::store::{Store, StoreError};
+
+/// The current states of all trackings. A clone reads and writes the same.
+#[derive(Clone)]
+pub struct Current {
+    store: Store,
+    cache: Arc<Cache>,
+    metrics: Arc<Metrics>,
+}
+
+impl Current {
+    pub fn new(store: Store, cache: Cache, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            cache: Arc::new(cache),
+            metrics,
+        }
+    }
+
+    /// The states of these trackings by id, from the cache if it has them. Unknown ids are left out.
+    pub async fn get(&self, ids: &[i64]) -> Result<HashMap<i64, Arc<Tracking>>, StoreError> {
+        let mut asked = ids.to_vec();
+        asked.sort_unstable();
+        asked.dedup();
+        if asked.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let lookup = self.cache.get(&asked).await;
+        let mut rows = lookup.found;
+        asked.retain(|id| !rows.contains_key(id));
+        self.metrics.cache_hits(rows.len() as u64);
+        self.metrics.cache_misses(asked.len() as u64);
+        if !asked.is_empty() {
+            let read = self.store.trackings_by_ids(&asked).await?;
+            self.cache.put(&read, &lookup.ticket).await;
+            rows.extend(read.into_iter().map(|row| (row.id, Arc::new(row))));
+        }
+        Ok(rows)
+    }
+
+    /// The state of one tracking from the store, including its lease, which a cached state may lack.
+    pub async fn from_store(&self, id: i64) -> Result<Option<Tracking>, StoreError> {
+        let ticket = self.cache.ticket().await;
+        let rows = self.store.trackings_by_ids(&[id]).await?;
+        self.cache.put(&rows, &ticket).await;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Creates the trackings that do not exist yet, due at once, and returns all of them in the order of `pairs`.
+    ///
+    /// `pairs` must be distinct. All or nothing.
+    pub async fn create_or_get(
+        &self,
+        pairs: &[(CarrierCode, TrackNumber)],
+        now: Time,
+    ) -> Result<Vec<Tracking>, StoreError> {
+        let ticket = self.cache.ticket().await;
+        let rows = self.store.create_or_get(pairs, now).await?;
+        self.cache.put(&rows, &ticket).await;
+        Ok(rows)
+    }
+
+    /// Makes a tracking urgent: the next of its carrier to be checked, even if it is terminal.
+    pub async fn refresh(&self, id: i64, now: Time) -> Result<Refresh, StoreError> {
+        let ticket = self.cache.ticket().await;
+        let raise_fence =
+            async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
+        let refreshed = self.store.refresh(id, now, raise_fence).await?;
+        if let Refresh::Done(change) = &refreshed {
+            let new = std::slice::from_ref(&change.new);
+            self.cache.put(new, &ticket).await;
+        }
+        Ok(refreshed)
+    }
+
+    /// Applies a batch of the topic in one transaction, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`Store::apply`].
+    pub async fn apply(&self, batch: &Batch, now: Time) -> Result<Applied, StoreError> {
+        let ticket = self.cache.ticket().await;
+        let raise_fence = async |changes: &[Change]| self.raise_fence(changes).await;
+        let applied = self.store.apply(batch, now, raise_fence).await?;
+        let rows: Vec<Tracking> = applied.changes.iter().map(|it| it.new.clone()).collect();
+        self.cache.put(&rows, &ticket).await;
+        Ok(applied)
+    }
+
+    /// Repairs what the cache could not be told while it was unreachable. Call it every second.
+    pub async fn mend(&self) {
+        self.cache.mend().await;
+    }
+
+    async fn raise_fence(&self, changes: &[Change]) {
+        let versions: Vec<(i64, i64)> = changes
+            .iter()
+            .map(|change| (change.new.id, change.new.version))
+            .collect();
+        self.cache.fence(&versions).await;
+    }
+}
