@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::carriers::routes::Account;
-use crate::clock::Time;
-use crate::clock::{at_hours, hours};
+use crate::clock::{Time, at_hours, hours};
 use crate::plan::decide::{longest_wait, next_check};
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, events_by_hour, fit};
 use crate::plan::parcel::{Standing, class_of};

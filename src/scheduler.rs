@@ -9,6 +9,7 @@ pub mod call;
 mod claiming;
 pub mod lane;
 pub mod ops;
+pub mod parts;
 pub mod pauses;
 pub mod pricing;
 
@@ -18,34 +19,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
-use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::limiter::RateLimiter;
-use crate::carriers::routes::Routes;
-use crate::clock::{Clock, Time};
-use crate::kafka::Bus;
-use crate::learned::Learned;
-use crate::metrics::Metrics;
+use crate::clock::Time;
 use crate::model::Tracking;
 use crate::outage::Outage;
-use crate::plan::cadence::Cadence;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
-use crate::scheduler::ops::Stats;
-use crate::scheduler::pricing::Pricer;
-use crate::store::Store;
+use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::store::claims::DueCarriers;
-
-/// The most carrier codes looked at in one cycle; the next cycle goes on after the last.
-const CARRIERS_MAX: u32 = 1_000;
 
 /// The shortest time between two cycles, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
-
-/// How long a call may outlast its time-out for its answer to be published within the lease.
-pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// How long one cycle may take.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -55,36 +41,6 @@ const GIVE_BACK_MAX: Duration = Duration::from_secs(2);
 
 /// How long the claims rest after the store failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What a scheduler works with.
-#[derive(Clone)]
-pub struct SchedulerParts {
-    pub store: Store,
-    pub bus: Bus,
-    pub limiter: RateLimiter,
-    pub routes: Arc<Routes>,
-    pub clock: Clock,
-    pub cadence: Cadence,
-    pub learned: Learned,
-    pub pricer: Arc<Pricer>,
-    pub metrics: Arc<Metrics>,
-    pub stats: Arc<Stats>,
-    /// Wakes the loop for a claim cycle now.
-    pub trigger: Arc<Notify>,
-}
-
-/// How it works.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    pub poll_interval: Duration,
-    pub lease: Duration,
-    /// The most trackings claimed at once.
-    pub batch: u32,
-    /// How long after a good answer a parcel is left alone where calls are left over.
-    pub recheck_after: Duration,
-    /// How long calls in flight may take to end when the process stops.
-    pub grace: Duration,
-}
 
 /// One worker.
 pub struct Scheduler {

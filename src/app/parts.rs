@@ -25,7 +25,7 @@ use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::Sections;
 use crate::scheduler::ops::Stats;
-use crate::scheduler::pricing::{self, Pricer};
+use crate::scheduler::pricing::{Pricer, PricerParts};
 use crate::store::{Connections, Store};
 use crate::tls;
 
@@ -122,7 +122,7 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
     let metrics = Arc::new(Metrics::new());
     let current = Current::new(store.clone(), cache, Arc::clone(&metrics));
     let learned = Learned::new(store.clone());
-    let pricer = Pricer::new(pricing::PricerParts {
+    let pricer = Pricer::new(PricerParts {
         store: store.clone(),
         learned: learned.clone(),
         routes: Arc::clone(&routes),

@@ -13,7 +13,8 @@ use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
 use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::{self, Ops};
-use crate::scheduler::{Scheduler, SchedulerParts, Settings};
+use crate::scheduler::Scheduler;
+use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 

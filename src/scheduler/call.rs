@@ -20,14 +20,17 @@ use crate::carriers::{
 use crate::clock::{Time, delta};
 use crate::kafka::message::{Checked, encode};
 use crate::model::{TrackNumber, Tracking};
+use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
-use crate::scheduler::{LEASE_MARGIN, SchedulerParts};
 
 /// How long to connect to a carrier without limits; with limits it is what the limiter's spacing allows for transit.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an idle connection to a carrier is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much of the lease must be left after a call's time-out, to publish the answer.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// The pause that a 429 without Retry-After brings.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(60);

@@ -8,16 +8,17 @@ use anyhow::Context as _;
 
 use crate::cache::limiter::{AHEAD, Permit, Reservation};
 use crate::carriers::routes::{Account, Route};
-use crate::clock::hours;
-use crate::clock::left_of_day;
-use crate::clock::{Time, delta};
+use crate::clock::{Time, delta, hours, left_of_day};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
+use crate::scheduler::Scheduler;
 use crate::scheduler::call::{Call, connect_timeout};
-use crate::scheduler::{CARRIERS_MAX, Scheduler};
 use crate::store::carrier_state::CarrierState;
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
+
+/// The most carrier codes read in one cycle; the next cycle continues after the last one.
+const CARRIERS_MAX: u32 = 1_000;
 
 /// What a claim took of one carrier.
 #[derive(Clone, Copy, Debug, Default)]

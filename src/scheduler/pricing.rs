@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::carriers::routes::{Account, Routes};
-use crate::clock::hours;
-use crate::clock::{Clock, Time, delta};
-use crate::clock::{day_of, minute_of};
+use crate::clock::{Clock, Time, day_of, delta, hours, minute_of};
 use crate::config::Policy;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
@@ -23,7 +21,6 @@ use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::scheduler::CYCLE_MIN;
 use crate::store::prices::AccountPlan;
 use crate::store::{Store, StoreError};
 
@@ -35,6 +32,9 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 
 /// How often, in real time, the calls are counted that were made.
 const COUNT_CALLS_EVERY: Duration = Duration::from_secs(5);
+
+/// The shortest wait between two rounds of work.
+const WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// How long, in real time, whoever adjusts a price may be silent before another one takes over.
 const LEASE: Duration = Duration::from_secs(180);
@@ -138,7 +138,7 @@ impl Pricer {
             }
             let wait = next_tick
                 .saturating_sub(monotonic)
-                .clamp(CYCLE_MIN, COUNT_CALLS_EVERY);
+                .clamp(WAIT_MIN, COUNT_CALLS_EVERY);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
