@@ -1,6 +1,7 @@
-//! What a process knows of when to look again: what was learned, fitted, and the price of a call, as the store has them.
+//! What the store has learned about each account, in memory: rates of news by carrier and code, and the account's plan
+//! with the price of a call. The next check of a parcel follows from both.
 //!
-//! Read anew each minute by the worker, and by the API when it is asked. Decisions come from memory.
+//! The worker reads it again each minute, the API with each request that shows it. Decisions never wait for the store.
 
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
@@ -17,34 +18,34 @@ use crate::plan::{Class, HOURS};
 use crate::store::prices::AccountPlan;
 use crate::store::{Store, StoreError};
 
-/// A clone knows the same.
+/// What was learned about all accounts. A clone shares the memory.
 #[derive(Clone)]
 pub struct Learned {
     store: Store,
-    known: Arc<RwLock<HashMap<String, Arc<Known>>>>,
+    accounts: Arc<RwLock<HashMap<String, Arc<LearnedAccount>>>>,
 }
 
-/// What is known of an account.
+/// What was learned about one account.
 #[derive(Debug)]
-pub struct Known {
-    /// `None` before a worker has led it.
-    pub pricing: Option<AccountPlan>,
+pub struct LearnedAccount {
+    /// `None` until a worker has made one.
+    pub plan: Option<AccountPlan>,
     /// By the names of the configuration's sections.
-    pub sections: Arc<BTreeMap<String, Section>>,
+    pub sections: Arc<BTreeMap<String, LearnedSection>>,
     /// When the sections were read.
-    learned_at: Time,
+    sections_read_at: Time,
 }
 
-/// What was learned of a section.
+/// What was learned about the carriers of one section.
 #[derive(Debug)]
-pub struct Section {
-    /// What was counted and what that says, by code.
+pub struct LearnedSection {
+    /// By the code of a parcel's last event: what was counted, and what was fitted to it.
     pub codes: BTreeMap<&'static str, (Counts, CodeFit)>,
-    /// What is expected of codes that were never seen.
+    /// What is expected after codes that were never seen, by their class.
     unseen: Vec<(Class, CodeFit)>,
 }
 
-impl Section {
+impl LearnedSection {
     fn new(counts: BTreeMap<&'static str, Counts>) -> Self {
         let blank: Vec<Counts> = Class::ALL.iter().map(|class| Counts::new(*class)).collect();
         let mut fits = fit(counts.values().chain(&blank)).into_iter();
@@ -59,6 +60,7 @@ impl Section {
         }
     }
 
+    /// The rates of news after `code`.
     pub fn fit(&self, code: &str) -> Option<&CodeFit> {
         let seen = self.codes.get(code).map(|(_, fit)| fit);
         seen.or_else(|| {
@@ -69,41 +71,34 @@ impl Section {
     }
 }
 
-impl Known {
-    /// The price of a call; before there is one, so low that nothing waits for it.
+impl LearnedAccount {
+    /// The price of a call. Without a plan it is so low that no check waits for it.
     fn price(&self) -> Price {
-        self.pricing
-            .as_ref()
-            .map_or_else(|| Price::start(0.0), |pricing| pricing.price.clone())
+        let plan = self.plan.as_ref();
+        plan.map_or_else(|| Price::start(0.0), |plan| plan.price.clone())
     }
 
-    /// How a day's calls are spread over the hours.
+    /// The share of a day's calls that each hour gets.
     pub fn shares(&self) -> Shares {
-        self.pricing
-            .as_ref()
-            .map(|pricing| pricing.shares.clone())
-            .unwrap_or_default()
+        let plan = self.plan.as_ref();
+        plan.map(|plan| plan.shares.clone()).unwrap_or_default()
     }
 
-    /// Events by hour of the day, as far as they are remembered, over all sections.
+    /// Remembered events by hour of the day, over all sections.
     pub fn events_by_hour(&self) -> [f64; HOURS] {
         let codes = self.sections.values().flat_map(|s| s.codes.values());
         events_by_hour(codes.map(|(counts, _)| counts))
     }
 
-    /// How many hours it takes to look at every parcel of the account once; 0 without limits, and before they are counted.
+    /// How many hours it takes to check every parcel of the account once: 0 without limits, or before the parcels are
+    /// counted.
     pub fn round(&self, account: &Account) -> f64 {
-        let parcels = self.pricing.as_ref().map_or(0, |pricing| pricing.parcels);
-        account.round(parcels)
+        account.round(self.plan.as_ref().map_or(0, |plan| plan.parcels))
     }
 
-    /// As of which fit the sections were read.
-    fn fitted_at(&self) -> Option<Time> {
-        self.pricing.as_ref().map(|pricing| pricing.refitted_at)
-    }
-
-    /// When to look again at a parcel that a good answer at `now` has left standing so.
-    pub fn decide(
+    /// The next check of a parcel that an answer at `now` left in this standing; `None` if the section is not this
+    /// account's.
+    pub fn next_check(
         &self,
         account: &Account,
         section: &str,
@@ -121,42 +116,49 @@ impl Learned {
     pub fn new(store: Store) -> Self {
         Self {
             store,
-            known: Arc::default(),
+            accounts: Arc::default(),
         }
     }
 
-    /// What is known of an account now, without asking; `None` before it was read.
-    pub fn known(&self, account: &str) -> Option<Arc<Known>> {
-        let known = self.known.read();
-        known.get(account).cloned()
+    /// What was learned about an account, from memory; `None` before it was read for the first time.
+    pub fn account(&self, name: &str) -> Option<Arc<LearnedAccount>> {
+        self.accounts.read().get(name).cloned()
     }
 
-    /// Reads an account's price, and what was learned where that was fitted since or is hours old.
-    pub async fn refresh(&self, account: &Account, now: Time) -> Result<Arc<Known>, StoreError> {
-        let pricing = self.store.pricing(&account.name).await?;
-        let fitted_at = pricing.as_ref().map(|pricing| pricing.refitted_at);
-        let before = self.known(&account.name).filter(|known| {
-            let age = (now - known.learned_at).num_seconds() as f64 / 3_600.0;
-            known.fitted_at() == fitted_at && age < REFIT_EVERY
+    /// Reads an account's plan, and its sections too if a worker has fitted them since they were last read, or if that
+    /// is hours ago.
+    pub async fn refresh(
+        &self,
+        account: &Account,
+        now: Time,
+    ) -> Result<Arc<LearnedAccount>, StoreError> {
+        let plan = self.store.pricing(&account.name).await?;
+        let fitted_at = |plan: &Option<AccountPlan>| plan.as_ref().map(|plan| plan.refitted_at);
+        let current = self.account(&account.name).filter(|before| {
+            let age = (now - before.sections_read_at).num_seconds() as f64 / 3_600.0;
+            fitted_at(&before.plan) == fitted_at(&plan) && age < REFIT_EVERY
         });
-        let (sections, learned_at) = match before {
-            Some(known) => (Arc::clone(&known.sections), known.learned_at),
-            None => (Arc::new(self.learned(account).await?), now),
+        let (sections, sections_read_at) = match current {
+            Some(before) => (Arc::clone(&before.sections), before.sections_read_at),
+            None => (Arc::new(self.read_sections(account).await?), now),
         };
-        let known = Arc::new(Known {
-            pricing,
+        let learned = Arc::new(LearnedAccount {
+            plan,
             sections,
-            learned_at,
+            sections_read_at,
         });
-        let mut all = self.known.write();
-        all.insert(account.name.clone(), Arc::clone(&known));
-        Ok(known)
+        let mut accounts = self.accounts.write();
+        accounts.insert(account.name.clone(), Arc::clone(&learned));
+        Ok(learned)
     }
 
-    async fn learned(&self, account: &Account) -> Result<BTreeMap<String, Section>, StoreError> {
+    async fn read_sections(
+        &self,
+        account: &Account,
+    ) -> Result<BTreeMap<String, LearnedSection>, StoreError> {
         let mut sections = BTreeMap::new();
         for name in &account.codes {
-            let section = Section::new(self.store.learned(name).await?);
+            let section = LearnedSection::new(self.store.learned(name).await?);
             sections.insert(name.clone(), section);
         }
         Ok(sections)

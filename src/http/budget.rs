@@ -13,7 +13,7 @@ use crate::config::Policy;
 use crate::http::accounts::{self, Standing};
 use crate::http::carriers::{CarrierLimits, TAG};
 use crate::http::{Serve, span};
-use crate::learned::Known;
+use crate::learned::LearnedAccount;
 use crate::model::CarrierCode;
 use crate::plan::HOURS;
 use crate::plan::decide::longest_wait;
@@ -115,7 +115,7 @@ pub async fn budget(
     Ok(axum::Json(answer(account, standing, &known, now)))
 }
 
-fn answer(account: &Account, standing: Standing, known: &Known, now: Time) -> Budget {
+fn answer(account: &Account, standing: Standing, known: &LearnedAccount, now: Time) -> Budget {
     let parcels = standing.waiting.active;
     let round = account.checks_per_hour().map(|_| account.round(parcels));
     let staleness = round.map(|round| expected(account, known, parcels, round));
@@ -123,7 +123,7 @@ fn answer(account: &Account, standing: Standing, known: &Known, now: Time) -> Bu
     let per_day = f64::from(account.limits.per_day);
     let calls_by_hour = paced.then(|| known.shares().0.map(|share| rounded(share * per_day)));
     let learned = account.policy == Policy::Learned;
-    let pricing = known.pricing.as_ref().filter(|_| learned);
+    let pricing = known.plan.as_ref().filter(|_| learned);
     let price = pricing.map(|pricing| shown(pricing, now));
     Budget {
         text: text(&standing, round, staleness.as_ref()),
@@ -156,7 +156,7 @@ fn shown(pricing: &AccountPlan, now: Time) -> PriceAnswer {
     }
 }
 
-fn expected(account: &Account, known: &Known, parcels: i64, round: f64) -> Staleness {
+fn expected(account: &Account, known: &LearnedAccount, parcels: i64, round: f64) -> Staleness {
     let learned = |times: f64| {
         let supply = Supply {
             parcels: parcels as f64,

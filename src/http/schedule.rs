@@ -13,7 +13,7 @@ use crate::config::Policy;
 use crate::http::events::TrackingPath;
 use crate::http::trackings::TAG;
 use crate::http::{Serve, span};
-use crate::learned::Known;
+use crate::learned::LearnedAccount;
 use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::Cell;
@@ -161,7 +161,7 @@ fn expectation(
     row: &Tracking,
     account: &Account,
     section: &str,
-    known: &Known,
+    known: &LearnedAccount,
     now: Time,
 ) -> Option<Expectation> {
     let last_ok = row.last_ok_at.filter(|_| row.active)?;
@@ -176,7 +176,7 @@ fn expectation(
             counts.cells[age_class(age)][slot]
         });
     let (unseen, cost) = waited(fit, since, hours(last_ok), hours(now));
-    let pricing = known.pricing.as_ref();
+    let pricing = known.plan.as_ref();
     Some(Expectation {
         code: code.to_owned(),
         age_hours: age,

@@ -189,8 +189,8 @@ impl Scheduler {
 
     /// How long a parcel of the account is left alone at least.
     fn left_alone(&self, account: &Account) -> Duration {
-        let known = self.parts.learned.known(&account.name);
-        let round = known.map_or(0.0, |known| known.round(account));
+        let learned = self.parts.learned.account(&account.name);
+        let round = learned.map_or(0.0, |learned| learned.round(account));
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
@@ -199,8 +199,9 @@ impl Scheduler {
         if account.policy != Policy::Learned {
             return None;
         }
-        let known = self.parts.learned.known(&account.name);
-        let shares = known.map(|known| known.shares()).unwrap_or_default();
+        let learned = self.parts.learned.account(&account.name);
+        let shares = learned.map(|learned| learned.shares());
+        let shares = shares.unwrap_or_default();
         Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }
 

@@ -183,8 +183,8 @@ impl Pricer {
     ) -> anyhow::Result<()> {
         let now = self.parts.clock.now();
         self.lead(account, sample, earliest, counts, now).await?;
-        let known = self.parts.learned.refresh(account, now).await;
-        known.context("cannot read what was learned")?;
+        let learned = self.parts.learned.refresh(account, now).await;
+        learned.context("cannot read what was learned")?;
         Ok(())
     }
 
@@ -238,8 +238,8 @@ impl Pricer {
             adjusted_at: now,
             refitted_at: now,
         };
-        let mut pricing = match store.lead(&start, self.member, now, lease).await {
-            Ok(Some(pricing)) => pricing,
+        let mut plan = match store.lead(&start, self.member, now, lease).await {
+            Ok(Some(plan)) => plan,
             Ok(None) => return Ok(()),
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::error!("the price of {} begins anew: {error}", account.name);
@@ -248,18 +248,18 @@ impl Pricer {
             Err(error) => return Err(error.into()),
         };
         // The first parcels of an account are to find a price that fits them.
-        let first = pricing.parcels == 0 && earliest.is_some();
-        if now - pricing.counted_at >= COUNT_EVERY || first {
+        let first = plan.parcels == 0 && earliest.is_some();
+        if now - plan.counted_at >= COUNT_EVERY || first {
             if counts.is_none() {
                 *counts = Some(self.parcels().await?);
             }
             let ours = counts.as_ref().and_then(|counts| counts.get(&account.name));
-            pricing.parcels = ours.copied().unwrap_or_default();
-            pricing.counted_at = now;
+            plan.parcels = ours.copied().unwrap_or_default();
+            plan.counted_at = now;
         }
-        let round = account.round(pricing.parcels);
+        let round = account.round(plan.parcels);
         self.tell_starving(account, round, earliest, now);
-        let minutes = (now - pricing.adjusted_at).num_milliseconds() as f64 / 60_000.0;
+        let minutes = (now - plan.adjusted_at).num_milliseconds() as f64 / 60_000.0;
         if account.policy == Policy::Learned && round > 0.0 {
             let late = if sample.claimed > 0.0 {
                 sample.late / sample.claimed
@@ -268,22 +268,22 @@ impl Pricer {
             } else {
                 0.0
             };
-            pricing.price.adjust(hours(now), late, round, minutes);
+            plan.price.adjust(hours(now), late, round, minutes);
         }
-        pricing.adjusted_at = now;
-        if pricing.shares_day != day_of(now) {
+        plan.adjusted_at = now;
+        if plan.shares_day != day_of(now) {
             // They stay for the day.
-            let known = self.parts.learned.refresh(account, now).await?;
-            pricing.shares = Shares::of(&known.events_by_hour());
-            pricing.shares_day = day_of(now);
+            let learned = self.parts.learned.refresh(account, now).await?;
+            plan.shares = Shares::of(&learned.events_by_hour());
+            plan.shares_day = day_of(now);
         }
-        let fitted_before = pricing.refitted_at;
+        let fitted_before = plan.refitted_at;
         let due = (now - fitted_before).num_seconds() as f64 >= REFIT_EVERY * 3_600.0;
         if due {
-            pricing.refitted_at = now;
+            plan.refitted_at = now;
         }
         let refit = due.then_some((fitted_before, account.codes.as_slice()));
-        store.set_pricing(&pricing, self.member, refit).await?;
+        store.set_pricing(&plan, self.member, refit).await?;
         Ok(())
     }
 

@@ -122,20 +122,20 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
     let mut pipe = Pipe::new(setup("learned", 1)).await;
     pipe.create_slow("CDEK", 15).await;
     run_for(&mut pipe, HOUR * 7).await;
-    let known = pipe.parts.learned.known("CDEK").expect("was read");
-    let pricing = known.pricing.clone().expect("has a price");
-    assert_eq!(pricing.parcels, 15);
+    let learned = pipe.parts.learned.account("CDEK").expect("was read");
+    let plan = learned.plan.clone().expect("has a plan");
+    assert_eq!(plan.parcels, 15);
     assert!(
-        (pricing.price.round - 0.25).abs() < 1e-9,
+        (plan.price.round - 0.25).abs() < 1e-9,
         "15 parcels, 60 calls an hour"
     );
-    let learned: f64 = known.sections["CDEK"]
+    let watched: f64 = learned.sections["CDEK"]
         .codes
         .values()
         .flat_map(|(counts, _)| counts.cells.as_flattened())
         .map(|cell| cell.hours)
         .sum();
-    assert!(learned > 80.0, "{learned} hours were watched");
+    assert!(watched > 80.0, "{watched} hours were watched");
     let anew = trackbox::learned::Learned::new(pipe.parts.store.clone());
     let account = &pipe.parts.routes.accounts()[1];
     assert_eq!(account.name, "CDEK");
@@ -143,6 +143,6 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
         .refresh(account, pipe.clock.now())
         .await
         .expect("reads");
-    assert_eq!(read.pricing, Some(pricing));
+    assert_eq!(read.plan, Some(plan));
     pipe.assert_budget();
 }

@@ -141,9 +141,9 @@ impl Caller {
         let (plan, account) = (&self.parts.cadence, &call.route.account);
         let learned = || {
             let section = self.parts.store.sections().of(row.carrier_code.as_str());
-            let known = self.parts.learned.known(&account.name)?;
+            let learned = self.parts.learned.account(&account.name)?;
             let standing = Standing::after(row, outcome, asked_at);
-            known.decide(account, section, standing, asked_at)
+            learned.next_check(account, section, standing, asked_at)
         };
         let by_cadence = || plan.after_answer(status, row.id, asked_at);
         match account.policy {

@@ -45,7 +45,7 @@ impl House {
         }
     }
 
-    fn keeper(&self) -> Pricer {
+    fn pricer(&self) -> Pricer {
         Pricer::new(PricerParts {
             store: self.store.clone(),
             learned: Learned::new(self.store.clone()),
@@ -71,18 +71,18 @@ impl House {
     }
 
     async fn price(&self) -> f64 {
-        let pricing = self.store.pricing("CDEK").await.expect("reads");
-        pricing.expect("has one").price.whole
+        let plan = self.store.pricing("CDEK").await.expect("reads");
+        plan.expect("has one").price.whole
     }
 
     /// A minute in which the worker claimed what was two hours late.
-    async fn late_minute(&self, keeper: &Pricer) {
+    async fn late_minute(&self, pricer: &Pricer) {
         let mut rows = self.store.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
-        keeper.claimed("CDEK", 1, &rows, now);
+        pricer.claimed("CDEK", 1, &rows, now);
         self.clock.advance(Duration::from_secs(60));
-        keeper.tick().await.expect("keeps the prices");
+        pricer.tick().await.expect("keeps the prices");
     }
 }
 
@@ -90,7 +90,7 @@ impl House {
 async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
     let house = House::new().await;
     house.create(3_600).await;
-    let (one, other) = (house.keeper(), house.keeper());
+    let (one, other) = (house.pricer(), house.pricer());
     one.tick().await.expect("begins");
     let begun = house.price().await;
     assert!((begun - 0.02).abs() < 1e-3, "a round of an hour: {begun}");
@@ -105,19 +105,19 @@ async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
     house.clock.advance(Duration::from_secs(240));
     house.late_minute(&other).await;
     assert!(house.price().await > moved, "the first one is silent");
-    let known = other.parts.learned.known("CDEK").expect("was read");
-    assert_eq!(known.pricing.as_ref().map(|it| it.parcels), Some(3_600));
+    let learned = other.parts.learned.account("CDEK").expect("was read");
+    assert_eq!(learned.plan.as_ref().map(|it| it.parcels), Some(3_600));
 }
 
 #[tokio::test]
 async fn a_price_that_began_without_parcels_starts_anew_when_they_come() {
     let house = House::new().await;
-    let keeper = house.keeper();
-    keeper.tick().await.expect("begins");
+    let pricer = house.pricer();
+    pricer.tick().await.expect("begins");
     assert!(house.price().await < 1e-9);
     house.create(7_200).await;
     house.clock.advance(Duration::from_secs(60));
-    keeper.tick().await.expect("goes on");
+    pricer.tick().await.expect("goes on");
     let price = house.price().await;
     assert!((price - 0.08).abs() < 1e-3, "a round of two hours: {price}");
 }
@@ -126,10 +126,10 @@ async fn a_price_that_began_without_parcels_starts_anew_when_they_come() {
 async fn what_waits_too_long_is_told_and_measured() {
     let house = House::new().await;
     house.create(60).await;
-    let keeper = house.keeper();
+    let pricer = house.pricer();
     house.clock.advance(Duration::from_secs(13 * 3_600));
-    keeper.tick().await.expect("looks");
-    assert!(keeper.starving.lock().contains("CDEK"));
+    pricer.tick().await.expect("looks");
+    assert!(pricer.starving.lock().contains("CDEK"));
     let shown = house.metrics.encode();
     let line = format!(
         "trackbox_account_overdue_seconds{{account=\"CDEK\"}} {}",
@@ -141,8 +141,8 @@ async fn what_waits_too_long_is_told_and_measured() {
 #[tokio::test]
 async fn what_was_learned_is_fitted_every_six_hours_and_forgotten_as_much() {
     let house = House::new().await;
-    let keeper = house.keeper();
-    keeper.tick().await.expect("begins");
+    let pricer = house.pricer();
+    pricer.tick().await.expect("begins");
     let fitted = async || {
         house
             .store
@@ -154,7 +154,7 @@ async fn what_was_learned_is_fitted_every_six_hours_and_forgotten_as_much() {
     assert_eq!(fitted().await, Some(at(0)));
     for _ in 0..7 {
         house.clock.advance(Duration::from_secs(3_600));
-        keeper.tick().await.expect("goes on");
+        pricer.tick().await.expect("goes on");
     }
     assert_eq!(fitted().await, Some(at(6 * 3_600)));
 }
