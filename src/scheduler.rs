@@ -7,6 +7,7 @@
 
 pub mod call;
 mod claiming;
+mod judge;
 pub mod lane;
 pub mod ops;
 pub mod parts;

@@ -1,6 +1,4 @@
-//! One call: sends what the adapter says, within the permit, the time-out and the lease, and publishes what came back.
-
-mod judge;
+//! One call: sends the adapter's requests within the permit, the time-out and the lease, and publishes the answer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -19,11 +17,14 @@ use crate::carriers::{
 };
 use crate::clock::{Time, delta};
 use crate::kafka::message::{Checked, encode};
-use crate::model::{TrackNumber, Tracking};
+use crate::metrics::CheckOutcome;
+use crate::model::{Outcome, TrackNumber, Tracking};
+use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
 
-/// How long to connect to a carrier without limits; with limits it is what the limiter's spacing allows for transit.
+/// How long connecting to a carrier without limits may take. With limits it is the transit time that the limiter allows
+/// for.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long an idle connection to a carrier is kept.
@@ -32,55 +33,49 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much of the lease must be left after a call's time-out, to publish the answer.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
-/// The pause that a 429 without Retry-After brings.
+/// How long a carrier is paused after a 429 without Retry-After.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(60);
 
-/// How long the database may take to be told how a call went, or that it was not made.
-const TELL_MAX: Duration = Duration::from_secs(5);
+/// How long the database may take to record how a call went, or to release its leases.
+const RECORD_MAX: Duration = Duration::from_secs(5);
 
-/// The shortest pause that counts as one.
+/// A shorter Retry-After counts as none.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// The longest pause that a carrier may ask for.
+/// The longest pause that is granted to a carrier.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// A planned call.
+/// A call waiting for its slot.
 #[derive(Clone)]
 pub struct Call {
     pub route: Route,
-    /// Claimed; each holds a lease.
+    /// Each one is claimed: it holds a lease.
     pub trackings: Vec<Tracking>,
     pub permit: Permit,
     /// When the leases end, on the clock's monotonic time.
     pub lease_ends: Duration,
 }
 
-/// A call that ended.
+/// A task that has ended: a call, or the publishing of expired trackings.
 #[derive(Debug)]
 pub struct Ended {
     pub account: String,
     pub trackings: u64,
-    /// Whether it held one of the account's slots.
+    /// Whether it occupied one of the account's slots.
     pub was_call: bool,
 }
 
-/// Makes calls; shared by all calls of a worker.
+/// Makes a worker's calls.
 pub struct Caller {
     parts: SchedulerParts,
     pub pauses: Pauses,
-    /// One HTTP client for each time to connect that the accounts allow.
+    /// One HTTP client for each connect time-out.
     clients: HashMap<Duration, reqwest::Client>,
-}
-
-/// Everything that one answer said, and when it was asked for.
-struct Heard {
-    asked_at: Time,
-    result: Result<Vec<Sighting>, CarrierError>,
 }
 
 impl Caller {
     /// # Errors
-    /// Where an HTTP client cannot be made.
+    /// If an HTTP client cannot be made.
     pub fn new(parts: SchedulerParts) -> anyhow::Result<Self> {
         let mut clients = HashMap::new();
         for account in parts.routes.accounts() {
@@ -97,9 +92,9 @@ impl Caller {
         })
     }
 
-    /// Asks the carrier and publishes its answer, one update for each tracking.
+    /// Asks the carrier and publishes one update for each tracking.
     ///
-    /// An answer after the leases' end is thrown away: somebody else may be asking already.
+    /// An answer that comes after the leases' end is discarded: another worker may be asking already.
     pub async fn check(&self, call: Call) -> Ended {
         let account = Arc::clone(&call.route.account);
         let ended = Ended {
@@ -107,80 +102,92 @@ impl Caller {
             trackings: call.trackings.len() as u64,
             was_call: true,
         };
-        let monotonic = self.parts.clock.monotonic();
-        let fits = monotonic + call.route.timeout + LEASE_MARGIN <= call.lease_ends;
-        if !call.permit.is_valid(monotonic) || !fits {
+        let started = self.parts.clock.monotonic();
+        let fits = started + call.route.timeout + LEASE_MARGIN <= call.lease_ends;
+        if !call.permit.is_valid(started) || !fits {
             self.parts.metrics.permits_expired(&account.name);
             self.give_back(&call).await;
             return ended;
         }
-        let heard = self.ask(&call).await;
-        self.parts.metrics.call_seconds(
-            &account.name,
-            self.parts
-                .clock
-                .monotonic()
-                .saturating_sub(monotonic)
-                .as_secs_f64(),
-        );
-        let paused_until = self.note(&account, &heard).await;
+        let asked_at = self.parts.clock.now();
+        let answer = self.ask(&call, asked_at).await;
+        let took = self.parts.clock.monotonic().saturating_sub(started);
+        self.parts
+            .metrics
+            .call_seconds(&account.name, took.as_secs_f64());
+        let paused_until = self.note(&account, &answer).await;
         if self.parts.clock.monotonic() >= call.lease_ends {
             self.parts.metrics.late_answers(&account.name);
             return ended;
         }
-        let updates = self.updates(&call, &heard, paused_until);
-        self.publish(&account.name, updates).await;
+        let learned = self.parts.learned.account(&account.name);
+        let judge = Judge {
+            account: &account,
+            adapter: call.route.adapter.name(),
+            cadence: &self.parts.cadence,
+            sections: self.parts.store.sections(),
+            learned: learned.as_deref(),
+        };
+        let checks = judge.updates(&call.trackings, &answer, asked_at, paused_until);
+        self.count(&call, answer.as_ref().err(), &checks);
+        self.publish(&account.name, checks).await;
         ended
     }
 
-    async fn ask(&self, call: &Call) -> Heard {
-        let asked_at = self.parts.clock.now();
+    /// Publishes that checking these trackings ends, because they had no news for too long. No carrier is asked.
+    pub async fn expire(&self, account: &Account, trackings: Vec<Tracking>) -> Ended {
+        let now = self.parts.clock.now();
+        let checks = trackings.iter().map(|row| expired(row, now)).collect();
+        self.publish(&account.name, checks).await;
+        Ended {
+            account: account.name.clone(),
+            trackings: trackings.len() as u64,
+            was_call: false,
+        }
+    }
+
+    fn count(&self, call: &Call, error: Option<&CarrierError>, checks: &[Checked]) {
+        let limited = matches!(error, Some(CarrierError::RateLimited { .. }));
+        for (row, checked) in call.trackings.iter().zip(checks) {
+            let outcome = match checked.update.outcome {
+                Outcome::Seen { .. } => CheckOutcome::Seen,
+                Outcome::NotFoundYet => CheckOutcome::NotFound,
+                Outcome::Failed { .. } if limited => CheckOutcome::Limited,
+                Outcome::Failed { .. } => CheckOutcome::Failed,
+            };
+            self.parts.metrics.check(&call.route.account.name, outcome);
+            if let Some(error) = error {
+                let text = format!("{}: {error}", row.carrier_code);
+                self.parts.stats.error(&text);
+            }
+        }
+    }
+
+    async fn ask(&self, call: &Call, asked_at: Time) -> Result<Vec<Sighting>, CarrierError> {
         let numbers: Vec<TrackNumber> = call
             .trackings
             .iter()
             .map(|row| row.track_number.clone())
             .collect();
         let Some(first) = call.trackings.first() else {
-            return Heard {
-                asked_at,
-                result: Ok(Vec::new()),
-            };
+            return Ok(Vec::new());
         };
-        let mut step = call.route.adapter.start(&first.carrier_code, &numbers);
+        let adapter = &call.route.adapter;
+        let mut step = adapter.start(&first.carrier_code, &numbers);
         let mut permit = Some(call.permit);
         for _ in 0..STEPS_MAX {
             let (request, state) = match step {
-                Step::Done(sightings) => {
-                    return Heard {
-                        asked_at,
-                        result: Ok(sightings),
-                    };
-                }
+                Step::Done(sightings) => return Ok(sightings),
                 Step::Send(request, state) => (request, state),
             };
-            let answer = match self.permitted(call, permit.take()).await {
-                Ok(()) => self.send(call, request).await,
-                Err(error) => Err(error),
-            };
-            let next =
-                answer.and_then(|answer| call.route.adapter.resume(state, &answer, asked_at));
-            step = match next {
-                Ok(next) => next,
-                Err(error) => {
-                    return Heard {
-                        asked_at,
-                        result: Err(error),
-                    };
-                }
-            };
+            self.permitted(call, permit.take()).await?;
+            let answer = self.send(call, request).await?;
+            step = adapter.resume(state, &answer, asked_at)?;
         }
-        Heard {
-            asked_at,
-            result: Err(CarrierError::TooManySteps),
-        }
+        Err(CarrierError::TooManySteps)
     }
 
-    /// The first request has its permit; each further one of the same check waits for a slot of its own.
+    /// The first request of a check uses the call's permit; each further one waits for a slot of its own.
     async fn permitted(&self, call: &Call, permit: Option<Permit>) -> Result<(), CarrierError> {
         if permit.is_some() {
             return Ok(());
@@ -254,12 +261,16 @@ impl Caller {
         Ok(Answer { status, body })
     }
 
-    /// Tells the other workers of a pause that the carrier asked for, and of failures in a row. This one knows at once,
-    /// also where the database takes too long.
-    async fn note(&self, account: &Account, heard: &Heard) -> Option<Time> {
+    /// Records a pause that the carrier asked for, and failures in a row: for this worker at once, for the others in the
+    /// database. Answers until when the account is paused, if the carrier asked for it.
+    async fn note(
+        &self,
+        account: &Account,
+        answer: &Result<Vec<Sighting>, CarrierError>,
+    ) -> Option<Time> {
         let mut paused_until = None;
         let noting = async {
-            match &heard.result {
+            match answer {
                 Ok(_) => self.pauses.succeeded(&account.name).await,
                 Err(error @ CarrierError::RateLimited { retry_after, .. }) => {
                     let until = self.parts.clock.now() + delta(pause_of(*retry_after));
@@ -270,16 +281,17 @@ impl Caller {
                 Err(error) => self.pauses.failed(&account.name, &error.to_string()).await,
             }
         };
-        if timeout(TELL_MAX, noting).await.is_err() {
-            let name = &account.name;
+        if timeout(RECORD_MAX, noting).await.is_err() {
+            let account = account.name.as_str();
             tracing::warn!(
-                "other workers do not know yet how a call of {name} went: no answer in time"
+                account,
+                "cannot record how a call of account {account} went: the database did not answer in time"
             );
         }
         paused_until
     }
 
-    /// Publishes in one go; what cannot be published is checked again when its lease ends.
+    /// Publishes all of them at once. If that fails, the trackings are checked again when their leases end.
     async fn publish(&self, account: &str, checks: Vec<Checked>) {
         let records: Vec<_> = checks.iter().flat_map(encode).collect();
         let count = records.len() as u64;
@@ -292,7 +304,10 @@ impl Caller {
                 self.parts.metrics.publish_failed(count);
                 self.parts.stats.error(&format!("cannot publish: {error}"));
                 tracing::warn!(
-                    "cannot publish {count} updates of {account}; they are checked again: {error}"
+                    account,
+                    count,
+                    "cannot publish {count} records of account {account}; \
+                     the parcels are checked again when their leases end: {error}"
                 );
             }
         }
@@ -304,11 +319,19 @@ impl Caller {
             .iter()
             .filter_map(|row| row.lease_id.map(|id| (row.id, id)))
             .collect();
-        match timeout(TELL_MAX, self.parts.store.give_back(&leases)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("leases not given back end by themselves: {error}"),
-            Err(_) => tracing::warn!("leases not given back end by themselves: no answer in time"),
-        }
+        let releasing = timeout(RECORD_MAX, self.parts.store.give_back(&leases)).await;
+        let error = match releasing {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the database did not answer in time".to_owned(),
+        };
+        let account = call.route.account.name.as_str();
+        tracing::warn!(
+            account,
+            leases = leases.len(),
+            "cannot release {} leases of account {account}, they will expire: {error}",
+            leases.len()
+        );
     }
 }
 
@@ -316,7 +339,7 @@ pub(super) fn connect_timeout(account: &Account) -> Duration {
     account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
 }
 
-/// A client that sends each request once: a redirect or a retry of its own would be a call without a permit.
+/// A client that sends each request once. A redirect or a retry of its own would be a call without a permit.
 fn client(connect_timeout: Duration) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
         .connect_timeout(connect_timeout)
@@ -328,7 +351,7 @@ fn client(connect_timeout: Duration) -> anyhow::Result<reqwest::Client> {
         .context("cannot make an HTTP client")
 }
 
-/// The innermost reason, without the URL, which may hold a key.
+/// Keeps only the innermost reason, and never the URL, which may contain a key.
 fn unreachable(error: reqwest::Error) -> CarrierError {
     let error = error.without_url();
     let mut innermost: &dyn std::error::Error = &error;
@@ -340,14 +363,14 @@ fn unreachable(error: reqwest::Error) -> CarrierError {
     }
 }
 
-/// How long a carrier that answered 429 is left alone. One that names no time, or one that is over by our clock, gets the
-/// usual pause: the next call would bring the next 429.
+/// How long to pause after a 429. If the carrier names no time, or one that is over by our clock, the default pause
+/// applies: without it, the next call would be answered 429 again.
 fn pause_of(retry_after: Option<Duration>) -> Duration {
     let named = retry_after.filter(|pause| *pause >= PAUSE_MIN);
     named.unwrap_or(PAUSE_DEFAULT).min(PAUSE_MAX)
 }
 
-/// Retry-After in seconds or as an HTTP date (RFC 9110, section 10.2.3).
+/// Reads Retry-After: seconds, or an HTTP date (RFC 9110, section 10.2.3).
 fn read_retry_after(text: &str, now: Time) -> Option<Duration> {
     if let Ok(secs) = text.trim().parse::<u64>() {
         return Some(Duration::from_secs(secs));

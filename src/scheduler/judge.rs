@@ -1,0 +1,194 @@
+//! What an answer means: for each tracking of a call, the update to publish and the time of the next check.
+//!
+//! Pure: the time is an argument, and counting and publishing are the caller's work.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::carriers::routes::Account;
+use crate::carriers::{CarrierError, Sighting, Verdict};
+use crate::clock::Time;
+use crate::config::Policy;
+use crate::kafka::message::Checked;
+use crate::learned::LearnedAccount;
+use crate::model::status::{Status, SubStatus};
+use crate::model::{
+    NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Update, clean_text,
+};
+use crate::plan::Sections;
+use crate::plan::cadence::Cadence;
+use crate::plan::parcel::Standing;
+
+/// The adapter's name in records of checks that asked no carrier.
+const NO_ADAPTER: &str = "none";
+
+/// The rules by which one account's answers are judged.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    pub account: &'a Account,
+    pub adapter: &'static str,
+    pub cadence: &'a Cadence,
+    pub sections: &'a Sections,
+    /// What was learned of the account; `None` before it was read for the first time.
+    pub learned: Option<&'a LearnedAccount>,
+}
+
+/// What one check of a tracking came to, before it becomes an update.
+struct Decision {
+    outcome: Outcome,
+    next_check_at: Time,
+    /// Failed checks in a row, including this one.
+    fails: u32,
+    adapter: &'static str,
+    mapping_version: i32,
+}
+
+impl Judge<'_> {
+    /// One update for each of `rows`. A number that the answer leaves out has failed; of two sightings of a number the
+    /// first one counts. If the call failed, so has every row: until `paused_until`, if the carrier asked for a pause.
+    pub fn updates(
+        &self,
+        rows: &[Tracking],
+        answer: &Result<Vec<Sighting>, CarrierError>,
+        asked_at: Time,
+        paused_until: Option<Time>,
+    ) -> Vec<Checked> {
+        let sightings = match answer {
+            Ok(sightings) => sightings,
+            Err(error) => {
+                let reason = error.to_string();
+                let failed = |row| self.failed(row, &reason, asked_at, paused_until);
+                return rows.iter().map(failed).collect();
+            }
+        };
+        // The last one to come into a map stays, and that has to be the first sighting.
+        let verdicts: HashMap<&TrackNumber, &Verdict> = sightings
+            .iter()
+            .rev()
+            .map(|sighting| (&sighting.number, &sighting.verdict))
+            .collect();
+        let left_out = Verdict::Failed {
+            reason: "the carrier's answer leaves this number out".to_owned(),
+        };
+        rows.iter()
+            .map(|row| {
+                let verdict = verdicts.get(&row.track_number).copied();
+                self.judge(row, verdict.unwrap_or(&left_out), asked_at)
+            })
+            .collect()
+    }
+
+    fn judge(&self, row: &Tracking, verdict: &Verdict, asked_at: Time) -> Checked {
+        let (outcome, mapping_version) = match verdict {
+            Verdict::Seen(observation) => {
+                let outcome = Outcome::Seen {
+                    report: observation.report.clone(),
+                    events: observation.events.clone(),
+                };
+                (outcome, observation.mapping_version)
+            }
+            Verdict::NotFoundYet => (Outcome::NotFoundYet, 0),
+            Verdict::Invalid { reason } => {
+                let reason =
+                    format!("the carrier says that this is no number of its own: {reason}");
+                return self.failed(row, &reason, asked_at, None);
+            }
+            Verdict::Failed { reason } => return self.failed(row, reason, asked_at, None),
+        };
+        let decision = Decision {
+            next_check_at: self.next_check(row, &outcome, asked_at),
+            outcome,
+            fails: 0,
+            adapter: self.adapter,
+            mapping_version,
+        };
+        checked(row, asked_at, decision)
+    }
+
+    /// The next check after an answer that is no failure, by the account's policy.
+    fn next_check(&self, row: &Tracking, outcome: &Outcome, asked_at: Time) -> Time {
+        let status = match outcome {
+            Outcome::Seen { report, .. } => report.status,
+            // "Not found" replaces no status that the carrier gave before.
+            _ if row.status == Status::Unknown => Status::Pending,
+            _ => row.status,
+        };
+        let by_cadence = || self.cadence.after_answer(status, row.id, asked_at);
+        let learned = || {
+            let section = self.sections.of(row.carrier_code.as_str());
+            let standing = Standing::after(row, outcome, asked_at);
+            self.learned?
+                .next_check(self.account, section, standing, asked_at)
+        };
+        match self.account.policy {
+            Policy::Table => self.cadence.by_table(status, row.id, asked_at),
+            Policy::Learned if !status.is_terminal() => learned().unwrap_or_else(by_cadence),
+            Policy::Fixed | Policy::Learned => by_cadence(),
+        }
+    }
+
+    fn failed(
+        &self,
+        row: &Tracking,
+        reason: &str,
+        asked_at: Time,
+        paused_until: Option<Time>,
+    ) -> Checked {
+        let fails = row.check_fail_count.saturating_add(1);
+        let backoff = self.cadence.after_failure(fails, asked_at);
+        let decision = Decision {
+            outcome: Outcome::Failed {
+                error: clean_text(reason),
+            },
+            next_check_at: paused_until.unwrap_or(backoff),
+            fails,
+            adapter: self.adapter,
+            mapping_version: 0,
+        };
+        checked(row, asked_at, decision)
+    }
+}
+
+/// The update that gives up a tracking without news for too long. No carrier is asked.
+pub fn expired(row: &Tracking, now: Time) -> Checked {
+    let report = Report {
+        status: Status::Expired,
+        sub_status: Some(SubStatus::ExpiredNoNews),
+        direction: row.direction,
+        status_raw: Status::Expired.as_str().to_owned(),
+        status_at: Some(now),
+        last_event_code: row.last_event_code.clone(),
+        last_event_at: row.last_event_at,
+    };
+    let decision = Decision {
+        outcome: Outcome::Seen {
+            report,
+            events: Vec::new(),
+        },
+        next_check_at: now + NEVER_AGAIN,
+        fails: 0,
+        adapter: NO_ADAPTER,
+        mapping_version: 0,
+    };
+    checked(row, now, decision)
+}
+
+fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
+    Checked {
+        update: Update {
+            tracking_id: row.id,
+            checked_at,
+            check_id: row.lease_id.unwrap_or_else(Uuid::now_v7),
+            outcome: decision.outcome,
+            next_check_at: decision.next_check_at,
+            check_fail_count: Some(decision.fails),
+        },
+        adapter: decision.adapter,
+        mapping_version: decision.mapping_version,
+        source: Source::Poll,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The rules, one by one: what is published of each verdict, and when the next check is.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::{Judge, expired};
+use crate::carriers::routes::{Account, Routes};
+use crate::carriers::{CarrierError, Observation, Sighting, Verdict};
+use crate::config::{Config, Policy};
+use crate::kafka::message::Checked;
+use crate::model::fixture::{at, event, tracking};
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Report, Tracking};
+use crate::plan::Sections;
+use crate::plan::cadence::Cadence;
+
+const ADAPTER: &str = "emulator";
+
+fn cadence() -> Cadence {
+    Cadence {
+        in_transit_min: Duration::from_secs(60),
+        in_transit_max: Duration::from_secs(60),
+        unknown: Duration::from_secs(600),
+        backoff: [5, 10, 20].map(Duration::from_secs).to_vec(),
+    }
+}
+
+fn cdek(policy: Policy) -> Account {
+    let mut config = Config::default();
+    config.work.policy = policy;
+    let routes = Routes::new(&config).expect("routes");
+    let code = CarrierCode::parse("CDEK").expect("a code");
+    let route = routes.resolve(&code).expect("a route");
+    Account::clone(&route.account)
+}
+
+/// What the answer, asked for at `at(100)`, makes of `rows` under a policy.
+fn judged(
+    policy: Policy,
+    rows: &[Tracking],
+    answer: &Result<Vec<Sighting>, CarrierError>,
+) -> Vec<Checked> {
+    let judge = Judge {
+        account: &cdek(policy),
+        adapter: ADAPTER,
+        cadence: &cadence(),
+        sections: &Sections::new(["CDEK".to_owned()]),
+        learned: None,
+    };
+    let paused_until = matches!(answer, Err(CarrierError::RateLimited { .. })).then(|| at(900));
+    judge.updates(rows, answer, at(100), paused_until)
+}
+
+fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
+    Sighting {
+        number: row.track_number.clone(),
+        verdict,
+    }
+}
+
+fn seen(status: Status) -> Verdict {
+    Verdict::Seen(Observation {
+        report: Report {
+            status,
+            sub_status: None,
+            direction: Direction::Forward,
+            status_raw: "raw".to_owned(),
+            status_at: Some(at(50)),
+            last_event_code: Some(status.as_str().to_owned()),
+            last_event_at: Some(at(50)),
+        },
+        events: vec![event(status, "raw", 50)],
+        mapping_version: 7,
+    })
+}
+
+fn error_of(checked: &Checked) -> &str {
+    match &checked.update.outcome {
+        Outcome::Failed { error } => error,
+        other => panic!("did not fail: {other:?}"),
+    }
+}
+
+#[test]
+fn a_seen_parcel_is_published_whole_and_ends_its_failures() {
+    let mut row = tracking(1, 1);
+    row.check_fail_count = 3;
+    row.lease_id = Some(Uuid::from_u128(9));
+    let answer = Ok(vec![sighting(&row, seen(Status::InTransit))]);
+    let checked = judged(Policy::Fixed, &[row], &answer).remove(0);
+    assert_eq!((checked.adapter, checked.mapping_version), (ADAPTER, 7));
+    let update = checked.update;
+    assert_eq!(update.tracking_id, 1);
+    assert_eq!(update.check_id, Uuid::from_u128(9), "the lease's");
+    assert_eq!(update.check_fail_count, Some(0));
+    assert_eq!(update.checked_at, at(100));
+    assert_eq!(update.next_check_at, at(160));
+    let Outcome::Seen { report, events } = update.outcome else {
+        panic!("was seen");
+    };
+    assert_eq!((report.status, events.len()), (Status::InTransit, 1));
+}
+
+#[test]
+fn each_row_gets_its_own_verdict_whatever_the_order_of_the_answer() {
+    let rows: Vec<Tracking> = (1..=3_000).map(|id| tracking(id, 1)).collect();
+    let mut sightings: Vec<Sighting> = rows
+        .iter()
+        .map(|row| match row.id % 2 {
+            0 => sighting(row, Verdict::NotFoundYet),
+            _ => sighting(row, seen(Status::InTransit)),
+        })
+        .collect();
+    sightings.reverse();
+    let checked = judged(Policy::Fixed, &rows, &Ok(sightings));
+    assert_eq!(checked.len(), rows.len());
+    for (row, checked) in rows.iter().zip(checked) {
+        assert_eq!(checked.update.tracking_id, row.id);
+        let not_found = checked.update.outcome == Outcome::NotFoundYet;
+        assert_eq!(not_found, row.id % 2 == 0);
+    }
+}
+
+#[test]
+fn of_two_sightings_of_a_number_the_first_counts() {
+    let row = tracking(1, 1);
+    let answer = Ok(vec![
+        sighting(&row, Verdict::NotFoundYet),
+        sighting(&row, seen(Status::Delivered)),
+    ]);
+    let checked = judged(Policy::Fixed, &[row], &answer);
+    assert_eq!(checked[0].update.outcome, Outcome::NotFoundYet);
+}
+
+#[test]
+fn a_number_that_the_answer_leaves_out_has_failed_and_backs_off() {
+    let mut row = tracking(1, 1);
+    row.check_fail_count = 1;
+    let checked = judged(Policy::Fixed, &[row], &Ok(Vec::new())).remove(0);
+    assert_eq!(
+        error_of(&checked),
+        "the carrier's answer leaves this number out"
+    );
+    assert_eq!(checked.update.check_fail_count, Some(2));
+    assert_eq!(checked.update.next_check_at, at(110), "the second step");
+}
+
+#[test]
+fn an_invalid_number_fails_with_the_carriers_reason() {
+    let row = tracking(1, 1);
+    let reason = "too short".to_owned();
+    let answer = Ok(vec![sighting(&row, Verdict::Invalid { reason })]);
+    let checked = judged(Policy::Fixed, &[row], &answer).remove(0);
+    assert!(
+        error_of(&checked).ends_with(": too short"),
+        "{}",
+        error_of(&checked)
+    );
+    assert_eq!(checked.update.next_check_at, at(105));
+}
+
+#[test]
+fn a_failed_call_fails_all_its_rows_and_a_pause_puts_them_off_to_its_end() {
+    let rows = [tracking(1, 1), tracking(2, 1)];
+    let answered = judged(
+        Policy::Fixed,
+        &rows,
+        &Err(CarrierError::Status { status: 502 }),
+    );
+    assert_eq!(answered.len(), 2);
+    for checked in &answered {
+        assert_eq!(error_of(checked), "the carrier answered 502");
+        assert_eq!(checked.update.next_check_at, at(105));
+    }
+    let limited = CarrierError::RateLimited {
+        status: 429,
+        retry_after: None,
+    };
+    for checked in judged(Policy::Fixed, &rows, &Err(limited)) {
+        assert_eq!(checked.update.next_check_at, at(900));
+    }
+}
+
+#[test]
+fn not_found_waits_as_pending_and_leaves_a_known_status_its_own_wait() {
+    let unknown = tracking(1, 1);
+    let mut known = tracking(2, 1);
+    known.status = Status::InTransit;
+    let answer = Ok(vec![
+        sighting(&unknown, Verdict::NotFoundYet),
+        sighting(&known, Verdict::NotFoundYet),
+    ]);
+    let checked = judged(Policy::Fixed, &[unknown, known], &answer);
+    assert_eq!(checked[0].update.next_check_at, at(700));
+    assert_eq!(checked[1].update.next_check_at, at(160));
+}
+
+#[test]
+fn the_policy_decides_and_what_was_not_learned_yet_goes_by_the_cadence() {
+    let row = tracking(1, 1);
+    let answer = Ok(vec![sighting(&row, seen(Status::OutForDelivery))]);
+    let wait = |policy| {
+        let checked = judged(policy, std::slice::from_ref(&row), &answer).remove(0);
+        checked.update.next_check_at - at(100)
+    };
+    assert_eq!(wait(Policy::Fixed), TimeDelta::seconds(60));
+    assert_eq!(wait(Policy::Learned), TimeDelta::seconds(60));
+    assert!((28..=32).contains(&wait(Policy::Table).num_minutes()));
+}
+
+#[test]
+fn a_parcel_that_arrived_is_not_checked_again_under_any_policy() {
+    let row = tracking(1, 1);
+    let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
+    for policy in [Policy::Fixed, Policy::Table, Policy::Learned] {
+        let checked = judged(policy, std::slice::from_ref(&row), &answer).remove(0);
+        assert_eq!(checked.update.next_check_at, at(100) + NEVER_AGAIN);
+    }
+}
+
+#[test]
+fn a_parcel_given_up_keeps_its_last_event_and_asks_nobody() {
+    let mut row = tracking(1, 1);
+    row.last_event_code = Some("ACCEPTED".to_owned());
+    row.last_event_at = Some(at(-9));
+    row.check_fail_count = 4;
+    let checked = expired(&row, at(100));
+    assert_eq!((checked.adapter, checked.mapping_version), ("none", 0));
+    assert_eq!(checked.update.check_fail_count, Some(0));
+    assert_eq!(checked.update.next_check_at, at(100) + NEVER_AGAIN);
+    let Outcome::Seen { report, events } = checked.update.outcome else {
+        panic!("is a status");
+    };
+    assert!(events.is_empty());
+    assert_eq!(report.status, Status::Expired);
+    assert_eq!(report.sub_status, Some(SubStatus::ExpiredNoNews));
+    assert_eq!(report.last_event_code.as_deref(), Some("ACCEPTED"));
+    assert_eq!(report.last_event_at, Some(at(-9)));
+}
