@@ -1,11 +1,12 @@
-//! Role `consume`: reads the topic, makes every record take effect exactly once, and keeps the cache fresh.
+//! Role `consume`: reads the topic, applies every record exactly once, and keeps the cache fresh.
 //!
-//! One [`Consumer::step`] fetches what is there, reads it, and applies it batch by batch, each together with the
-//! partition's offset in one transaction. What cannot be read goes to the dead letters in the same transaction; a batch
-//! that the database refuses is halved until the culprit stands alone, and one that takes it too long until it does not.
+//! One [`Consumer::step`] fetches records of a partition and applies them in batches. A batch and the partition's new
+//! offset are one transaction, which also stores unreadable records as dead letters. A batch that the database rejects
+//! is bisected down to the bad record, which is set aside; a batch that times out is halved until it fits.
 
 mod apply;
-pub mod group;
+mod group;
+pub mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,75 +16,58 @@ use anyhow::Context as _;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::consumer::apply::{APPLY_MAX, Applier, STORE_MAX, within};
 use crate::consumer::group::{BALANCE_EVERY, Group, Position};
-use crate::current::Current;
-use crate::kafka::Bus;
-use crate::metrics::Metrics;
+use crate::consumer::parts::ConsumerParts;
+use crate::kafka::Fetched;
 use crate::outage::Outage;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
-/// How long a partition rests after a failure of the store or the bus.
+/// How long to wait after a failure of the store or the bus before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How often old dead letters are ended.
+/// How often old dead letters are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
-/// How long the store may take to say whose partitions are whose.
-const STORE_MAX: Duration = Duration::from_secs(10);
-
-/// How long one transaction may take.
-const APPLY_MAX: Duration = Duration::from_secs(120);
-
-/// What a consumer works with.
-#[derive(Clone)]
-pub struct ConsumerParts {
-    pub store: Store,
-    pub bus: Bus,
-    pub current: Current,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-}
-
-/// How long giving the partitions back may take; who cannot lets the leases end.
+/// How long releasing the partitions may take at the end. After that their leases have to expire.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 
 /// The consumer of all partitions that this process owns.
 pub struct Consumer {
     parts: ConsumerParts,
     group: Group,
-    /// The most records applied in one transaction.
-    batch: usize,
+    applier: Applier,
     /// How long a fetch waits for the first record.
     wait: Duration,
 }
 
-/// What a step did.
+/// What one step of a partition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing was there.
+pub enum Consumed {
+    /// There was no record.
     Idle,
-    /// So many records took effect, dead letters included.
+    /// This many records were applied, dead letters included.
     Applied(usize),
-    /// Somebody else has gone on; the next step asks the store where to.
+    /// Another process has moved the partition's offset. The next step reads it from the store.
     Lost,
-    /// The partition is somebody else's.
+    /// Another process owns the partition.
     NotOwned,
 }
 
 impl Consumer {
     pub fn new(parts: ConsumerParts, batch: usize, wait: Duration) -> Self {
+        let topic = parts.bus.topic().to_owned();
         Self {
-            group: Group::new(parts.store.clone(), parts.bus.clone(), parts.clock.clone()),
+            group: Group::new(parts.store.clone(), parts.clock.clone(), topic),
+            applier: Applier::new(parts.clone(), batch),
             parts,
-            batch: batch.max(1),
             wait,
         }
     }
 
-    /// Applies what comes until `stop`; the batch under way is finished first.
+    /// Applies records until `stop`, and finishes the batch under way.
     ///
-    /// The store or the bus being away is waited out; nothing is lost meanwhile.
+    /// While the store or the bus is away it retries; no record is lost.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let consumer = Arc::new(self);
         let mut tasks = JoinSet::new();
@@ -99,7 +83,7 @@ impl Consumer {
                 Ok(()) => outage.over(),
                 Err(error) => outage.failed(format_args!("{error:#}")),
             }
-            for partition in consumer.group.partitions() {
+            for partition in consumer.partitions() {
                 running.entry(partition).or_insert_with(|| {
                     let task = Arc::clone(&consumer).run_partition(partition, stop.clone());
                     tasks.spawn(task).id()
@@ -117,34 +101,49 @@ impl Consumer {
         while let Some(ended) = tasks.join_next().await {
             ended.context("a partition's consumer died")?;
         }
-        match tokio::time::timeout(LEAVE_MAX, consumer.group.leave()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("the partitions' leases end by themselves: {error:#}"),
-            Err(_) => tracing::warn!("the partitions' leases end by themselves: no answer in time"),
+        if consumer.parts.bus.is_shared()
+            && let Err(error) = within(LEAVE_MAX, consumer.group.leave()).await
+        {
+            tracing::warn!("cannot release the partitions, their leases will expire: {error:#}");
         }
         Ok(())
     }
 
-    /// Looks after this process's share of the partitions; see [`Group::balance`].
+    /// Renews, releases and takes partitions, so that this process owns its fair share; see [`Group::balance`].
     ///
     /// # Errors
-    /// Where the store or the bus is away.
+    /// If the store or the bus is away.
     pub async fn balance(&self) -> anyhow::Result<()> {
-        let counted = self.parts.bus.prepare().await;
-        counted.context("cannot count the partitions")?;
-        within(STORE_MAX, self.group.balance()).await
+        let bus = &self.parts.bus;
+        bus.prepare().await.context("cannot count the partitions")?;
+        if bus.is_shared() {
+            within(STORE_MAX, self.group.balance(&bus.partitions())).await?;
+        }
+        Ok(())
     }
 
-    /// The partitions that are this process's now.
+    /// The partitions that this process owns now: all of them, if no other process can read the bus.
     pub fn partitions(&self) -> Vec<i32> {
-        self.group.partitions()
+        if self.parts.bus.is_shared() {
+            self.group.partitions()
+        } else {
+            self.parts.bus.partitions()
+        }
+    }
+
+    /// Where to continue with `partition`; `None` if another process owns it.
+    async fn position(&self, partition: i32) -> anyhow::Result<Option<Position>> {
+        match self.group.position(partition) {
+            None if !self.parts.bus.is_shared() => self.group.take(partition).await.map(Some),
+            position => Ok(position),
+        }
     }
 
     async fn run_partition(self: Arc<Self>, partition: i32, stop: CancellationToken) {
         let mut outage = Outage::new("consuming");
         while !stop.is_cancelled() {
             let failed = match self.step_until(partition, &stop).await {
-                Ok(Step::NotOwned) => {
+                Ok(Consumed::NotOwned) => {
                     self.parts.metrics.forget_lag(partition);
                     return;
                 }
@@ -153,7 +152,7 @@ impl Consumer {
                     false
                 }
                 Err(error) => {
-                    outage.failed(format_args!("{error:#} (partition {partition})"));
+                    outage.failed(format_args!("partition {partition}: {error:#}"));
                     true
                 }
             };
@@ -178,22 +177,26 @@ impl Consumer {
                 () = stop.cancelled() => return,
             };
             if let Err(error) = pruned {
-                tracing::warn!("old dead letters stay for now: {error:#}");
+                tracing::warn!("cannot delete old dead letters: {error:#}");
             }
         }
     }
 
-    /// Fetches records of `partition`, reads and applies them.
+    /// Fetches records of `partition` and applies them.
     ///
     /// # Errors
-    /// Where the store or the bus is away; the next step goes on at the same record.
-    pub async fn step(&self, partition: i32) -> anyhow::Result<Step> {
+    /// If the store or the bus is away. The next step continues at the same record.
+    pub async fn step(&self, partition: i32) -> anyhow::Result<Consumed> {
         self.step_until(partition, &CancellationToken::new()).await
     }
 
-    async fn step_until(&self, partition: i32, stop: &CancellationToken) -> anyhow::Result<Step> {
-        let Some(position) = self.group.position(partition).await? else {
-            return Ok(Step::NotOwned);
+    async fn step_until(
+        &self,
+        partition: i32,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Consumed> {
+        let Some(position) = self.position(partition).await? else {
+            return Ok(Consumed::NotOwned);
         };
         let fetch = self
             .parts
@@ -201,61 +204,85 @@ impl Consumer {
             .fetch(partition, position.next_offset, self.wait);
         let fetched = tokio::select! {
             fetched = fetch => fetched.context("cannot fetch")?,
-            () = stop.cancelled() => return Ok(Step::Idle),
+            () = stop.cancelled() => return Ok(Consumed::Idle),
         };
-        let passed_over = fetched.from != position.next_offset;
-        let position = if passed_over {
-            self.pass_over(position, &fetched).await?
-        } else {
+        let position = if fetched.from == position.next_offset {
             position
+        } else {
+            self.pass_over(position, &fetched).await?
         };
-        let records = fetched.records;
-        let lag = |next_offset: i64| {
-            let lag = fetched.high_watermark.saturating_sub(next_offset).max(0);
-            self.parts.metrics.lag(partition, lag);
-        };
-        if records.is_empty() {
-            lag(position.next_offset);
-            let end = Some(fetched.high_watermark);
-            self.group.moved(Position { end, ..position });
-            return Ok(Step::Idle);
+        if fetched.records.is_empty() {
+            self.reached(position, fetched.high_watermark);
+            return Ok(Consumed::Idle);
         }
+        self.apply(position, fetched, stop).await
+    }
+
+    /// Continues where the bus did, if it left out offsets: they are no longer there, or cannot be decoded.
+    async fn pass_over(&self, position: Position, fetched: &Fetched) -> anyhow::Result<Position> {
+        let Position {
+            ownership,
+            next_offset,
+            ..
+        } = &position;
+        let passed = self.applier.pass_over(ownership, *next_offset, fetched);
+        if let Err(error) = passed.await {
+            self.group.forget(ownership.partition);
+            return Err(error);
+        }
+        let position = Position {
+            next_offset: fetched.from,
+            ..position
+        };
+        self.group.moved(position.clone());
+        Ok(position)
+    }
+
+    async fn apply(
+        &self,
+        position: Position,
+        fetched: Fetched,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Consumed> {
         let Position {
             ownership,
             next_offset,
             ..
         } = position;
-        let applying = self.apply_all(&ownership, next_offset, &records, stop);
+        let partition = ownership.partition;
+        let records = &fetched.records;
+        let applying = self
+            .applier
+            .apply_all(&ownership, next_offset, records, stop);
         match applying.await {
             Ok(next_offset) => {
-                self.group.moved(Position {
+                let applied = records.iter().filter(|record| record.offset < next_offset);
+                let applied = applied.count();
+                let position = Position {
                     ownership,
                     next_offset,
-                    end: Some(fetched.high_watermark),
-                });
+                    end: None,
+                };
+                self.reached(position, fetched.high_watermark);
                 self.parts.bus.applied(partition, next_offset);
-                lag(next_offset);
-                let applied = records.iter().filter(|record| record.offset < next_offset);
-                Ok(Step::Applied(applied.count()))
+                Ok(Consumed::Applied(applied))
             }
             Err(error) => {
-                // Whether the last transaction was committed may be unknown: the store knows.
+                // The last transaction may have been committed or not: read from the store where to continue.
                 self.group.forget(partition);
                 match error.downcast_ref() {
-                    Some(StoreError::OffsetMoved { .. }) => Ok(Step::Lost),
+                    Some(StoreError::OffsetMoved { .. }) => Ok(Consumed::Lost),
                     _ => Err(error).context("cannot apply a batch"),
                 }
             }
         }
     }
-}
 
-/// What the store answers to `call`, unless that takes longer than `deadline`.
-async fn within<T, E: Into<anyhow::Error>>(
-    deadline: Duration,
-    call: impl Future<Output = Result<T, E>>,
-) -> anyhow::Result<T> {
-    let answer = tokio::time::timeout(deadline, call).await;
-    let answer = answer.context("the database did not answer in time")?;
-    answer.map_err(Into::into)
+    /// Remembers that the partition was applied up to `position`, of a log that ends at `high_watermark`.
+    fn reached(&self, position: Position, high_watermark: i64) {
+        let lag = high_watermark.saturating_sub(position.next_offset).max(0);
+        self.parts.metrics.lag(position.ownership.partition, lag);
+        let end = Some(high_watermark);
+        self.group.moved(Position { end, ..position });
+    }
 }

@@ -1,12 +1,12 @@
-//! What a fetch brought takes effect: read, applied in transactions of a batch, halved where the database will not have
-//! one, and set aside where nothing else helps.
+//! Applies fetched records in transactions of a batch, and sets aside those that cannot be applied.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Time;
-use crate::consumer::group::Position;
-use crate::consumer::{APPLY_MAX, Consumer, STORE_MAX, within};
+use crate::consumer::parts::ConsumerParts;
 use crate::kafka::{Fetched, Record, message};
 use crate::model::{Update, clean_text};
 use crate::store::StoreError;
@@ -14,25 +14,47 @@ use crate::store::dead_letters::DeadLetter;
 use crate::store::partitions::Ownership;
 use crate::store::updates::{Applied, Batch};
 
-/// A record as far as it could be read.
+/// How long the store may take for anything but applying a batch.
+pub const STORE_MAX: Duration = Duration::from_secs(10);
+
+/// How long one transaction of a batch may take.
+pub const APPLY_MAX: Duration = Duration::from_secs(120);
+
+/// What a record says.
 enum Read {
     Update(Update),
     Unreadable(String),
 }
 
-impl Consumer {
-    /// Moves the offset to where the bus went on, and sets aside what could not even be taken apart.
-    pub(super) async fn pass_over(
+/// Applies records that were fetched.
+pub struct Applier {
+    parts: ConsumerParts,
+    /// The most records applied in one transaction.
+    batch: usize,
+}
+
+impl Applier {
+    pub fn new(parts: ConsumerParts, batch: usize) -> Self {
+        Self {
+            parts,
+            batch: batch.max(1),
+        }
+    }
+
+    /// Moves the offset from `first` to where `fetched` begins. If the records between cannot be decoded, a dead letter
+    /// says so.
+    pub async fn pass_over(
         &self,
-        position: Position,
+        ownership: &Ownership,
+        first: i64,
         fetched: &Fetched,
-    ) -> anyhow::Result<Position> {
+    ) -> anyhow::Result<()> {
         let now = self.parts.clock.now();
-        let (first, next) = (position.next_offset, fetched.from);
+        let next = fetched.from;
         let letter = fetched.unreadable.as_ref().map(|reason| DeadLetter {
             id: 0,
-            topic: position.ownership.topic.clone(),
-            partition: position.ownership.partition,
+            topic: ownership.topic.clone(),
+            partition: ownership.partition,
             offset: first,
             key: None,
             value: Vec::new(),
@@ -44,7 +66,7 @@ impl Consumer {
             at: now,
         });
         let batch = Batch {
-            ownership: position.ownership.clone(),
+            ownership: ownership.clone(),
             first_offset: first,
             next_offset: next,
             updates: Vec::new(),
@@ -52,16 +74,8 @@ impl Consumer {
         };
         let applying = self.parts.current.apply(&batch, now);
         let applied = within(STORE_MAX, applying).await;
-        if applied.is_err() {
-            self.group.forget(position.ownership.partition);
-        }
         self.count(&applied.context("cannot pass over records")?, &batch);
-        let position = Position {
-            next_offset: next,
-            ..position
-        };
-        self.group.moved(position.clone());
-        Ok(position)
+        Ok(())
     }
 
     fn read(&self, record: &Record) -> Read {
@@ -72,10 +86,11 @@ impl Consumer {
         }
     }
 
-    /// Reads all records and applies them in ranges of a batch, halving one that the database refuses or takes too long
-    /// over; answers the next offset. Each range is a transaction of its own, so halving makes progress. After `stop` only
-    /// the one under way ends.
-    pub(super) async fn apply_all(
+    /// Applies all records in ranges of a batch, each in a transaction of its own, and answers the next offset.
+    ///
+    /// A range that the database rejects, or that takes it too long, is halved; a single rejected record becomes a dead
+    /// letter. After `stop` only the transaction under way is finished.
+    pub async fn apply_all(
         &self,
         ownership: &Ownership,
         first_offset: i64,
@@ -104,7 +119,16 @@ impl Consumer {
                     position = within(APPLY_MAX, setting_aside).await?;
                 }
                 Err(error @ (StoreError::Refused(_) | StoreError::Slow(_))) if some.len() > 1 => {
-                    tracing::warn!("halving a batch of {} records: {error}", some.len());
+                    let Ownership {
+                        topic, partition, ..
+                    } = ownership;
+                    tracing::warn!(
+                        topic,
+                        partition,
+                        records = some.len(),
+                        "halving a batch of {} records of partition {partition} of {topic}: {error}",
+                        some.len()
+                    );
                     let middle = start + some.len() / 2;
                     ranges.push((middle, end));
                     ranges.push((start, middle));
@@ -115,7 +139,7 @@ impl Consumer {
         Ok(position)
     }
 
-    /// One transaction: the updates of these records, or with `refused` all of them as dead letters.
+    /// Applies the updates of these records in one transaction. With `refused`, all of them become dead letters instead.
     async fn apply_range(
         &self,
         ownership: &Ownership,
@@ -166,7 +190,10 @@ impl Consumer {
                 topic = letter.topic,
                 partition = letter.partition,
                 offset = letter.offset,
-                "set a record aside: {}",
+                "set aside offset {} of partition {} of {}: {}",
+                letter.offset,
+                letter.partition,
+                letter.topic,
                 letter.error
             );
         }
@@ -186,4 +213,14 @@ fn dead_letter(ownership: &Ownership, record: &Record, error: &str, at: Time) ->
         error: clean_text(error),
         at,
     }
+}
+
+/// What the store answers to `call`, unless it takes longer than `deadline`.
+pub async fn within<T, E: Into<anyhow::Error>>(
+    deadline: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> anyhow::Result<T> {
+    let answer = tokio::time::timeout(deadline, call).await;
+    let answer = answer.context("the database did not answer in time")?;
+    answer.map_err(Into::into)
 }

@@ -1,8 +1,8 @@
-//! Which partitions this process applies, shared fairly with the other consumers through the database.
+//! Shares the partitions of a topic fairly among the processes that apply them, through leases in the database.
 //!
-//! Every member says every 2 s that it lives, prolongs its leases, gives back what is above its share and takes what is
-//! free below it. A process that stops in the middle is missed after 10 s. Nobody needs to agree on anything: two that
-//! take each other's share for a moment are told apart by the epoch.
+//! Every 2 s each member sends a heartbeat, renews its leases, releases what exceeds its share and takes what is missing.
+//! The others take over from a crashed member after 10 s. No coordinator is needed: if two members take the same
+//! partition for its own, the store accepts batches only with the newer epoch.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -12,81 +12,69 @@ use anyhow::Context as _;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::kafka::Bus;
 use crate::store::Store;
 use crate::store::partitions::Ownership;
 
-/// How often the shares are looked at.
+/// How often a member balances its share.
 pub const BALANCE_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a member lives, and holds its partitions, without saying so again.
-pub const LEASE: Duration = Duration::from_secs(10);
+/// How long a member counts as alive, and keeps its partitions, after its last heartbeat.
+const LEASE: Duration = Duration::from_secs(10);
 
-/// Where a partition stands.
+/// How far a partition was applied, and our right to apply more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     pub ownership: Ownership,
     pub next_offset: i64,
-    /// The end of its log, as the last fetch told it.
+    /// The end of its log, as the last fetch saw it.
     pub end: Option<i64>,
 }
 
-/// The partitions of one process.
+/// One process's partitions of a topic.
 pub struct Group {
     store: Store,
-    bus: Bus,
     clock: Clock,
+    topic: String,
     member: Uuid,
     owned: Mutex<BTreeMap<i32, Position>>,
 }
 
 impl Group {
-    pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
+    pub fn new(store: Store, clock: Clock, topic: String) -> Self {
         Self {
             store,
-            bus,
             clock,
+            topic,
             member: Uuid::now_v7(),
             owned: Mutex::default(),
         }
     }
 
-    /// The partitions that are this process's to apply now.
+    /// The partitions that this process owns now.
     pub fn partitions(&self) -> Vec<i32> {
-        if self.bus.is_shared() {
-            self.lock().keys().copied().collect()
-        } else {
-            self.bus.partitions()
-        }
+        self.lock().keys().copied().collect()
     }
 
-    /// Where to go on with `partition`; `None` where it is somebody else's.
+    /// Where to continue with `partition`; `None` if this process does not own it.
+    pub fn position(&self, partition: i32) -> Option<Position> {
+        self.lock().get(&partition).cloned()
+    }
+
+    /// Takes a partition whether or not another process holds it: for a topic that no other process can read.
     ///
     /// # Errors
-    /// Where the database is away.
-    pub async fn position(&self, partition: i32) -> anyhow::Result<Option<Position>> {
-        if let Some(position) = self.lock().get(&partition) {
-            return Ok(Some(position.clone()));
-        }
-        if self.bus.is_shared() {
-            return Ok(None);
-        }
+    /// If the database is away.
+    pub async fn take(&self, partition: i32) -> anyhow::Result<Position> {
         let now = self.clock.now();
         let (ownership, next_offset) = self
             .store
-            .take_partition(self.bus.topic(), partition, self.member, now)
+            .take_partition(&self.topic, partition, self.member, now)
             .await
             .context("cannot take a partition")?;
-        let position = Position {
-            ownership,
-            next_offset,
-            end: None,
-        };
-        self.lock().insert(partition, position.clone());
-        Ok(Some(position))
+        Ok(self.insert(ownership, next_offset))
     }
 
-    /// Remembers how far a partition is, where it is still ours.
+    /// Remembers how far a partition was applied, if it is still ours.
     pub fn moved(&self, position: Position) {
         if let Some(known) = self.lock().get_mut(&position.ownership.partition)
             && known.ownership.epoch == position.ownership.epoch
@@ -95,39 +83,35 @@ impl Group {
         }
     }
 
-    /// Forgets where a partition is: the store knows, and is asked again.
+    /// Forgets how far a partition was applied, so that it is read from the store again.
     pub fn forget(&self, partition: i32) {
         self.lock().remove(&partition);
     }
 
-    /// Looks after this process's share of the partitions as they were last counted: says that it lives, prolongs, gives
-    /// back, takes.
+    /// Sends a heartbeat, then renews, releases and takes partitions, so that this process owns its fair share of
+    /// `partitions`.
     ///
     /// # Errors
-    /// Where the database is away; what was ours stays so until somebody else takes it.
-    pub async fn balance(&self) -> anyhow::Result<()> {
-        if !self.bus.is_shared() {
-            return Ok(());
-        }
-        let topic = self.bus.topic();
-        let partitions = self.bus.partitions();
+    /// If the database is away. What this process owned it keeps until another one takes it.
+    pub async fn balance(&self, partitions: &[i32]) -> anyhow::Result<()> {
+        let topic = self.topic.as_str();
         let now = self.clock.now();
         let until = now + LEASE;
         let live = self
             .store
             .keep_member(self.member, until, now)
             .await
-            .context("cannot tell the other consumers that this one lives")?;
+            .context("cannot send a heartbeat to the other consumers")?;
         self.store
-            .add_partitions(topic, &partitions, now)
+            .add_partitions(topic, partitions, now)
             .await
             .context("cannot add partitions")?;
         let renewed = self
             .store
             .renew_partitions(topic, self.member, &self.ends(), until)
             .await
-            .context("cannot prolong the leases on partitions")?;
-        // A topic made anew may have fewer.
+            .context("cannot renew the leases on partitions")?;
+        // A topic that was deleted and created again may have fewer partitions.
         let (renewed, gone): (Vec<_>, Vec<_>) = renewed
             .into_iter()
             .partition(|(owned, _)| partitions.contains(&owned.partition));
@@ -136,18 +120,21 @@ impl Group {
         if !gone.is_empty() {
             let gone: Vec<Ownership> = gone.into_iter().map(|(owned, _)| owned).collect();
             let released = self.store.release_partitions(&gone).await;
-            released.context("cannot give up partitions that are no more")?;
+            released.context("cannot release partitions that no longer exist")?;
         }
         let share = share(partitions.len(), &live, self.member);
         if held > share {
             let surplus = self.take_off(held - share);
-            let given: Vec<i32> = surplus.iter().map(|o| o.partition).collect();
-            tracing::info!("gives partitions {given:?} of {topic} to others; its share is {share}");
             held -= surplus.len();
-            self.store
-                .release_partitions(&surplus)
-                .await
-                .context("cannot give partitions back")?;
+            let releasing = self.store.release_partitions(&surplus).await;
+            releasing.context("cannot release partitions")?;
+            let released: Vec<i32> = surplus.iter().map(|o| o.partition).collect();
+            tracing::info!(
+                topic,
+                share,
+                ?released,
+                "released partitions {released:?} of {topic}: the fair share is {share}"
+            );
         }
         if held < share {
             let acquired = self
@@ -164,7 +151,12 @@ impl Group {
                 .context("cannot take partitions")?;
             if !acquired.is_empty() {
                 let taken: Vec<i32> = acquired.iter().map(|(o, _)| o.partition).collect();
-                tracing::info!("applies partitions {taken:?} of {topic} too; its share is {share}");
+                tracing::info!(
+                    topic,
+                    share,
+                    ?taken,
+                    "took partitions {taken:?} of {topic}: the fair share is {share}"
+                );
             }
             for (ownership, next_offset) in acquired {
                 self.insert(ownership, next_offset);
@@ -173,21 +165,19 @@ impl Group {
         Ok(())
     }
 
-    /// Gives everything back, so that the others need not wait for the leases to end.
+    /// Releases all partitions, so that the others need not wait for the leases to expire.
     ///
     /// # Errors
-    /// Where the database is away: then they do wait.
+    /// If the database is away. Then the others do have to wait.
     pub async fn leave(&self) -> anyhow::Result<()> {
         let all = self.take_off(usize::MAX);
-        if self.bus.is_shared() {
-            self.store.release_partitions(&all).await?;
-            self.store.leave(self.member).await?;
-        }
+        self.store.release_partitions(&all).await?;
+        self.store.leave(self.member).await?;
         Ok(())
     }
 
-    /// Takes over what the store says is ours: what it does not name is lost, what is new or has another epoch starts
-    /// where the store says.
+    /// Adopts the store's list of our partitions: drops those that it does not name, and starts those that are new or
+    /// have another epoch at the store's offset.
     fn adopt(&self, renewed: Vec<(Ownership, i64)>) {
         self.lock()
             .retain(|_, position| renewed.iter().any(|(o, _)| *o == position.ownership));
@@ -198,16 +188,18 @@ impl Group {
         }
     }
 
-    fn insert(&self, ownership: Ownership, next_offset: i64) {
+    fn insert(&self, ownership: Ownership, next_offset: i64) -> Position {
         let position = Position {
             ownership,
             next_offset,
             end: None,
         };
-        self.lock().insert(position.ownership.partition, position);
+        let partition = position.ownership.partition;
+        self.lock().insert(partition, position.clone());
+        position
     }
 
-    /// Takes up to `count` partitions off this process, the last ones first.
+    /// Removes up to `count` partitions from this process, the last ones first.
     fn take_off(&self, count: usize) -> Vec<Ownership> {
         let mut owned = self.lock();
         let mut taken = Vec::new();
@@ -219,6 +211,7 @@ impl Group {
         taken
     }
 
+    /// The ends of the logs that are known.
     fn ends(&self) -> Vec<(i32, i64)> {
         self.lock()
             .iter()
@@ -231,9 +224,9 @@ impl Group {
     }
 }
 
-/// How many of `partitions` are `member`'s, when those that live share them as evenly as can be.
+/// How many of `partitions` belong to `member`, if the live members share them as evenly as possible.
 fn share(partitions: usize, live: &[Uuid], member: Uuid) -> usize {
-    // A member that the others do not see yet takes nothing.
+    // A member that the others do not see yet gets nothing.
     let Some(rank) = live.iter().position(|other| *other == member) else {
         return 0;
     };
@@ -253,8 +246,8 @@ mod tests {
                 let shares: Vec<usize> =
                     live.iter().map(|m| share(partitions, &live, *m)).collect();
                 assert_eq!(shares.iter().sum::<usize>(), partitions);
-                let least = shares.iter().min().expect("somebody lives");
-                let most = shares.iter().max().expect("somebody lives");
+                let least = shares.iter().min().expect("there are members");
+                let most = shares.iter().max().expect("there are members");
                 assert!(most - least <= 1, "{shares:?}");
             }
         }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
 use trackbox::clock::Clock;
-use trackbox::consumer::{Consumer, ConsumerParts, Step};
+use trackbox::consumer::parts::ConsumerParts;
+use trackbox::consumer::{Consumed, Consumer};
 use trackbox::current::Current;
 use trackbox::kafka::memory::{MemoryBus, TOPIC};
 use trackbox::kafka::{Bus, Outgoing};
@@ -72,8 +73,8 @@ async fn garbage_goes_to_the_dead_letters_with_its_place_and_the_rest_takes_effe
             delivered(rows[1].id, 5, "4"),
         ];
         publish(&parts, values).await;
-        assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(5));
-        assert_eq!(consumer.step(0).await.expect("applies"), Step::Idle);
+        assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(5));
+        assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Idle);
         for row in &rows {
             assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
         }
@@ -106,7 +107,10 @@ async fn what_one_fetch_brings_is_applied_in_transactions_of_a_batch() {
         rows.iter().map(|row| delivered(row.id, 5, "4")).collect(),
     )
     .await;
-    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(5));
+    assert_eq!(
+        consumer.step(0).await.expect("applies"),
+        Consumed::Applied(5)
+    );
     let count = "SELECT COUNT(*) AS n FROM written GROUP BY txid ORDER BY txid";
     let count = Statement::from_string(DbBackend::Postgres, count);
     let found = admin.query_all_raw(count).await.expect("reads");
@@ -136,7 +140,7 @@ async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
             .map(|(place, row)| delivered(row.id, 5, if poison(place) { "POISON" } else { "4" }))
             .collect();
         publish(&parts, values).await;
-        assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(9));
+        assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(9));
         for (place, row) in rows.iter().enumerate() {
             let expected = if place == 6 { Status::Unknown } else { Status::Delivered };
             assert_eq!(read(&test.store, row.id).await.status, expected, "record {place}");
@@ -184,14 +188,17 @@ async fn a_second_start_goes_on_at_the_stores_offset() {
             vec![delivered(rows[0].id, 5, "4"), delivered(rows[0].id, 6, "4")],
         )
         .await;
-        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(2));
+        assert_eq!(first.step(0).await.expect("applies"), Consumed::Applied(2));
         let version = read(&test.store, rows[0].id).await.version;
         let (second, parts) = consumer(&test, 2);
-        assert_eq!(second.step(0).await.expect("applies"), Step::Idle);
+        assert_eq!(second.step(0).await.expect("applies"), Consumed::Idle);
         publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
-        assert_eq!(second.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(second.step(0).await.expect("applies"), Consumed::Applied(1));
         assert_eq!(read(&test.store, rows[0].id).await.version, version + 1);
-        assert_eq!(first.step(0).await.expect("is lost or idle"), Step::Idle);
+        assert_eq!(
+            first.step(0).await.expect("is lost or idle"),
+            Consumed::Idle
+        );
     })
     .await;
 }
@@ -203,12 +210,12 @@ async fn an_owner_who_lost_its_partition_asks_the_store_where_to_go_on() {
         let (first, parts) = consumer(&test, 0);
         let second = Consumer::new(parts.clone(), 500, Duration::ZERO);
         publish(&parts, vec![delivered(rows[0].id, 5, "4")]).await;
-        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(first.step(0).await.expect("applies"), Consumed::Applied(1));
         publish(&parts, vec![delivered(rows[0].id, 6, "4")]).await;
-        assert_eq!(second.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(second.step(0).await.expect("applies"), Consumed::Applied(1));
         publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
-        assert_eq!(first.step(0).await.expect("notices"), Step::Lost);
-        assert_eq!(first.step(0).await.expect("applies"), Step::Applied(1));
+        assert_eq!(first.step(0).await.expect("notices"), Consumed::Lost);
+        assert_eq!(first.step(0).await.expect("applies"), Consumed::Applied(1));
         assert_eq!(
             read(&test.store, rows[0].id).await.last_checked_at,
             Some(at(7))
@@ -268,13 +275,19 @@ async fn a_batch_that_takes_too_long_is_applied_in_parts_and_one_slow_record_is_
     let (consumer, parts) = consumer(&test, 0);
     let mut values: Vec<_> = rows.iter().map(|row| delivered(row.id, 5, "4")).collect();
     publish(&parts, values.split_off(1)).await;
-    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(39));
+    assert_eq!(
+        consumer.step(0).await.expect("applies"),
+        Consumed::Applied(39)
+    );
     publish(&parts, vec![delivered(rows[0].id, 5, "SLOW")]).await;
     let error = consumer.step(0).await.expect_err("takes too long alone");
     assert!(format!("{error:#}").contains("took too long"), "{error:#}");
     let fast = each_row_takes("0");
     admin.execute_unprepared(&fast).await.expect("is made");
-    assert_eq!(consumer.step(0).await.expect("applies"), Step::Applied(1));
+    assert_eq!(
+        consumer.step(0).await.expect("applies"),
+        Consumed::Applied(1)
+    );
     for row in rows {
         assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
     }

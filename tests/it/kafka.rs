@@ -9,7 +9,8 @@ use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::json;
 use trackbox::cache::Cache;
 use trackbox::clock::Clock;
-use trackbox::consumer::{Consumer, ConsumerParts, Step};
+use trackbox::consumer::parts::ConsumerParts;
+use trackbox::consumer::{Consumed, Consumer};
 use trackbox::current::Current;
 use trackbox::kafka::{Bus, Outgoing, partition_of};
 use trackbox::metrics::Metrics;
@@ -58,9 +59,9 @@ async fn consume(consumer: &Consumer, partition: i32) -> usize {
     let mut count = 0;
     loop {
         match consumer.step(partition).await.expect("steps") {
-            Step::Applied(some) => count += some,
-            Step::Idle => return count,
-            step @ (Step::Lost | Step::NotOwned) => panic!("{step:?}"),
+            Consumed::Applied(some) => count += some,
+            Consumed::Idle => return count,
+            consumed @ (Consumed::Lost | Consumed::NotOwned) => panic!("{consumed:?}"),
         }
     }
 }

@@ -13,7 +13,7 @@ use trackbox::app;
 use trackbox::app::parts::{Parts, connect};
 use trackbox::clock::Clock;
 use trackbox::config::{Config, Preset};
-use trackbox::consumer::{Consumer, Step};
+use trackbox::consumer::{Consumed, Consumer};
 use trackbox::model::Tracking;
 use trackbox::scheduler::Scheduler;
 use trackbox_emulator::emulator::Emulator;
@@ -169,7 +169,7 @@ impl Pipe {
 
     /// Applies all that is on the bus.
     pub async fn consume(&self) {
-        while self.consumer.step(0).await.expect("applies") != Step::Idle {}
+        while self.consumer.step(0).await.expect("applies") != Consumed::Idle {}
     }
 
     /// Moves time for everybody.
