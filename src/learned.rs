@@ -3,9 +3,10 @@
 //!
 //! The worker reads it again each minute, the API with each request that shows it. Decisions never wait for the store.
 
-use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use crate::carriers::routes::Account;
 use crate::clock::{Time, at_hours, hours};

@@ -1,9 +1,9 @@
-//! Role `work`: claims what is due, within each carrier's limits, asks the carriers, and publishes what they said.
+//! Role `work`: claims due trackings within each account's limits, asks the carriers, and publishes their answers.
 //!
-//! One [`Scheduler::step`] starts the calls whose slot has come and claims more where permits and free slots are. The
-//! loop around it waits for the next slot, a call's end, a trigger, or the poll interval. Each account has its own slots,
-//! so a carrier that hangs holds nobody else's. When to look again is the account's policy's affair ([`plan`]); what a
-//! call is worth, the [`pricing`]'s.
+//! One [`Scheduler::step`] starts the calls whose slot has come, then claims as much as permits and free slots allow. The
+//! loop around it waits for the next slot, the end of a call, a trigger, or the poll interval. Each account has its own
+//! slots, so a carrier that hangs blocks no other. The next check of a tracking follows from the account's policy
+//! (`judge`); the policy `learned` needs the price of a call, which [`pricing`] adjusts.
 
 pub mod call;
 mod claiming;
@@ -37,10 +37,10 @@ const CYCLE_MIN: Duration = Duration::from_millis(10);
 /// How long one cycle may take.
 const STEP_MAX: Duration = Duration::from_secs(60);
 
-/// How long giving back what was not started may take at the end; calls in flight wait for it.
+/// How long releasing the calls that were not started may take when the worker stops.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(2);
 
-/// How long the claims rest after the store failed.
+/// How long to wait after a failed cycle before the next one.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// One worker.
@@ -50,19 +50,19 @@ pub struct Scheduler {
     caller: Arc<Caller>,
     lanes: BTreeMap<String, Lane>,
     running: JoinSet<Ended>,
-    /// The carrier code served last; the next cycle starts after it.
+    /// The last carrier code that got permits; the next cycle starts after it.
     served_last: String,
-    /// When something may be claimable next, as the last cycle saw it.
+    /// The earliest time at which more becomes due or a pause ends, as the last cycle saw it.
     next_due: Option<Time>,
-    /// When the limiter has the next slot for an account that has something due, on the monotonic clock.
+    /// The limiter's next slot for an account with something due, on the clock's monotonic time.
     next_slot: Option<Duration>,
-    /// Codes without a route that were already told of.
+    /// Codes without a route that were already logged.
     unroutable: HashSet<String>,
 }
 
 impl Scheduler {
     /// # Errors
-    /// Where an HTTP client cannot be made.
+    /// If an HTTP client cannot be made.
     pub fn new(parts: SchedulerParts, settings: Settings) -> anyhow::Result<Self> {
         let caller = Arc::new(Caller::new(parts.clone())?);
         Ok(Self {
@@ -78,8 +78,8 @@ impl Scheduler {
         })
     }
 
-    /// Works until `stop`; then claims nothing more, lets calls in flight end within the grace time, and gives back
-    /// what was not started.
+    /// Works until `stop`. Then claims nothing more, releases the calls that were not started, and lets calls in flight
+    /// end within the grace time.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut outage = Outage::new("claiming");
         while !stop.is_cancelled() {
@@ -108,8 +108,8 @@ impl Scheduler {
         self.finish().await
     }
 
-    /// A cycle cut short is like one of a worker that died: what it claimed is due again when the leases end. After `stop`
-    /// it has a moment to end by itself.
+    /// One cycle, aborted after `deadline`, or a moment after `stop`. An aborted cycle is like that of a crashed worker:
+    /// what it claimed is due again when the leases expire.
     async fn step_within(
         &mut self,
         deadline: Duration,
@@ -127,16 +127,16 @@ impl Scheduler {
         }
     }
 
-    /// One cycle: starts the calls whose slot has come, then claims what permits and free slots allow; answers how many
-    /// trackings were claimed.
+    /// One cycle: starts the calls whose slot has come, then claims as much as permits and free slots allow. Answers how
+    /// many trackings were claimed.
     ///
     /// # Errors
-    /// Where the store is away, or the bus takes nothing; what was claimed before stays planned.
+    /// If the store is away or the bus accepts no records. What was claimed before stays planned.
     pub async fn step(&mut self) -> anyhow::Result<usize> {
         self.reap()?;
-        // What a carrier says now could not be told to anybody: better not to ask.
+        // An answer that cannot be published would waste the call.
         let may_publish = self.parts.bus.may_publish().await;
-        ensure!(may_publish, "the bus takes nothing now");
+        ensure!(may_publish, "the bus accepts no records now");
         self.start_calls().await?;
         let now = self.parts.clock.now();
         let states = self
@@ -144,8 +144,8 @@ impl Scheduler {
             .store
             .carrier_states()
             .await
-            .context("cannot read the carriers' state")?;
-        self.caller.pauses.take_over(&states).await;
+            .context("cannot read the state of the accounts")?;
+        self.caller.pauses.merge(&states).await;
         let DueCarriers {
             carriers,
             cut_after,
@@ -170,10 +170,10 @@ impl Scheduler {
         Ok(claimed)
     }
 
-    /// Takes note of the calls that have ended; answers how many have not. For tests that move the clock by hand.
+    /// Frees the slots of calls that have ended, and answers how many are still running.
     ///
     /// # Errors
-    /// Where a call died of a bug of ours.
+    /// If a call panicked.
     pub fn reap(&mut self) -> anyhow::Result<usize> {
         while let Some(ended) = self.running.try_join_next() {
             self.end(ended)?;
@@ -188,7 +188,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Starts every planned call whose slot has come; calls whose slot passed, or of a paused carrier, are given back.
+    /// Starts the planned calls whose slot has come. Releases those whose slot has passed, and those of paused accounts.
     async fn start_calls(&mut self) -> anyhow::Result<()> {
         let now = self.parts.clock.now();
         let monotonic = self.parts.clock.monotonic();
@@ -259,15 +259,15 @@ impl Scheduler {
             .store
             .give_back(&leases)
             .await
-            .context("cannot give leases back")
+            .context("cannot release leases")
     }
 
     fn end(&mut self, ended: Result<Ended, JoinError>) -> anyhow::Result<()> {
         let ended = match ended {
             Ok(ended) => ended,
             Err(error) if error.is_cancelled() => return Ok(()),
-            // A bug in our own code: the process must not go on pretending to work.
-            Err(error) => return Err(error).context("a check died"),
+            // A panic is a bug of ours: end the process instead of losing calls silently.
+            Err(error) => return Err(error).context("a check panicked"),
         };
         if ended.was_call {
             let lane = self.lanes.entry(ended.account).or_default();
@@ -277,7 +277,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// How long nothing has to be done: to the next slot or the next due time, at most the poll interval.
+    /// How long to wait for the next cycle: until the next slot or due time, at most the poll interval.
     pub fn wait(&self) -> Duration {
         let monotonic = self.parts.clock.monotonic();
         let now = self.parts.clock.now();
@@ -311,22 +311,25 @@ impl Scheduler {
             .await
             .context("the database did not answer in time");
         if let Err(error) = given_back.flatten() {
-            tracing::warn!("leases not given back end by themselves: {error:#}");
+            tracing::warn!("cannot release leases, they will expire: {error:#}");
         }
         let in_flight = self.running.len();
         if in_flight > 0 {
+            let grace_secs = self.settings.grace.as_secs();
             tracing::info!(
-                "waiting up to {} s for {in_flight} calls in flight",
-                self.settings.grace.as_secs()
+                in_flight,
+                grace_secs,
+                "waiting up to {grace_secs} s for {in_flight} calls in flight"
             );
         }
         if tokio::time::timeout(self.settings.grace, self.settle())
             .await
             .is_err()
         {
+            let dropped = self.running.len();
             tracing::warn!(
-                "dropped {} calls that did not end in time; their leases end by themselves",
-                self.running.len()
+                dropped,
+                "dropped {dropped} calls that did not end in time: their parcels are checked again when the leases expire"
             );
             self.running.abort_all();
         }

@@ -4,11 +4,11 @@
 //! The others take over from a crashed member after 10 s. No coordinator is needed: if two members take the same
 //! partition for its own, the store accepts batches only with the newer epoch.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::clock::Clock;

@@ -1,4 +1,4 @@
-//! Claims: which carriers come first, how many of their parcels may be taken, and the calls that follow.
+//! Claims: in which order carriers are served, how many of their trackings are claimed, and the calls that follow.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::store::claims::{DueCarrier, DueCarriers, Take};
 /// The most carrier codes read in one cycle; the next cycle continues after the last one.
 const CARRIERS_MAX: u32 = 1_000;
 
-/// What a claim took of one carrier.
+/// What one claim got.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Taken {
     pub(super) trackings: usize,
-    /// Whether there were calls that nothing was claimed for.
+    /// Whether some of the permits found no tracking.
     left_over: bool,
 }
 
 impl Scheduler {
-    /// The carriers with something claimable, the one after the last one served first.
+    /// The carriers with something to claim, starting after the last one served.
     ///
-    /// Where there are too many for one cycle, the next one goes on after these, whoever is served: carriers that get no
-    /// permit must not hold back those behind them.
+    /// If there are too many for one cycle, the next cycle continues after these even if none of them is served, so that
+    /// carriers without permits do not block those after them.
     pub(super) async fn due_carriers(&mut self, now: Time) -> anyhow::Result<DueCarriers> {
         let store = &self.parts.store;
         let mut due = store
@@ -55,8 +55,8 @@ impl Scheduler {
         Ok(due)
     }
 
-    /// Where calls are left over that cannot be saved for later, parcels are looked at before their time: those first
-    /// whose time comes first. A call that found nothing to do rests for the poll interval.
+    /// Spends spare permits, which would expire unused, on trackings that are not yet due, soonest first. If an account
+    /// finds nothing to check, it is not tried again for the poll interval.
     pub(super) async fn claim_early(
         &mut self,
         mut carriers: Vec<DueCarrier>,
@@ -77,7 +77,7 @@ impl Scheduler {
             }
             let claimed = self.claim_carrier(&due.carrier_code, true, states).await?;
             taken += claimed.trackings;
-            // What one carrier of an account leaves over the next one may take.
+            // Permits that one carrier of an account leaves unused, the next one may use: the last one decides.
             idle.insert(account.name.clone(), claimed.left_over);
         }
         for (account, left_over) in idle {
@@ -90,7 +90,8 @@ impl Scheduler {
         Ok(taken)
     }
 
-    /// Claims what one carrier's permits and free slots allow, and plans the calls; with `early` also what is not yet due.
+    /// Claims as many of one carrier's trackings as permits and free slots allow, and plans their calls. With `early`, it
+    /// also claims trackings that are not yet due.
     pub(super) async fn claim_carrier(
         &mut self,
         carrier: &CarrierCode,
@@ -100,7 +101,8 @@ impl Scheduler {
         let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
             if self.unroutable.insert(carrier.as_str().to_owned()) {
                 tracing::error!(
-                    "nobody checks the parcels of {carrier}: the configuration has no [carriers.{carrier}] and no [carriers.\"*\"]"
+                    carrier = %carrier,
+                    "cannot check the parcels of {carrier}: add [carriers.{carrier}] or [carriers.\"*\"] to the configuration"
                 );
             }
             return Ok(Taken::default());
@@ -121,7 +123,7 @@ impl Scheduler {
         }
         self.served_last = carrier.as_str().to_owned();
         let limit = (calls * per_call).min(self.settings.batch.max(per_call));
-        // Read before the claim is sent: ours must not outlast the store's, however long the answer takes.
+        // Read before the claim is sent, so that our idea of the lease never outlasts the store's.
         let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
         let now = self.parts.clock.now();
         let take = if early {
@@ -158,7 +160,8 @@ impl Scheduler {
         })
     }
 
-    /// How many more calls the account has room for: free slots, unless it is paused; one probe where it only fails.
+    /// How many more calls the account may make: its free slots, within the day's limit. None while it is paused, and one
+    /// at a time while its calls fail.
     fn calls_free(&mut self, account: &Account, states: &[CarrierState]) -> u32 {
         let now = self.parts.clock.now();
         let pause = self.caller.pauses.until(&account.name);
@@ -174,7 +177,7 @@ impl Scheduler {
             calls = calls.min(u32::from(lane.busy() == 0));
         }
         if account.limits.per_day > 0 {
-            // What is claimed now may be sent in a moment, and arrive a moment later: still today.
+            // A call claimed now is sent and arrives a moment later, and that must still be today.
             if left_of_day(now) <= self.parts.clock.scaled(AHEAD + connect_timeout(account)) {
                 return 0;
             }
@@ -187,14 +190,14 @@ impl Scheduler {
         calls
     }
 
-    /// How long a parcel of the account is left alone at least.
+    /// The shortest time between a good answer and an early check, by the account's load.
     fn left_alone(&self, account: &Account) -> Duration {
         let learned = self.parts.learned.account(&account.name);
         let round = learned.map_or(0.0, |learned| learned.round(account));
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
-    /// Calls a minute that a day's calls are spread to in this hour, where the account's policy spreads them.
+    /// This hour's share of a day's calls, in calls a minute; `None` if the account's policy does not spread them.
     fn pace(&self, account: &Account, now: Time) -> Option<f64> {
         if account.policy != Policy::Learned {
             return None;
@@ -206,7 +209,7 @@ impl Scheduler {
     }
 
     fn wake_at(&mut self, slot: Duration, calls: u32) {
-        // Without a limit nothing has to be waited for but a call's end.
+        // An account without limits has a slot now: only the end of a call can make room for more.
         if calls == 0 || slot > self.parts.clock.monotonic() {
             self.next_slot = Some(self.next_slot.map_or(slot, |at| at.min(slot)));
         }
@@ -227,13 +230,13 @@ impl Scheduler {
             .await
             .with_context(|| format!("cannot claim parcels of {carrier}"))?;
         for error in &claimed.unreadable {
-            tracing::error!("passed over an unreadable tracking of {carrier}: {error}");
+            tracing::error!(carrier = %carrier, "skipped an unreadable tracking of {carrier}: {error}");
         }
         self.parts.metrics.claimed(claimed.trackings.len() as u64);
         Ok(claimed.trackings)
     }
 
-    /// Deals `asked` out to the reserved slots and gives back the slots that nothing was claimed for.
+    /// Plans a call of `asked` for each reserved slot, and returns the slots that found no tracking.
     async fn plan_calls(
         &mut self,
         route: &Route,
@@ -254,7 +257,7 @@ impl Scheduler {
                 .give_back(&account.name, &account.limits, reservation, unused)
                 .await;
         }
-        // Read before the calls are counted: they count for the day of then.
+        // Read before the calls are counted, since they count for the day of `now`.
         let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
         let granted = self.take_day(account, needed, now).await?;
         let left = self.parts.clock.real(left_of_day(now));
@@ -299,6 +302,11 @@ impl Scheduler {
                 now,
             )
             .await
-            .with_context(|| format!("cannot count the day's calls of {}", account.name))
+            .with_context(|| {
+                format!(
+                    "cannot count the calls of account {} for the day",
+                    account.name
+                )
+            })
     }
 }

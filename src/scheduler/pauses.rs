@@ -1,23 +1,24 @@
-//! Pauses: an account that the carrier asked to wait, or that only fails, is left alone by every worker.
+//! Pauses: while an account is paused no worker calls its carrier, because it asked to wait or because calls keep failing.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Time, delta};
 use crate::store::Store;
 use crate::store::carrier_state::CarrierState;
 
-/// From so many failed calls in a row on, a carrier is probed with one call at a time.
+/// After this many failed calls in a row, the account is probed with one call at a time.
 const FAILING_FROM: u32 = 5;
 
-/// The first pause between two probes; it doubles with every further failure.
+/// The first pause between two probes. It doubles with every further failure.
 const PROBE_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest pause between two probes.
 const PROBE_MAX: Duration = Duration::from_secs(60);
 
-/// This worker's view of the pauses that all share through the store.
+/// This worker's copy of the pauses, which all workers share through the store.
 pub struct Pauses {
     store: Store,
     clock: Clock,
@@ -28,8 +29,9 @@ pub struct Pauses {
 struct Pause {
     until: Option<Time>,
     reason: String,
-    /// Whether the store has yet to be told of it.
-    untold: bool,
+    /// Whether the store does not have it yet.
+    unsaved: bool,
+    /// Failed calls in a row.
     fails: u32,
 }
 
@@ -42,21 +44,21 @@ impl Pauses {
         }
     }
 
-    /// Until when the account is paused.
+    /// Until when the account is paused, or was the last time.
     pub fn until(&self, account: &str) -> Option<Time> {
         self.lock().get(account).and_then(|pause| pause.until)
     }
 
-    /// Whether the account only fails, so that one probe at a time is enough.
+    /// Whether the account's calls keep failing, so that one probe at a time is enough.
     pub fn is_failing(&self, account: &str) -> bool {
         self.lock()
             .get(account)
             .is_some_and(|pause| pause.fails >= FAILING_FROM)
     }
 
-    /// Takes over what other workers have written, and writes what they could not be told when it came up.
-    pub async fn take_over(&self, states: &[CarrierState]) {
-        for (account, until, reason) in self.untold() {
+    /// Merges the pauses that other workers stored into ours, and stores those of ours whose first write failed.
+    pub async fn merge(&self, states: &[CarrierState]) {
+        for (account, until, reason) in self.unsaved() {
             self.store_pause(&account, until, &reason).await;
         }
         let mut pauses = self.lock();
@@ -67,18 +69,18 @@ impl Pauses {
         }
     }
 
-    /// The pauses that the others do not know of.
-    fn untold(&self) -> Vec<(String, Time, String)> {
+    /// Our pauses that are not in the store yet.
+    fn unsaved(&self) -> Vec<(String, Time, String)> {
         let now = self.clock.now();
         let pauses = self.lock();
-        let untold = pauses.iter().filter_map(|(account, pause)| {
-            let until = pause.until.filter(|until| pause.untold && *until > now)?;
+        let unsaved = pauses.iter().filter_map(|(account, pause)| {
+            let until = pause.until.filter(|until| pause.unsaved && *until > now)?;
             Some((account.clone(), until, pause.reason.clone()))
         });
-        untold.collect()
+        unsaved.collect()
     }
 
-    /// Pauses an account for everyone.
+    /// Pauses an account for all workers. A longer pause that is there already stays.
     pub async fn pause(&self, account: &str, until: Time, reason: &str) {
         {
             let mut pauses = self.lock();
@@ -86,10 +88,10 @@ impl Pauses {
             if pause.until < Some(until) {
                 pause.until = Some(until);
                 pause.reason = reason.to_owned();
-                pause.untold = true;
+                pause.unsaved = true;
             }
         }
-        tracing::warn!("{account} is left alone until {until}: {reason}");
+        tracing::warn!(account, %until, "paused account {account} until {until}: {reason}");
         self.store_pause(account, until, reason).await;
     }
 
@@ -101,20 +103,23 @@ impl Pauses {
         match stored {
             Ok(()) => {
                 let mut pauses = self.lock();
-                let told = pauses
+                let saved = pauses
                     .get_mut(account)
                     .filter(|pause| pause.until == Some(until));
-                if let Some(pause) = told {
-                    pause.untold = false;
+                if let Some(pause) = saved {
+                    pause.unsaved = false;
                 }
             }
             Err(error) => {
-                tracing::warn!("other workers do not know yet that {account} is paused: {error}");
+                tracing::warn!(
+                    account,
+                    "cannot store the pause of account {account}, other workers may still call: {error}"
+                );
             }
         }
     }
 
-    /// Counts a failed call; from [`FAILING_FROM`] in a row on it pauses the account.
+    /// Counts a failed call. From [`FAILING_FROM`] in a row on, it pauses the account.
     pub async fn failed(&self, account: &str, reason: &str) {
         let fails = {
             let mut pauses = self.lock();
@@ -137,7 +142,7 @@ impl Pauses {
         self.store_fails(account, fails).await;
     }
 
-    /// A call went well: the failures in a row are over.
+    /// Notes that a call succeeded, which ends the failures in a row.
     pub async fn succeeded(&self, account: &str) {
         let failed_before = {
             let mut pauses = self.lock();
@@ -152,7 +157,11 @@ impl Pauses {
 
     async fn store_fails(&self, account: &str, fails: u32) {
         if let Err(error) = self.store.set_fails(account, fails, self.clock.now()).await {
-            tracing::warn!("other workers do not know yet that {account} fails: {error}");
+            tracing::warn!(
+                account,
+                fails,
+                "cannot store that {fails} calls of account {account} failed in a row: {error}"
+            );
         }
     }
 

@@ -1,12 +1,13 @@
-//! Keeps the price of a call: for each account one worker, under a lease, each minute. All workers count their calls.
+//! Adjusts the price of a call once a minute. Per account one worker does this, elected by a lease; all workers report
+//! the calls they made.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,35 +31,35 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The shortest real time between two adjustments.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// How often, in real time, the calls are counted that were made.
+/// How often, in real time, a worker reports its calls.
 const COUNT_CALLS_EVERY: Duration = Duration::from_secs(5);
 
 /// The shortest wait between two rounds of work.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
-/// How long, in real time, whoever adjusts a price may be silent before another one takes over.
+/// How long, in real time, the worker that adjusts a price keeps this right without renewing it.
 const LEASE: Duration = Duration::from_secs(180);
 
-/// How often the parcels are counted.
+/// How often the parcels of the accounts are counted.
 const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
 
-/// How long all accounts together may take.
+/// How long one round over all accounts may take.
 const TICK_MAX: Duration = Duration::from_secs(30);
 
-/// The most carriers looked at for what is overdue.
+/// The most carrier codes read to find what is overdue.
 const CARRIERS_MAX: u32 = 10_000;
 
-/// What an account's claims were like since the price was last adjusted.
+/// This worker's claims of an account since the price was last adjusted.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
     claimed: f64,
-    /// How far they were past their time altogether, in hours; before it, negative.
+    /// How late they were altogether, in hours. Early ones count negative.
     late: f64,
-    /// Whether calls were left over.
+    /// Whether permits were left that no tracking could use.
     idle: bool,
 }
 
-/// What it works with.
+/// What a pricer is made of.
 pub struct PricerParts {
     pub store: Store,
     pub learned: Learned,
@@ -67,15 +68,15 @@ pub struct PricerParts {
     pub metrics: Arc<Metrics>,
 }
 
-/// The keeper of the prices in one worker. The scheduler tells it of its claims.
+/// One worker's part in pricing. The scheduler reports its claims to it.
 pub struct Pricer {
     parts: PricerParts,
     member: Uuid,
     samples: Mutex<HashMap<String, Sample>>,
-    /// Calls that are not yet counted in the store, by account and the minute of their claim.
+    /// Calls that the store does not have yet, by account and the minute of their claim.
     calls: Mutex<BTreeMap<(String, i64), u32>>,
-    /// Accounts whose parcels wait too long, as was already told.
-    starving: Mutex<HashSet<String>>,
+    /// Accounts with overdue parcels for which a warning was logged.
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Pricer {
@@ -85,11 +86,11 @@ impl Pricer {
             member: Uuid::now_v7(),
             samples: Mutex::default(),
             calls: Mutex::default(),
-            starving: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
-    /// These were claimed by their time, for so many calls.
+    /// Notes a claim of `rows` for this many calls.
     pub fn claimed(&self, account: &str, calls: usize, rows: &[Tracking], now: Time) {
         if calls > 0 {
             let mut counted = self.calls.lock();
@@ -106,14 +107,14 @@ impl Pricer {
         }
     }
 
-    /// Calls of the account were left over.
+    /// Notes that permits of the account were left that no tracking could use.
     pub fn idle(&self, account: &str) {
         self.lock().entry(account.to_owned()).or_default().idle = true;
     }
 
-    /// Works until `stop`; then lets another worker take over at once.
+    /// Works until `stop`, then lets another worker take over at once.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut outage = Outage::new("keeping the prices of calls");
+        let mut outage = Outage::new("pricing");
         let every = self.parts.clock.real(EVERY).max(EVERY_MIN);
         let mut next_tick = self.parts.clock.monotonic();
         while !stop.is_cancelled() {
@@ -148,16 +149,16 @@ impl Pricer {
         let stopped =
             tokio::time::timeout(EVERY_MIN, self.parts.store.stop_leading(self.member, now));
         if !matches!(stopped.await, Ok(Ok(()))) {
-            tracing::debug!("the leases on the prices end by themselves");
+            tracing::debug!("cannot release the leases on the prices, they will expire");
         }
         Ok(())
     }
 
-    /// Once for every account: counts the calls, adjusts the price where that is up to this worker, and reads what is
-    /// known.
+    /// One round: reports the calls; then, for every account, adjusts the price if this worker leads it, and reads again
+    /// what was learned.
     ///
     /// # Errors
-    /// Where the store is away.
+    /// If the store is away. One account's failure does not stop the others.
     pub async fn tick(&self) -> anyhow::Result<()> {
         self.count_calls().await?;
         let earliest = self.earliest().await?;
@@ -166,15 +167,17 @@ impl Pricer {
         for account in self.parts.routes.accounts() {
             let sample = self.lock().remove(&account.name).unwrap_or_default();
             let earliest = earliest.get(&account.name).copied();
-            let kept = self.keep(account, sample, earliest, &mut counts).await;
-            // What fails of one account says nothing of the others.
-            done = done
-                .and(kept.with_context(|| format!("cannot keep the price of {}", account.name)));
+            let priced = self
+                .price_account(account, sample, earliest, &mut counts)
+                .await;
+            let priced = priced.with_context(|| format!("cannot price account {}", account.name));
+            // One account's failure must not stop the others.
+            done = done.and(priced);
         }
         done
     }
 
-    async fn keep(
+    async fn price_account(
         &self,
         account: &Account,
         sample: Sample,
@@ -188,8 +191,8 @@ impl Pricer {
         Ok(())
     }
 
-    /// Adds the calls since the last time to what all workers have counted. What cannot be counted is not: the counts are
-    /// for people to look at.
+    /// Adds our calls since the last report to the shared counter. If the write fails they are lost; the counter is
+    /// informational.
     async fn count_calls(&self) -> anyhow::Result<()> {
         let calls = std::mem::take(&mut *self.calls.lock());
         for ((account, minute), calls) in calls {
@@ -202,7 +205,7 @@ impl Pricer {
         Ok(())
     }
 
-    /// The earliest time of a parcel that nobody holds, by account.
+    /// By account, the earliest next check of a tracking that no worker has claimed.
     async fn earliest(&self) -> anyhow::Result<BTreeMap<String, Time>> {
         let now = self.parts.clock.now();
         let due = self.parts.store.due_carriers("", CARRIERS_MAX, now).await;
@@ -242,12 +245,13 @@ impl Pricer {
             Ok(Some(plan)) => plan,
             Ok(None) => return Ok(()),
             Err(error @ StoreError::Corrupt { .. }) => {
-                tracing::error!("the price of {} begins anew: {error}", account.name);
+                let account = account.name.as_str();
+                tracing::error!(account, "reset the price of account {account}: {error}");
                 start
             }
             Err(error) => return Err(error.into()),
         };
-        // The first parcels of an account are to find a price that fits them.
+        // The first parcels of an account should find a price that fits them.
         let first = plan.parcels == 0 && earliest.is_some();
         if now - plan.counted_at >= COUNT_EVERY || first {
             if counts.is_none() {
@@ -258,7 +262,7 @@ impl Pricer {
             plan.counted_at = now;
         }
         let round = account.round(plan.parcels);
-        self.tell_starving(account, round, earliest, now);
+        self.watch_overdue(account, round, earliest, now);
         let minutes = (now - plan.adjusted_at).num_milliseconds() as f64 / 60_000.0;
         if account.policy == Policy::Learned && round > 0.0 {
             let late = if sample.claimed > 0.0 {
@@ -272,7 +276,7 @@ impl Pricer {
         }
         plan.adjusted_at = now;
         if plan.shares_day != day_of(now) {
-            // They stay for the day.
+            // The shares stay the same for the day.
             let learned = self.parts.learned.refresh(account, now).await?;
             plan.shares = Shares::of(&learned.events_by_hour());
             plan.shares_day = day_of(now);
@@ -287,7 +291,7 @@ impl Pricer {
         Ok(())
     }
 
-    /// How many parcels each account has, counted once for all of them.
+    /// How many parcels each account has.
     async fn parcels(&self) -> anyhow::Result<BTreeMap<String, i64>> {
         let mut parcels = BTreeMap::new();
         for (code, active) in self.parts.store.active_counts().await? {
@@ -300,22 +304,28 @@ impl Pricer {
         Ok(parcels)
     }
 
-    /// A parcel that waits half as long again as the longest wait is one whose account is too small for its parcels.
-    fn tell_starving(&self, account: &Account, round: f64, earliest: Option<Time>, now: Time) {
+    /// Warns once if some parcel is overdue by more than half the longest wait: the account's limits are too small for
+    /// the number of its parcels.
+    fn watch_overdue(&self, account: &Account, round: f64, earliest: Option<Time>, now: Time) {
         let overdue = earliest.map_or(0.0, |at| (hours(now) - hours(at)).max(0.0));
         self.parts
             .metrics
             .overdue(&account.name, (overdue * 3_600.0) as i64);
-        let starves = overdue > longest_wait(round) / 2.0;
-        let mut starving = self.starving.lock();
-        if starves && starving.insert(account.name.clone()) {
+        let too_late = overdue > longest_wait(round) / 2.0;
+        let mut warned = self.warned.lock();
+        if too_late && warned.insert(account.name.clone()) {
             tracing::warn!(
-                "parcels of {} wait {overdue:.0} h beyond their time: its limits let every parcel be looked at once in \
-                 {round:.1} h; raise them, or follow fewer parcels",
+                account = account.name,
+                "parcels of account {} are overdue by up to {overdue:.0} h: its limits allow one check of each parcel in \
+                 {round:.1} h; raise the limits or track fewer parcels",
                 account.name
             );
-        } else if !starves && starving.remove(&account.name) {
-            tracing::info!("parcels of {} are looked at in time again", account.name);
+        } else if !too_late && warned.remove(&account.name) {
+            tracing::info!(
+                account = account.name,
+                "parcels of account {} are checked in time again",
+                account.name
+            );
         }
     }
 

@@ -1,4 +1,4 @@
-//! Every parcel arrives as the truth says, asked within the limits and no more than is of use.
+//! Every parcel arrives as the emulator's truth says, within the limits and without useless calls.
 
 use std::time::Duration;
 
@@ -53,8 +53,7 @@ async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
 }
 
 #[tokio::test]
-async fn a_parcel_without_news_for_thirty_days_expires_without_a_call_and_a_refresh_asks_once_more()
-{
+async fn without_news_for_thirty_days_a_parcel_expires_and_a_refresh_revives_it() {
     let mut pipe = Pipe::new(Setup::default()).await;
     let step = trackbox_emulator::scenario::Step::new("IN_TRANSIT", "ACCEPTED", "Moscow");
     let parcel = Parcel {
@@ -133,7 +132,7 @@ async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
             .await
             .expect_err("has nobody to tell");
         assert!(
-            refused.to_string().contains("the bus takes nothing"),
+            refused.to_string().contains("the bus accepts no records"),
             "{refused}"
         );
         pipe.advance(Duration::from_secs(5));
@@ -154,18 +153,18 @@ async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
 }
 
 #[tokio::test]
-async fn more_carriers_than_a_cycle_looks_at_hold_nobody_back() {
+async fn more_carriers_than_a_cycle_reads_block_none_after_them() {
     let mut pipe = Pipe::new(Setup {
         settings: vec![("CARRIERS__DEFAULT__ADAPTER", "none".to_owned())],
         ..Setup::default()
     })
     .await;
-    // Nobody checks these, and all sort before the one that is checked.
-    let nobodys: Vec<_> = (0..2_100)
+    // These have no route, and all of them sort before the one that has.
+    let unroutable: Vec<_> = (0..2_100)
         .map(|n| (code(&format!("N{n:04}")), number("x")))
         .collect();
     let now = pipe.parts.clock.now();
-    let created = pipe.parts.store.create_or_get(&nobodys, now).await;
+    let created = pipe.parts.store.create_or_get(&unroutable, now).await;
     created.expect("creates");
     pipe.create("POST_RU", 5).await;
     pipe.run_for(Duration::from_secs(60), usize::MAX).await;

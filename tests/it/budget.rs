@@ -1,4 +1,4 @@
-//! The promise of the budget, in virtual time: no carrier gets more calls than it allows, whatever happens to workers.
+//! In virtual time: no carrier gets more calls than it allows, even if workers freeze or fail.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn calls(pipe: &Pipe, carrier: &str) -> u64 {
         .map_or(0, |calls| calls.calls)
 }
 
-/// Far more parcels than calls, latency up to 3 s, and from the second minute on one worker frozen for 30 s.
+/// Far more parcels than calls and latency up to 3 s; from the second minute on one worker is frozen for 30 s.
 async fn many_workers(workers: usize) {
     let mut pipe = Pipe::new(Setup {
         limits: vec![("CDEK", 60), ("POST_RU", 20)],
@@ -153,7 +153,7 @@ async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
 
 #[tokio::test]
 async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
-    // Wherever the slots lie when the day ends.
+    // For different positions of the slots at the end of the day.
     for millis in (0..1_000).step_by(250) {
         let mut pipe = Pipe::new(Setup {
             limits: vec![("CDEK", 600)],
@@ -174,7 +174,7 @@ async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
 }
 
 #[tokio::test]
-async fn a_carrier_that_only_fails_is_probed_gently_and_back_at_once_when_it_works() {
+async fn a_carrier_that_only_fails_is_probed_gently_and_soon_back_when_it_works() {
     let mut pipe = Pipe::new(Setup::default()).await;
     pipe.create("CDEK", 300).await;
     pipe.emulator

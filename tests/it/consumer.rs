@@ -1,4 +1,4 @@
-//! What the consumer promises: everything takes effect once, and nothing bad stops the line.
+//! What the consumer promises: every record is applied once, and a bad record does not stop the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn delivered(id: i64, secs: i64, raw: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn garbage_goes_to_the_dead_letters_with_its_place_and_the_rest_takes_effect() {
+async fn garbage_becomes_dead_letters_with_its_offset_and_the_rest_is_applied() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 2).await;
         let (consumer, parts) = consumer(&test, 0);
@@ -251,7 +251,7 @@ async fn what_the_cache_gives_is_never_older_than_the_store() {
 }
 
 #[tokio::test]
-async fn a_batch_that_takes_too_long_is_applied_in_parts_and_one_slow_record_is_waited_for() {
+async fn a_batch_that_times_out_is_halved_and_a_single_slow_record_is_retried() {
     let mut test = postgres(&postgres_server()).await;
     let impatient = Connections {
         statement_timeout: Duration::from_millis(500),

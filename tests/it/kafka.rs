@@ -1,4 +1,4 @@
-//! The consumer on a real Kafka: what is on the topic takes effect once, and what cannot be read stops nothing.
+//! The consumer on a real Kafka: every record is applied once, and an unreadable record does not stop the others.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ async fn publish(bus: &Bus, values: Vec<Vec<u8>>) {
     bus.publish(records).await.expect("publishes");
 }
 
-/// Steps until nothing is left; answers how many records took effect.
+/// Steps until no record is left, and answers how many were applied.
 async fn consume(consumer: &Consumer, partition: i32) -> usize {
     let mut count = 0;
     loop {
@@ -76,7 +76,7 @@ async fn garbage_on_the_topic_goes_to_the_dead_letters_and_a_second_consumer_goe
         publish(&bus, vec![garbage.clone(), delivered(rows[0].id)]).await;
         assert_eq!(consume(&first, partition).await, 2);
         publish(&bus, vec![delivered(rows[0].id), delivered(rows[1].id)]).await;
-        // The first one never says again that it lives.
+        // The first one sends no further heartbeat.
         let (second, partition) = consumer(&test, &bus, 200).await;
         assert_eq!(consume(&second, partition).await, 2);
         for row in &rows {
@@ -149,7 +149,7 @@ async fn what_the_brokers_disk_spoiled_is_set_aside_with_its_offset_and_the_rest
     );
 }
 
-/// What a topic leaves that is made anew with fewer partitions: rows of partitions that are no more, one of them ours.
+/// A topic that is created again with fewer partitions leaves rows of partitions that no longer exist, one of them ours.
 #[tokio::test]
 async fn partitions_that_are_no_more_count_for_nobodys_share() {
     let test = sqlite().await;

@@ -1,4 +1,4 @@
-//! What the store promises consumers that share the partitions of a topic, each promise on every kind of store.
+//! What the store promises to consumers that share a topic's partitions, on every kind of store.
 
 use trackbox::clock::Time;
 use trackbox::store::partitions::Ownership;
@@ -107,7 +107,7 @@ async fn an_owner_who_missed_that_it_lost_its_partition_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_unnoticed_is_prolonged_with_its_epoch_and_the_end_of_the_log() {
+async fn an_expired_lease_that_is_still_free_is_renewed_with_its_epoch() {
     on_every_store(async |TestStore { store, .. }| {
         store_with_partitions(&store).await;
         let mine = acquire(&store, 1, 2, at(0), at(10)).await;
@@ -123,7 +123,7 @@ async fn a_lease_that_ended_unnoticed_is_prolonged_with_its_epoch_and_the_end_of
         let states = store.partition_states(TOPIC).await.expect("reads");
         let ends: Vec<_> = states.iter().map(|s| s.high_watermark).collect();
         assert_eq!(ends, [None, Some(42), None, None, None]);
-        // Known ends stay where nothing new is told.
+        // A known end of the log stays until a newer one is reported.
         store
             .renew_partitions(TOPIC, member(1), &[], at(41))
             .await
@@ -135,7 +135,7 @@ async fn a_lease_that_ended_unnoticed_is_prolonged_with_its_epoch_and_the_end_of
 }
 
 #[tokio::test]
-async fn what_is_given_back_can_be_taken_at_once_and_only_by_its_owner_given_back() {
+async fn a_released_partition_is_free_at_once_and_only_its_owner_releases_it() {
     on_every_store(async |TestStore { store, .. }| {
         store_with_partitions(&store).await;
         let old = acquire(&store, 1, 5, at(0), at(10)).await;
@@ -160,7 +160,7 @@ async fn what_is_given_back_can_be_taken_at_once_and_only_by_its_owner_given_bac
 }
 
 #[tokio::test]
-async fn members_that_say_that_they_live_are_seen_by_all_and_forgotten_when_they_do_not() {
+async fn members_are_seen_by_all_while_they_send_heartbeats_and_then_forgotten() {
     on_every_store(async |TestStore { store, .. }| {
         let keep = async |who: u128, now: i64| {
             store

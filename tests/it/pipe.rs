@@ -167,12 +167,12 @@ impl Pipe {
         }
     }
 
-    /// Applies all that is on the bus.
+    /// Applies every record on the bus.
     pub async fn consume(&self) {
         while self.consumer.step(0).await.expect("applies") != Consumed::Idle {}
     }
 
-    /// Moves time for everybody.
+    /// Moves the time of all parts.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.moved.notify_waiters();
@@ -187,7 +187,7 @@ impl Pipe {
         }
     }
 
-    /// Steps, each time as far as nothing has to be done, until all parcels have arrived.
+    /// Steps from one thing to do to the next, until all parcels have arrived.
     pub async fn run_until_arrived(&mut self, within: Duration) {
         let end = self.clock.now() + within;
         loop {
@@ -210,7 +210,7 @@ impl Pipe {
         }
     }
 
-    /// How long nothing has to be done; while calls are held only a little, so that their answers come in time.
+    /// How long until the next thing to do. Short while calls are held, so that their answers come in time.
     fn wait(&self, frozen: usize) -> Duration {
         let workers = self
             .workers

@@ -26,7 +26,7 @@ fn calls(pipe: &Pipe) -> u64 {
     ledger.carriers.get("CDEK").map_or(0, |calls| calls.calls)
 }
 
-/// Lets the worker work for so long and its prices be kept each minute.
+/// Lets the worker work for so long, and its pricer once a minute.
 async fn run_for(pipe: &mut Pipe, time: Duration) {
     let end = pipe.clock.now() + time;
     while pipe.clock.now() < end {
@@ -36,11 +36,12 @@ async fn run_for(pipe: &mut Pipe, time: Duration) {
 }
 
 #[tokio::test]
-async fn learned_uses_calls_that_cannot_be_saved_and_leaves_alone_what_was_just_asked() {
+async fn learned_spends_spare_calls_but_not_on_parcels_just_checked() {
     let mut pipe = Pipe::new(setup("learned", 20)).await;
     pipe.create_slow("CDEK", 30).await;
     run_for(&mut pipe, Duration::from_secs(600)).await;
-    // Thirty parcels, each at most every five minutes: three times in ten minutes, although many more calls were free.
+    // Thirty parcels, each checked at most every five minutes: three times in ten minutes, although many more calls are
+    // free.
     let calls_of_30 = calls(&pipe);
     assert!((55..=91).contains(&calls_of_30), "{calls_of_30}");
     let mut pipe = Pipe::new(setup("learned", 20)).await;
@@ -76,7 +77,7 @@ async fn a_call_that_takes_thirty_numbers_is_filled_with_the_thirty_best() {
     let (calls, checks) = (calls(&pipe), pipe.parts.stats.processed_total());
     assert_eq!(checks, 30 * calls, "every call is full");
     assert!((110..=120).contains(&calls), "{calls}");
-    // The best are those whose time comes first: nobody is passed over.
+    // Early checks go to the parcels that are due soonest, so no parcel starves.
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let rows = pipe
         .parts

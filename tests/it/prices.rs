@@ -181,7 +181,7 @@ async fn a_pause_that_the_database_missed_is_told_as_soon_as_it_is_back() {
         rename("away", "carrier_state").await;
         let states = store.carrier_states().await.expect("reads");
         assert_eq!(states.len(), 0, "nobody knows");
-        pauses.take_over(&states).await;
+        pauses.merge(&states).await;
         let states = store.carrier_states().await.expect("reads");
         assert_eq!(
             (states[0].budget.as_str(), states[0].paused_until),

@@ -104,7 +104,7 @@ fn a_seen_parcel_is_published_whole_and_ends_its_failures() {
 }
 
 #[test]
-fn each_row_gets_its_own_verdict_whatever_the_order_of_the_answer() {
+fn each_row_gets_its_own_verdict_in_any_order_of_the_answer() {
     let rows: Vec<Tracking> = (1..=3_000).map(|id| tracking(id, 1)).collect();
     let mut sightings: Vec<Sighting> = rows
         .iter()
@@ -221,7 +221,7 @@ fn a_parcel_that_arrived_is_not_checked_again_under_any_policy() {
 }
 
 #[test]
-fn a_parcel_given_up_keeps_its_last_event_and_asks_nobody() {
+fn a_parcel_given_up_keeps_its_last_event() {
     let mut row = tracking(1, 1);
     row.last_event_code = Some("ACCEPTED".to_owned());
     row.last_event_at = Some(at(-9));

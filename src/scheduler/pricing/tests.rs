@@ -1,4 +1,4 @@
-//! Who moves the price, and from where on.
+//! Which worker adjusts the price, from which start, and what it reports of overdue parcels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ struct House {
 }
 
 impl House {
-    /// CDEK is learned, with 60 calls a minute.
+    /// CDEK has the policy `learned` and 60 calls a minute.
     async fn new() -> Self {
         let mut config = Config::default();
         config.work.policy = Policy::Learned;
@@ -75,14 +75,14 @@ impl House {
         plan.expect("has one").price.whole
     }
 
-    /// A minute in which the worker claimed what was two hours late.
+    /// A minute in which the worker claimed a tracking that was two hours late.
     async fn late_minute(&self, pricer: &Pricer) {
         let mut rows = self.store.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
         pricer.claimed("CDEK", 1, &rows, now);
         self.clock.advance(Duration::from_secs(60));
-        pricer.tick().await.expect("keeps the prices");
+        pricer.tick().await.expect("adjusts the prices");
     }
 }
 
@@ -123,13 +123,13 @@ async fn a_price_that_began_without_parcels_starts_anew_when_they_come() {
 }
 
 #[tokio::test]
-async fn what_waits_too_long_is_told_and_measured() {
+async fn parcels_that_wait_too_long_are_logged_and_measured() {
     let house = House::new().await;
     house.create(60).await;
     let pricer = house.pricer();
     house.clock.advance(Duration::from_secs(13 * 3_600));
     pricer.tick().await.expect("looks");
-    assert!(pricer.starving.lock().contains("CDEK"));
+    assert!(pricer.warned.lock().contains("CDEK"));
     let shown = house.metrics.encode();
     let line = format!(
         "trackbox_account_overdue_seconds{{account=\"CDEK\"}} {}",
@@ -139,7 +139,7 @@ async fn what_waits_too_long_is_told_and_measured() {
 }
 
 #[tokio::test]
-async fn what_was_learned_is_fitted_every_six_hours_and_forgotten_as_much() {
+async fn what_was_learned_is_refitted_every_six_hours() {
     let house = House::new().await;
     let pricer = house.pricer();
     pricer.tick().await.expect("begins");
