@@ -95,7 +95,7 @@ const TIERS: &[&[(&str, &str)]] = &[
 ];
 
 /// The document that shows the rooms, between two markers.
-const DOCUMENT: &str = "README.md";
+const DOCUMENT: &str = "docs/architecture.md";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -8,6 +8,7 @@ mod bus;
 mod claims;
 mod consumer;
 mod dead_letters;
+mod documents;
 mod faults;
 mod fixture;
 mod house;
