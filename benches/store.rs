@@ -19,8 +19,12 @@ use trackbox::store::updates::Batch;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
-#[path = "../tests/it/large.rs"]
+use crate::time::at;
+
+#[path = "../tests/it/support/large.rs"]
 mod large;
+#[path = "../tests/it/support/time.rs"]
+mod time;
 
 const SMALL: i64 = 10_000;
 const LARGE: i64 = 1_000_000;
@@ -30,10 +34,6 @@ const ROUNDS: usize = 31;
 const RATIO_MAX: f64 = 3.0;
 
 const MODES: [&str; 2] = ["auto", "force_generic_plan"];
-
-fn at(secs: i64) -> Time {
-    Time::from_timestamp(1_795_176_000 + secs, 0).expect("a time within range")
-}
 
 fn code(text: &str) -> CarrierCode {
     CarrierCode::parse(text).expect("a valid code")

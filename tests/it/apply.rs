@@ -1,19 +1,26 @@
-//! What applying a batch promises: once, whole, and in any order the same.
+//! What every store promises of applying a batch: it takes effect once and whole, with the same end in any order.
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use trackbox::model::status::Status;
 use trackbox::store::StoreError;
-use trackbox::store::updates::Batch;
 use uuid::Uuid;
 
-use crate::fixture::{Applier, TOPIC, TestStore, at, create, message, on_every_store, read, seen};
+use crate::support::fixture::{Applier, TOPIC, TestStore, create, events, on_every_store, read};
+use crate::support::messages::{event, message, seen};
+use crate::support::time::at;
 
 #[tokio::test]
 async fn a_batch_takes_effect_exactly_once() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 500).await;
         let mut applier = Applier::new(&store).await;
-        let events = [("IN_TRANSIT", 1), ("OUT_FOR_DELIVERY", 2), ("DELIVERED", 3)];
-        let updates: Vec<_> = rows.iter().map(|row| seen(row.id, 5, 1, &events)).collect();
+        let journey = [("IN_TRANSIT", 1), ("OUT_FOR_DELIVERY", 2), ("DELIVERED", 3)];
+        let updates: Vec<_> = rows
+            .iter()
+            .map(|row| seen(row.id, 5, 1, &journey))
+            .collect();
         let before = applier.offset;
         let applied = applier
             .apply(&store, updates.clone())
@@ -42,11 +49,7 @@ async fn a_batch_takes_effect_exactly_once() {
             (row.status, row.version, row.active),
             (Status::Delivered, 2, false)
         );
-        let events = store
-            .events(rows[7].id, 100, 0)
-            .await
-            .expect("reads")
-            .expect("is there");
+        let events = events(&store, rows[7].id).await;
         let statuses: Vec<Status> = events.iter().map(|event| event.event.status).collect();
         assert_eq!(
             statuses,
@@ -76,7 +79,7 @@ async fn only_the_newest_owner_of_a_partition_applies() {
 }
 
 #[tokio::test]
-async fn an_unknown_tracking_is_passed_over_and_counted() {
+async fn an_update_of_an_unknown_tracking_is_skipped_and_counted() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
         let mut applier = Applier::new(&store).await;
@@ -95,13 +98,7 @@ async fn the_fence_is_raised_before_the_change_is_visible() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
         let applier = Applier::new(&store).await;
-        let batch = Batch {
-            ownership: applier.ownership.clone(),
-            first_offset: applier.offset,
-            next_offset: applier.offset + 1,
-            updates: vec![seen(rows[0].id, 5, 1, &[("DELIVERED", 1)])],
-            dead_letters: Vec::new(),
-        };
+        let batch = applier.batch(vec![seen(rows[0].id, 5, 1, &[("DELIVERED", 1)])]);
         let reader = store.clone();
         let id = rows[0].id;
         store
@@ -117,15 +114,14 @@ async fn the_fence_is_raised_before_the_change_is_visible() {
 }
 
 #[tokio::test]
-async fn a_newer_mapping_updates_the_status_of_the_same_event_and_an_older_does_not() {
+async fn only_a_newer_mapping_updates_the_status_of_an_event() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
         let mut applier = Applier::new(&store).await;
         let mapped = |version: i32, status: &str, check: u128| {
             message(&serde_json::json!({
                 "tracking_id": rows[0].id, "checked_at": at(i64::from(version)), "status": status, "status_raw": "77",
-                "check_id": Uuid::from_u128(check), "mapping_version": version, "events":
-                [{"status": status, "status_raw": "77", "event_time": at(1)}]
+                "check_id": Uuid::from_u128(check), "mapping_version": version, "events": [event(status, "77", 1)],
             }))
         };
         applier.apply(&store, vec![mapped(1, "UNKNOWN", 1)]).await.expect("applies");
@@ -133,7 +129,7 @@ async fn a_newer_mapping_updates_the_status_of_the_same_event_and_an_older_does_
         assert_eq!((unmapped[0].status_raw.as_str(), unmapped[0].count), ("77", 1));
         applier.apply(&store, vec![mapped(3, "EXCEPTION", 2)]).await.expect("applies");
         applier.apply(&store, vec![mapped(2, "IN_TRANSIT", 3)]).await.expect("applies");
-        let events = store.events(rows[0].id, 10, 0).await.expect("reads").expect("is there");
+        let events = events(&store, rows[0].id).await;
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].event.status, Status::Exception);
         assert_eq!(store.unmapped(10).await.expect("reports"), []);
@@ -142,7 +138,7 @@ async fn a_newer_mapping_updates_the_status_of_the_same_event_and_an_older_does_
 }
 
 #[tokio::test]
-async fn a_batch_names_its_place_when_the_topic_has_moved_on() {
+async fn a_batch_at_a_wrong_offset_is_refused_with_its_partition() {
     on_every_store(async |TestStore { store, .. }| {
         let mut applier = Applier::new(&store).await;
         applier.offset = 17;
@@ -158,13 +154,9 @@ async fn a_batch_names_its_place_when_the_topic_has_moved_on() {
     .await;
 }
 
-/// Random orders, repetitions and batches of the same twelve checks, all with the same end.
+/// The same twelve checks in random orders, repetitions and batches.
 #[tokio::test]
-async fn any_order_repetition_and_batching_ends_in_the_same_row_and_events() {
-    use rand::SeedableRng as _;
-    use rand::rngs::StdRng;
-    use rand::seq::{IndexedRandom as _, SliceRandom as _};
-
+async fn every_order_repetition_and_batching_ends_in_the_same_state() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 12).await;
         let mut applier = Applier::new(&store).await;
@@ -196,11 +188,7 @@ async fn any_order_repetition_and_batching_ends_in_the_same_row_and_events() {
                     .expect("applies");
             }
             let end = read(&store, row.id).await;
-            let events = store
-                .events(row.id, 100, 0)
-                .await
-                .expect("reads")
-                .expect("is there");
+            let events = events(&store, row.id).await;
             let mut events: Vec<_> = events.into_iter().map(|event| event.event).collect();
             events.sort_by_key(|event| (event.event_time, event.status_raw.clone()));
             ends.push((

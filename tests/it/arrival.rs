@@ -1,25 +1,25 @@
-//! Every parcel arrives as the emulator's truth says, within the limits and without useless calls.
+//! Every parcel arrives as the truth says, and no call is wasted or too many.
 
 use std::time::Duration;
 
 use trackbox::kafka::Outgoing;
-use trackbox_emulator::scenario::Parcel;
+use trackbox_emulator::scenario::{Parcel, Step};
 
-use crate::fixture::{code, number};
-use crate::pipe::{Pipe, Setup};
+use crate::support::fixture::{code, number, read};
+use crate::support::pipe::{Pipe, Setup};
 
 #[tokio::test]
-async fn every_parcel_arrives_as_the_truth_says_and_no_call_is_too_many() {
+async fn every_parcel_arrives_as_the_truth_says_within_the_limits() {
     let mut pipe = Pipe::new(Setup::default()).await;
     pipe.create("CDEK", 100).await;
     pipe.create("POST_RU", 100).await;
     pipe.run_until_arrived(Duration::from_secs(180)).await;
     pipe.assert_truth().await;
-    pipe.assert_budget();
+    pipe.assert_limits();
 }
 
 #[tokio::test]
-async fn the_same_holds_within_the_original_limits() {
+async fn every_parcel_arrives_within_the_limits_of_the_original() {
     let mut pipe = Pipe::new(Setup {
         limits: vec![("CDEK", 60), ("POST_RU", 20)],
         ..Setup::default()
@@ -29,11 +29,11 @@ async fn the_same_holds_within_the_original_limits() {
     pipe.create("POST_RU", 100).await;
     pipe.run_until_arrived(Duration::from_secs(3_600)).await;
     pipe.assert_truth().await;
-    pipe.assert_budget();
+    pipe.assert_limits();
 }
 
 #[tokio::test]
-async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
+async fn several_numbers_travel_in_one_call_if_the_adapter_can() {
     let mut pipe = Pipe::new(Setup {
         limits: vec![("CDEK", 20)],
         settings: vec![("CARRIERS__CDEK__ADAPTER", "emulator-batch".to_owned())],
@@ -43,7 +43,7 @@ async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
     pipe.create("CDEK", 90).await;
     pipe.run_until_arrived(Duration::from_secs(600)).await;
     pipe.assert_truth().await;
-    pipe.assert_budget();
+    pipe.assert_limits();
     let ledger = pipe.emulator.ledger();
     let checks = pipe.parts.stats.processed_total();
     assert!(
@@ -53,9 +53,9 @@ async fn several_numbers_travel_in_one_call_where_the_carrier_takes_them() {
 }
 
 #[tokio::test]
-async fn without_news_for_thirty_days_a_parcel_expires_and_a_refresh_revives_it() {
+async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
     let mut pipe = Pipe::new(Setup::default()).await;
-    let step = trackbox_emulator::scenario::Step::new("IN_TRANSIT", "ACCEPTED", "Moscow");
+    let step = Step::new("IN_TRANSIT", "ACCEPTED", "Moscow");
     let parcel = Parcel {
         carrier: "CDEK".to_owned(),
         track_number: "stuck".to_owned(),
@@ -72,21 +72,18 @@ async fn without_news_for_thirty_days_a_parcel_expires_and_a_refresh_revives_it(
         .await
         .expect("creates")[0]
         .id;
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    pipe.run_for(Duration::from_secs(60)).await;
     let day = Duration::from_secs(24 * 3_600);
     pipe.advance(day * 29);
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    pipe.run_for(Duration::from_secs(60)).await;
     assert_eq!(
-        crate::fixture::read(&pipe.parts.store, id)
-            .await
-            .status
-            .as_str(),
+        read(&pipe.parts.store, id).await.status.as_str(),
         "IN_TRANSIT"
     );
     pipe.advance(day);
     let before = pipe.emulator.ledger().carriers["CDEK"].calls;
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-    let expired = crate::fixture::read(&pipe.parts.store, id).await;
+    pipe.run_for(Duration::from_secs(60)).await;
+    let expired = read(&pipe.parts.store, id).await;
     assert_eq!(
         (expired.status.as_str(), expired.active),
         ("EXPIRED", false)
@@ -94,15 +91,15 @@ async fn without_news_for_thirty_days_a_parcel_expires_and_a_refresh_revives_it(
     assert_eq!(
         pipe.emulator.ledger().carriers["CDEK"].calls,
         before,
-        "nobody was asked"
+        "no carrier was called"
     );
     pipe.parts
         .store
         .refresh(id, pipe.clock.now(), async |_| {})
         .await
         .expect("refreshes");
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-    let refreshed = crate::fixture::read(&pipe.parts.store, id).await;
+    pipe.run_for(Duration::from_secs(60)).await;
+    let refreshed = read(&pipe.parts.store, id).await;
     assert_eq!(
         refreshed.status.as_str(),
         "IN_TRANSIT",
@@ -111,7 +108,7 @@ async fn without_news_for_thirty_days_a_parcel_expires_and_a_refresh_revives_it(
 }
 
 #[tokio::test]
-async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
+async fn while_the_bus_is_full_no_carrier_is_called() {
     let mut pipe = Pipe::new(Setup {
         settings: vec![("KAFKA__IN_PROCESS_BYTES_MAX", (1 << 20).to_string())],
         ..Setup::default()
@@ -127,10 +124,7 @@ async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
         .collect();
     bus.publish(filler).await.expect("fits");
     for _ in 0..5 {
-        let refused = pipe.workers[0]
-            .step()
-            .await
-            .expect_err("has nobody to tell");
+        let refused = pipe.workers[0].step().await.expect_err("cannot publish");
         assert!(
             refused.to_string().contains("the bus accepts no records"),
             "{refused}"
@@ -153,21 +147,21 @@ async fn while_the_bus_takes_nothing_no_carrier_is_asked() {
 }
 
 #[tokio::test]
-async fn more_carriers_than_a_cycle_reads_block_none_after_them() {
+async fn more_carriers_than_a_cycle_looks_at_delay_no_parcel() {
     let mut pipe = Pipe::new(Setup {
         settings: vec![("CARRIERS__DEFAULT__ADAPTER", "none".to_owned())],
         ..Setup::default()
     })
     .await;
-    // These have no route, and all of them sort before the one that has.
-    let unroutable: Vec<_> = (0..2_100)
+    // No adapter checks these, and all sort before the carrier that is checked.
+    let unchecked: Vec<_> = (0..2_100)
         .map(|n| (code(&format!("N{n:04}")), number("x")))
         .collect();
     let now = pipe.parts.clock.now();
-    let created = pipe.parts.store.create_or_get(&unroutable, now).await;
+    let created = pipe.parts.store.create_or_get(&unchecked, now).await;
     created.expect("creates");
     pipe.create("POST_RU", 5).await;
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+    pipe.run_for(Duration::from_secs(60)).await;
     let ledger = pipe.emulator.ledger();
     let calls = ledger.carriers.get("POST_RU").map_or(0, |calls| calls.ok);
     assert!(calls >= 5, "{calls} calls");

@@ -1,4 +1,4 @@
-//! What only a broker can do to the bus: hang, die, refuse, forget, lose its leader, ask who we are.
+//! What only a broker does to the bus: it hangs, dies, refuses, forgets, loses its leader, and authenticates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,19 +10,21 @@ use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
 use trackbox::kafka::{Bus, BusError, partition_of};
 
-use crate::bus::{NO_WAIT, WAIT, fetch, new_topic, on, read_all, record, settings};
-use crate::fixture::{install_tls, server};
-use crate::private::kafka::PrivateKafka;
+use crate::support::bus::{
+    NO_WAIT, WAIT, fetch, new_topic, on, read_all, record, settings, shared_kafka,
+};
+use crate::support::engines::install_tls;
+use crate::support::engines::kafka::PrivateKafka;
 
 #[tokio::test]
-async fn a_partition_that_is_not_there_is_no_record_that_cannot_be_read() {
-    let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+async fn a_missing_partition_is_an_outage_and_no_unreadable_record() {
+    let bus = on(&shared_kafka(), &new_topic());
     bus.prepare().await.expect("connects");
     let fetched = bus.fetch(4, 0, NO_WAIT).await;
     assert!(matches!(fetched, Err(BusError::Away { .. })), "{fetched:?}");
 }
 
-/// Publishes until it works again; answers how long that took. No try may hang.
+/// Publishes until it succeeds; returns how long that took. No try may hang.
 async fn publish_until_it_works(bus: &Bus, value: &str) -> Duration {
     let began = Instant::now();
     loop {
@@ -37,11 +39,11 @@ async fn publish_until_it_works(bus: &Bus, value: &str) -> Duration {
     }
 }
 
-/// Kafka 4 refuses records from a clock that is more than an hour ahead (its default): it answers all else.
+/// Kafka 4 refuses records whose time is more than an hour ahead (its default), and answers everything else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_takes_nothing_though_it_answers_is_tried_ever_more_seldom() {
+async fn a_broker_that_refuses_records_while_it_answers_is_tried_more_rarely() {
     let clock = Clock::manual(Clock::system().now() + TimeDelta::days(1_000));
-    let settings = settings(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+    let settings = settings(&shared_kafka(), &new_topic());
     let bus = Bus::Kafka(Arc::new(Broker::new(settings, clock)));
     bus.prepare().await.expect("connects");
     assert!(bus.may_publish().await);
@@ -51,7 +53,7 @@ async fn a_broker_that_takes_nothing_though_it_answers_is_tried_ever_more_seldom
     let began = Instant::now();
     let mut tries = Vec::new();
     while tries.len() < 3 {
-        // Many workers ask, at any time.
+        // Workers ask at any time.
         if bus.may_publish().await {
             tries.push(began.elapsed().as_secs());
         }
@@ -65,7 +67,7 @@ async fn a_broker_that_takes_nothing_though_it_answers_is_tried_ever_more_seldom
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
+async fn a_broker_that_hangs_or_dies_blocks_no_caller_and_loses_nothing() {
     let mut kafka = PrivateKafka::start();
     let bus = on(&kafka.address(), "t");
     bus.prepare().await.expect("connects");
@@ -108,9 +110,9 @@ async fn a_broker_that_hangs_or_dies_holds_nobody_for_ever_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn records_that_are_gone_are_passed_over_and_a_topic_made_anew_is_read_from_its_beginning() {
+async fn a_fetch_whose_offset_is_gone_goes_on_at_the_first_record() {
     let topic = new_topic();
-    let brokers = server("TRACKBOX_TEST_KAFKA");
+    let brokers = shared_kafka();
     let bus = on(&brokers, &topic);
     bus.prepare().await.expect("connects");
     let records = (0..10).map(|n| record("7", format!("{n}"))).collect();
@@ -142,7 +144,7 @@ async fn records_that_are_gone_are_passed_over_and_a_topic_made_anew_is_read_fro
         .expect("deletes");
     let began = Instant::now();
     loop {
-        // Until the deletion is through, calls fail one way or the other.
+        // Calls fail in several ways until the deletion is done.
         let again = on(&brokers, &topic);
         let made = again.prepare().await;
         if made.is_ok() && again.publish(vec![record("7", "anew")]).await.is_ok() {
@@ -163,7 +165,7 @@ async fn records_that_are_gone_are_passed_over_and_a_topic_made_anew_is_read_fro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_that_lose_their_leader_go_on_with_another_and_lose_nothing() {
+async fn partitions_that_lose_their_leader_lose_no_record() {
     let mut nodes = PrivateKafka::cluster(3, "PLAINTEXT", "", &[]);
     let all: Vec<String> = nodes.iter().map(PrivateKafka::address).collect();
     let bus = on(&all.join(","), "t");
@@ -174,7 +176,7 @@ async fn partitions_that_lose_their_leader_go_on_with_another_and_lose_nothing()
             "the cluster is formed"
         );
     }
-    // Keys of all four partitions, whose leaders the three brokers share.
+    // The keys spread over all four partitions, and their leaders over the three brokers.
     let publish = async |round: usize| {
         let began = Instant::now();
         loop {
@@ -206,7 +208,7 @@ async fn partitions_that_lose_their_leader_go_on_with_another_and_lose_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_asks_who_we_are_is_told_over_tls_and_a_wrong_password_is_never_shown() {
+async fn a_broker_is_authenticated_to_over_tls_and_no_password_is_ever_shown() {
     install_tls();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("signs");

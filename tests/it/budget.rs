@@ -1,31 +1,14 @@
-//! In virtual time: no carrier gets more calls than it allows, even if workers freeze or fail.
+//! The limits of carriers, in virtual time: a carrier gets no more calls than it allows, also if workers freeze.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use trackbox_emulator::faults::{Fault, Rule};
 
-use crate::pipe::{Pipe, Setup};
+use crate::support::carriers::rule;
+use crate::support::pipe::{Pipe, Setup};
 
-fn rule(carrier: &str, fault: Fault) -> Rule {
-    Rule {
-        carrier: carrier.to_owned(),
-        track_number: None,
-        share: 1.0,
-        calls: None,
-        fault,
-    }
-}
-
-fn calls(pipe: &Pipe, carrier: &str) -> u64 {
-    pipe.emulator
-        .ledger()
-        .carriers
-        .get(carrier)
-        .map_or(0, |calls| calls.calls)
-}
-
-/// Far more parcels than calls and latency up to 3 s; from the second minute on one worker is frozen for 30 s.
+/// Far more parcels than calls, latency up to 3 s, and one worker that is frozen for 30 s after the first minute.
 async fn many_workers(workers: usize) {
     let mut pipe = Pipe::new(Setup {
         limits: vec![("CDEK", 60), ("POST_RU", 20)],
@@ -40,13 +23,13 @@ async fn many_workers(workers: usize) {
             fixed_ms: 0,
             spread_ms: 3_000,
         };
-        pipe.emulator
-            .set_fault(carrier, Some(rule(carrier, latency)));
+        pipe.set_fault(carrier, latency);
     }
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-    pipe.run_for(Duration::from_secs(30), workers - 1).await;
-    pipe.run_for(Duration::from_secs(90), usize::MAX).await;
-    pipe.assert_budget();
+    pipe.run_for(Duration::from_secs(60)).await;
+    pipe.run_with_frozen(Duration::from_secs(30), workers - 1)
+        .await;
+    pipe.run_for(Duration::from_secs(90)).await;
+    pipe.assert_limits();
     let ledger = pipe.emulator.ledger();
     if workers > 1 {
         assert!(
@@ -57,17 +40,17 @@ async fn many_workers(workers: usize) {
 }
 
 #[tokio::test]
-async fn one_worker_frozen_and_thawed_makes_no_call_too_many() {
+async fn one_worker_frozen_and_thawed_keeps_the_limits() {
     many_workers(1).await;
 }
 
 #[tokio::test]
-async fn two_workers_one_of_them_frozen_make_no_call_too_many() {
+async fn two_workers_one_of_them_frozen_keep_the_limits() {
     many_workers(2).await;
 }
 
 #[tokio::test]
-async fn four_workers_one_of_them_frozen_make_no_call_too_many() {
+async fn four_workers_one_of_them_frozen_keep_the_limits() {
     many_workers(4).await;
 }
 
@@ -85,21 +68,21 @@ async fn a_carrier_that_asks_for_a_pause_gets_it_from_every_worker() {
             retry_after_secs: Some(40),
             as_date,
         };
-        pipe.emulator.set_fault("CDEK", Some(rule("CDEK", fault)));
-        pipe.run_for(Duration::from_secs(5), usize::MAX).await;
-        let at_first = calls(&pipe, "CDEK");
+        pipe.set_fault("CDEK", fault);
+        pipe.run_for(Duration::from_secs(5)).await;
+        let at_first = pipe.calls("CDEK");
         assert!(
             (1..=40).contains(&at_first),
             "{at_first} calls before the pause was known"
         );
-        pipe.emulator.set_fault("CDEK", None);
-        pipe.run_for(Duration::from_secs(30), usize::MAX).await;
+        pipe.clear_fault("CDEK");
+        pipe.run_for(Duration::from_secs(30)).await;
         assert_eq!(
-            calls(&pipe, "CDEK"),
+            pipe.calls("CDEK"),
             at_first,
             "not one call during the pause"
         );
-        assert!(calls(&pipe, "POST_RU") > 20, "others go on");
+        assert!(pipe.calls("POST_RU") > 20, "others go on");
         let rows = pipe
             .parts
             .store
@@ -117,7 +100,7 @@ async fn a_carrier_that_asks_for_a_pause_gets_it_from_every_worker() {
 }
 
 #[tokio::test]
-async fn a_pause_that_is_over_before_it_begins_is_one_all_the_same() {
+async fn a_request_for_a_pause_of_no_time_still_pauses() {
     for as_date in [false, true] {
         let mut pipe = Pipe::new(Setup::default()).await;
         pipe.create("CDEK", 50).await;
@@ -125,15 +108,18 @@ async fn a_pause_that_is_over_before_it_begins_is_one_all_the_same() {
             retry_after_secs: Some(0),
             as_date,
         };
-        pipe.emulator.set_fault("CDEK", Some(rule("CDEK", fault)));
-        pipe.run_for(Duration::from_secs(50), usize::MAX).await;
-        let refused = calls(&pipe, "CDEK");
-        assert!(refused <= 4, "{refused} calls to a carrier that wants none");
+        pipe.set_fault("CDEK", fault);
+        pipe.run_for(Duration::from_secs(50)).await;
+        let refused = pipe.calls("CDEK");
+        assert!(
+            refused <= 4,
+            "{refused} calls to a carrier that asked for none"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
+async fn a_days_limit_holds_until_the_day_ends() {
     let mut pipe = Pipe::new(Setup {
         settings: vec![("CARRIERS__CDEK__PER_DAY", "70".to_owned())],
         ..Setup::default()
@@ -141,19 +127,19 @@ async fn a_days_limit_holds_over_the_day_and_ends_with_it() {
     .await;
     pipe.create("CDEK", 100).await;
     // From noon to shortly before midnight.
-    pipe.run_for(Duration::from_secs(600), usize::MAX).await;
-    assert_eq!(calls(&pipe, "CDEK"), 70);
+    pipe.run_for(Duration::from_secs(600)).await;
+    assert_eq!(pipe.calls("CDEK"), 70);
     pipe.advance(Duration::from_secs(12 * 3_600 - 900));
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-    assert_eq!(calls(&pipe, "CDEK"), 70, "the day is not over");
+    pipe.run_for(Duration::from_secs(60)).await;
+    assert_eq!(pipe.calls("CDEK"), 70, "the day is not over");
     pipe.advance(Duration::from_secs(600));
-    pipe.run_for(Duration::from_secs(600), usize::MAX).await;
-    assert_eq!(calls(&pipe, "CDEK"), 140, "a new day, a new limit");
+    pipe.run_for(Duration::from_secs(600)).await;
+    assert_eq!(pipe.calls("CDEK"), 140, "a new day, a new limit");
 }
 
 #[tokio::test]
 async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
-    // For different positions of the slots at the end of the day.
+    // The slots lie differently each time when the day ends.
     for millis in (0..1_000).step_by(250) {
         let mut pipe = Pipe::new(Setup {
             limits: vec![("CDEK", 600)],
@@ -165,35 +151,34 @@ async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
         // From noon to five seconds before midnight.
         let evening = Duration::from_secs(5) + Duration::from_millis(millis);
         pipe.advance(Duration::from_secs(12 * 3_600) - evening);
-        pipe.run_for(evening, usize::MAX).await;
-        let yesterday = calls(&pipe, "CDEK");
+        pipe.run_for(evening).await;
+        let yesterday = pipe.calls("CDEK");
         assert!((1..200).contains(&yesterday), "{yesterday} calls");
-        pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-        assert_eq!(calls(&pipe, "CDEK") - yesterday, 200, "{millis} ms");
+        pipe.run_for(Duration::from_secs(60)).await;
+        assert_eq!(pipe.calls("CDEK") - yesterday, 200, "{millis} ms");
     }
 }
 
 #[tokio::test]
-async fn a_carrier_that_only_fails_is_probed_gently_and_soon_back_when_it_works() {
+async fn a_failing_carrier_is_probed_rarely_and_back_in_use_once_it_works() {
     let mut pipe = Pipe::new(Setup::default()).await;
     pipe.create("CDEK", 300).await;
-    pipe.emulator
-        .set_fault("CDEK", Some(rule("CDEK", Fault::Status { code: 502 })));
-    pipe.run_for(Duration::from_secs(300), usize::MAX).await;
-    let failed = calls(&pipe, "CDEK");
+    pipe.set_fault("CDEK", Fault::Status { code: 502 });
+    pipe.run_for(Duration::from_secs(300)).await;
+    let failed = pipe.calls("CDEK");
     assert!(
         failed < 60,
         "{failed} calls to a carrier that fails for five minutes"
     );
     let row = &pipe.parts.store.trackings_after(0, 1).await.expect("reads")[0];
     assert_eq!(row.last_error, "the carrier answered 502");
-    pipe.emulator.set_fault("CDEK", None);
-    pipe.run_for(Duration::from_secs(61), usize::MAX).await;
+    pipe.clear_fault("CDEK");
+    pipe.run_for(Duration::from_secs(61)).await;
     pipe.run_until_arrived(Duration::from_secs(180)).await;
     pipe.assert_truth().await;
 }
 
-/// Calls of a healthy carrier in five minutes, beside a hanging and a failing one or alone.
+/// Calls of a healthy carrier in a minute, alone or beside a hanging and a failing one.
 async fn healthy_calls(beside_others: bool) -> u64 {
     let mut pipe = Pipe::new(Setup {
         limits: vec![("HANGS", 600), ("FAILS", 600), ("WELL", 600)],
@@ -204,17 +189,15 @@ async fn healthy_calls(beside_others: bool) -> u64 {
     if beside_others {
         pipe.create("HANGS", 100).await;
         pipe.create("FAILS", 100).await;
-        pipe.emulator
-            .set_fault("HANGS", Some(rule("HANGS", Fault::Hang)));
-        pipe.emulator
-            .set_fault("FAILS", Some(rule("FAILS", Fault::Status { code: 500 })));
+        pipe.set_fault("HANGS", Fault::Hang);
+        pipe.set_fault("FAILS", Fault::Status { code: 500 });
     }
-    pipe.run_for(Duration::from_secs(60), usize::MAX).await;
-    calls(&pipe, "WELL")
+    pipe.run_for(Duration::from_secs(60)).await;
+    pipe.calls("WELL")
 }
 
 #[tokio::test]
-async fn a_healthy_carrier_does_not_feel_the_others() {
+async fn a_healthy_carrier_is_not_slowed_by_hanging_and_failing_ones() {
     let (alone, beside) = (healthy_calls(false).await, healthy_calls(true).await);
     let share = beside as f64 / alone as f64;
     assert!(
@@ -224,7 +207,7 @@ async fn a_healthy_carrier_does_not_feel_the_others() {
 }
 
 #[tokio::test]
-async fn faults_are_named_as_the_administration_names_them() {
+async fn a_fault_is_read_from_the_emulators_administration_api() {
     let wanted: Value =
         json!({"carrier": "CDEK", "fault": "tooManyRequests", "retryAfterSecs": 40});
     let read: Rule = serde_json::from_value(wanted).expect("is a fault");

@@ -3,91 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trackbox::clock::Clock;
-use trackbox::kafka::broker::Broker;
-use trackbox::kafka::broker::settings::BrokerSettings;
-use trackbox::kafka::memory::MemoryBus;
-use trackbox::kafka::{Bus, BusError, Fetched, Outgoing, partition_of};
-use uuid::Uuid;
+use futures_util::future::join_all;
+use trackbox::kafka::{Bus, BusError, Outgoing, partition_of};
 
-use crate::fixture::server;
+use crate::support::bus::{
+    NO_WAIT, fetch, new_topic, on, on_every_bus, on_kafka, read_all, record, shared_kafka,
+};
+use crate::support::engines::server;
 
-pub const NO_WAIT: Duration = Duration::ZERO;
-pub const WAIT: Duration = Duration::from_secs(2);
-
-pub fn new_topic() -> String {
-    format!("test.{}", Uuid::now_v7().simple())
-}
-
-pub fn settings(brokers: &str, topic: &str) -> BrokerSettings {
-    BrokerSettings {
-        brokers: brokers.split(',').map(str::to_owned).collect(),
-        topic: topic.to_owned(),
-        partitions: 4,
-        tls: None,
-        sasl: None,
-    }
-}
-
-pub fn on(brokers: &str, topic: &str) -> Bus {
-    let broker = Broker::new(settings(brokers, topic), Clock::system());
-    Bus::Kafka(Arc::new(broker))
-}
-
-/// A bus of four partitions on the tests' broker.
-async fn on_kafka() -> Bus {
-    let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
-    bus.prepare().await.expect("connects");
-    bus
-}
-
-/// Runs one contract on every kind of bus, with four partitions.
-async fn on_every_bus<F: Future<Output = ()>>(contract: impl Fn(Bus) -> F) {
-    let memory = MemoryBus::new(Clock::system(), &[0; 4], 64 << 20);
-    contract(Bus::Memory(Arc::new(memory))).await;
-    contract(on_kafka().await).await;
-}
-
-pub fn record(key: impl ToString, value: impl Into<Vec<u8>>) -> Outgoing {
-    Outgoing {
-        key: key.to_string().into_bytes(),
-        value: value.into(),
-    }
-}
-
-pub async fn fetch(bus: &Bus, partition: i32, offset: i64) -> Fetched {
-    bus.fetch(partition, offset, WAIT).await.expect("fetches")
-}
-
-/// All records of a partition, fetched to its end.
-pub async fn read_all(bus: &Bus, partition: i32) -> Vec<(String, Option<String>)> {
-    let (mut read, mut offset) = (Vec::new(), 0);
-    loop {
-        let fetched = bus
-            .fetch(partition, offset, Duration::from_millis(300))
-            .await;
-        let fetched = fetched.expect("fetches");
-        assert_eq!(fetched.unreadable, None);
-        let Some(last) = fetched.records.last() else {
-            assert_eq!(fetched.from, fetched.high_watermark, "read to its end");
-            return read;
-        };
-        offset = last.offset + 1;
-        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-        read.extend(fetched.records.iter().map(|r| {
-            (
-                r.key.as_ref().map(text).unwrap_or_default(),
-                r.value.as_ref().map(text),
-            )
-        }));
-    }
-}
-
-/// Publishes so many records of 50 keys in one go, and holds that each key's came back once and in order.
-async fn publish_and_hold_the_order(bus: &Bus, count: usize) {
+/// Publishes `count` records of 50 keys at once, and asserts that those of each key come back once and in order.
+async fn assert_keeps_order(bus: &Bus, count: usize) {
     let records: Vec<Outgoing> = (0..count)
         .map(|n| record(n % 50, format!("{n} {}", "x".repeat(200))))
         .collect();
@@ -112,21 +39,20 @@ async fn publish_and_hold_the_order(bus: &Bus, count: usize) {
 }
 
 #[tokio::test]
-async fn what_was_published_comes_back_in_order_in_its_keys_partition() {
-    on_every_bus(async |bus| publish_and_hold_the_order(&bus, 2_000).await).await;
+async fn published_records_come_back_in_order_in_their_keys_partition() {
+    on_every_bus(async |bus| assert_keeps_order(&bus, 2_000).await).await;
 }
 
-/// A broker answers that it leads a partition a moment before it takes the first record: of a whole batch under way at
-/// once the first requests were refused, sent again, and overtaken.
+/// A broker says that it leads a partition a moment before it accepts records. When a whole batch was sent at once, the
+/// first requests were refused, retried, and overtaken by the others.
 #[tokio::test]
-async fn what_is_published_to_a_topic_made_a_moment_ago_keeps_its_order() {
-    let topics =
-        (0..20).map(|_| async { publish_and_hold_the_order(&on_kafka().await, 1_000).await });
-    futures_util::future::join_all(topics).await;
+async fn a_topic_that_was_just_created_keeps_the_order_of_its_records() {
+    let topics = (0..20).map(|_| async { assert_keeps_order(&on_kafka().await, 1_000).await });
+    join_all(topics).await;
 }
 
 #[tokio::test]
-async fn a_fetch_begins_where_it_is_told_to_and_knows_the_end() {
+async fn a_fetch_begins_at_its_offset_and_knows_the_end_of_the_partition() {
     on_every_bus(async |bus| {
         let records = (0..10).map(|n| record("7", format!("{n}"))).collect();
         bus.publish(records).await.expect("publishes");
@@ -145,7 +71,7 @@ async fn a_fetch_begins_where_it_is_told_to_and_knows_the_end() {
 }
 
 #[tokio::test]
-async fn a_fetch_brings_about_a_megabyte_and_a_larger_record_whole() {
+async fn a_fetch_returns_about_a_megabyte_and_a_larger_record_whole() {
     on_every_bus(async |bus| {
         let partition = partition_of(b"7", 4);
         let mut sizes = vec![100_000; 30];
@@ -165,7 +91,7 @@ async fn a_fetch_brings_about_a_megabyte_and_a_larger_record_whole() {
 }
 
 #[tokio::test]
-async fn a_fetch_at_the_end_wakes_when_something_is_published() {
+async fn a_fetch_at_the_end_wakes_when_a_record_is_published() {
     on_every_bus(async |bus| {
         let partition = partition_of(b"7", 4);
         let waiting = bus.fetch(partition, 0, Duration::from_secs(20));
@@ -180,14 +106,14 @@ async fn a_fetch_at_the_end_wakes_when_something_is_published() {
         assert_eq!(fetched.expect("fetches").records.len(), 1);
         assert!(
             began.elapsed() < Duration::from_secs(15),
-            "long before its time is over"
+            "long before its wait is over"
         );
     })
     .await;
 }
 
 #[tokio::test]
-async fn too_large_a_record_is_refused_and_holds_nothing_back() {
+async fn a_record_that_is_too_large_is_refused_and_delays_no_other() {
     let bus = on_kafka().await;
     let records = vec![
         record("a", "1"),
@@ -210,11 +136,11 @@ async fn too_large_a_record_is_refused_and_holds_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_missing_topic_is_made_once_by_all_who_need_it() {
+async fn many_processes_create_a_missing_topic_once() {
     let topic = new_topic();
-    let brokers = server("TRACKBOX_TEST_KAFKA");
+    let brokers = shared_kafka();
     let buses: Vec<Bus> = (0..5).map(|_| on(&brokers, &topic)).collect();
-    let prepared = futures_util::future::join_all(buses.iter().map(Bus::prepare)).await;
+    let prepared = join_all(buses.iter().map(Bus::prepare)).await;
     for (bus, prepared) in buses.iter().zip(prepared) {
         prepared.expect("connects");
         assert_eq!(bus.partitions(), [0, 1, 2, 3]);
@@ -222,13 +148,13 @@ async fn a_missing_topic_is_made_once_by_all_who_need_it() {
 }
 
 #[tokio::test]
-async fn records_of_other_clients_are_read_whatever_they_are_packed_in() {
+async fn records_of_other_clients_are_read_in_every_compression() {
     let bus = on_kafka().await;
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/bus/OtherClient.java");
     let other = Command::new("java")
         .args(["-cp", &format!("{}/*", server("TRACKBOX_TEST_KAFKA_LIBS"))])
         .arg(source)
-        .args([&server("TRACKBOX_TEST_KAFKA"), bus.topic()])
+        .args([&shared_kafka(), bus.topic()])
         .output()
         .expect("java runs");
     let errors = String::from_utf8_lossy(&other.stderr);

@@ -1,66 +1,41 @@
-//! What the consumer promises: every record is applied once, and a bad record does not stop the others.
+//! What the consumer promises: every record takes effect once, and a bad one does not stop it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
-use serde_json::{Value, json};
+use serde_json::json;
 use trackbox::cache::Cache;
 use trackbox::cache::memory::MemoryCache;
 use trackbox::clock::Clock;
 use trackbox::consumer::parts::ConsumerParts;
 use trackbox::consumer::{Consumed, Consumer};
-use trackbox::current::Current;
+use trackbox::kafka::Bus;
 use trackbox::kafka::memory::{MemoryBus, TOPIC};
-use trackbox::kafka::{Bus, Outgoing};
-use trackbox::metrics::Metrics;
 use trackbox::model::status::Status;
 use trackbox::store::{Connections, Store};
 
-use crate::fixture::{
-    Applier, TestStore, at, create, on_every_store, postgres, postgres_server, read, seen,
+use crate::support::consumers::{parts, publish};
+use crate::support::fixture::{
+    Applier, TestStore, create, on_every_store, postgres, postgres_server, read,
 };
+use crate::support::messages::{delivered, seen};
+use crate::support::time::at;
 
-/// A consumer of one partition that starts at `offset`.
+/// A consumer of one partition in memory that begins at `offset`, with batches of up to 500 records.
 fn consumer(test: &TestStore, offset: i64) -> (Consumer, ConsumerParts) {
     cached(test, offset, Cache::None)
 }
 
 /// The same with a cache.
 fn cached(test: &TestStore, offset: i64, cache: Cache) -> (Consumer, ConsumerParts) {
-    let metrics = Arc::new(Metrics::new());
-    let clock = Clock::manual(at(100));
-    let parts = ConsumerParts {
-        store: test.store.clone(),
-        bus: Bus::Memory(Arc::new(MemoryBus::new(clock.clone(), &[offset], 1 << 20))),
-        current: Current::new(test.store.clone(), cache, Arc::clone(&metrics)),
-        clock,
-        metrics,
-    };
+    let bus = MemoryBus::new(Clock::manual(at(100)), &[offset], 1 << 20);
+    let parts = parts(test, Bus::Memory(Arc::new(bus)), cache, 100);
     (Consumer::new(parts.clone(), 500, Duration::ZERO), parts)
 }
 
-async fn publish(parts: &ConsumerParts, values: Vec<Vec<u8>>) {
-    let records = values
-        .into_iter()
-        .map(|value| Outgoing {
-            key: b"1".to_vec(),
-            value,
-        })
-        .collect();
-    parts.bus.publish(records).await.expect("publishes");
-}
-
-fn delivered(id: i64, secs: i64, raw: &str) -> Vec<u8> {
-    let value: Value = json!({
-        "tracking_id": id, "checked_at": at(secs), "status": "DELIVERED", "status_raw": raw,
-        "events": [{"status": "DELIVERED", "status_raw": raw, "event_time": at(1)}]
-    });
-    value.to_string().into_bytes()
-}
-
 #[tokio::test]
-async fn garbage_becomes_dead_letters_with_its_offset_and_the_rest_is_applied() {
+async fn garbage_becomes_dead_letters_with_its_offset_and_the_rest_applies() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 2).await;
         let (consumer, parts) = consumer(&test, 0);
@@ -72,7 +47,7 @@ async fn garbage_becomes_dead_letters_with_its_offset_and_the_rest_is_applied() 
             delivered(424_242, 5, "4"),
             delivered(rows[1].id, 5, "4"),
         ];
-        publish(&parts, values).await;
+        publish(&parts.bus, values).await;
         assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(5));
         assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Idle);
         for row in &rows {
@@ -89,9 +64,9 @@ async fn garbage_becomes_dead_letters_with_its_offset_and_the_rest_is_applied() 
     .await;
 }
 
-/// A trigger notes which transaction wrote each of the rows.
+/// A trigger records which transaction wrote each row.
 #[tokio::test]
-async fn what_one_fetch_brings_is_applied_in_transactions_of_a_batch() {
+async fn one_fetch_is_applied_in_one_transaction_a_batch() {
     let test = postgres(&postgres_server()).await;
     let rows = create(&test.store, "CDEK", 5).await;
     let admin = Database::connect(&test.url).await.expect("connects");
@@ -103,7 +78,7 @@ async fn what_one_fetch_brings_is_applied_in_transactions_of_a_batch() {
     let (_, parts) = consumer(&test, 0);
     let consumer = Consumer::new(parts.clone(), 2, Duration::ZERO);
     publish(
-        &parts,
+        &parts.bus,
         rows.iter().map(|row| delivered(row.id, 5, "4")).collect(),
     )
     .await;
@@ -124,7 +99,7 @@ async fn what_one_fetch_brings_is_applied_in_transactions_of_a_batch() {
 }
 
 #[tokio::test]
-async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
+async fn a_record_that_the_database_rejects_is_found_and_set_aside_alone() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 9).await;
         let database = Database::connect(&test.url).await.expect("connects");
@@ -139,7 +114,7 @@ async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
             .enumerate()
             .map(|(place, row)| delivered(row.id, 5, if poison(place) { "POISON" } else { "4" }))
             .collect();
-        publish(&parts, values).await;
+        publish(&parts.bus, values).await;
         assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(9));
         for (place, row) in rows.iter().enumerate() {
             let expected = if place == 6 { Status::Unknown } else { Status::Delivered };
@@ -154,7 +129,7 @@ async fn a_record_that_the_database_refuses_is_found_and_set_aside_alone() {
 }
 
 #[tokio::test]
-async fn a_missing_table_is_no_records_fault() {
+async fn a_missing_table_makes_no_record_a_dead_letter() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let mut applier = Applier::new(&test.store).await;
@@ -179,12 +154,12 @@ async fn a_missing_table_is_no_records_fault() {
 }
 
 #[tokio::test]
-async fn a_second_start_goes_on_at_the_stores_offset() {
+async fn after_a_restart_the_consumer_goes_on_at_the_stores_offset() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let (first, parts) = consumer(&test, 0);
         publish(
-            &parts,
+            &parts.bus,
             vec![delivered(rows[0].id, 5, "4"), delivered(rows[0].id, 6, "4")],
         )
         .await;
@@ -192,7 +167,7 @@ async fn a_second_start_goes_on_at_the_stores_offset() {
         let version = read(&test.store, rows[0].id).await.version;
         let (second, parts) = consumer(&test, 2);
         assert_eq!(second.step(0).await.expect("applies"), Consumed::Idle);
-        publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
+        publish(&parts.bus, vec![delivered(rows[0].id, 7, "4")]).await;
         assert_eq!(second.step(0).await.expect("applies"), Consumed::Applied(1));
         assert_eq!(read(&test.store, rows[0].id).await.version, version + 1);
         assert_eq!(
@@ -204,16 +179,16 @@ async fn a_second_start_goes_on_at_the_stores_offset() {
 }
 
 #[tokio::test]
-async fn an_owner_who_lost_its_partition_asks_the_store_where_to_go_on() {
+async fn a_consumer_that_lost_its_partition_asks_the_store_where_to_go_on() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let (first, parts) = consumer(&test, 0);
         let second = Consumer::new(parts.clone(), 500, Duration::ZERO);
-        publish(&parts, vec![delivered(rows[0].id, 5, "4")]).await;
+        publish(&parts.bus, vec![delivered(rows[0].id, 5, "4")]).await;
         assert_eq!(first.step(0).await.expect("applies"), Consumed::Applied(1));
-        publish(&parts, vec![delivered(rows[0].id, 6, "4")]).await;
+        publish(&parts.bus, vec![delivered(rows[0].id, 6, "4")]).await;
         assert_eq!(second.step(0).await.expect("applies"), Consumed::Applied(1));
-        publish(&parts, vec![delivered(rows[0].id, 7, "4")]).await;
+        publish(&parts.bus, vec![delivered(rows[0].id, 7, "4")]).await;
         assert_eq!(first.step(0).await.expect("notices"), Consumed::Lost);
         assert_eq!(first.step(0).await.expect("applies"), Consumed::Applied(1));
         assert_eq!(
@@ -225,7 +200,7 @@ async fn an_owner_who_lost_its_partition_asks_the_store_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn what_the_cache_gives_is_never_older_than_the_store() {
+async fn the_cache_never_answers_what_is_older_than_the_store() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 1).await;
         let id = rows[0].id;
@@ -233,7 +208,7 @@ async fn what_the_cache_gives_is_never_older_than_the_store() {
         let (consumer, parts) = cached(&test, 0, Cache::Memory(Arc::clone(&cache)));
         let slow_reader = cache.ticket();
         let stale = test.store.trackings_by_ids(&[id]).await.expect("reads");
-        publish(&parts, vec![delivered(id, 5, "4")]).await;
+        publish(&parts.bus, vec![delivered(id, 5, "4")]).await;
         consumer.step(0).await.expect("applies");
         cache.put(&stale, &slow_reader);
         let cached = cache.get(&[id]);
@@ -251,7 +226,7 @@ async fn what_the_cache_gives_is_never_older_than_the_store() {
 }
 
 #[tokio::test]
-async fn a_batch_that_times_out_is_halved_and_a_single_slow_record_is_retried() {
+async fn a_batch_that_times_out_is_halved_and_a_single_slow_record_retried() {
     let mut test = postgres(&postgres_server()).await;
     let impatient = Connections {
         statement_timeout: Duration::from_millis(500),
@@ -274,12 +249,12 @@ async fn a_batch_that_times_out_is_halved_and_a_single_slow_record_is_retried() 
     }
     let (consumer, parts) = consumer(&test, 0);
     let mut values: Vec<_> = rows.iter().map(|row| delivered(row.id, 5, "4")).collect();
-    publish(&parts, values.split_off(1)).await;
+    publish(&parts.bus, values.split_off(1)).await;
     assert_eq!(
         consumer.step(0).await.expect("applies"),
         Consumed::Applied(39)
     );
-    publish(&parts, vec![delivered(rows[0].id, 5, "SLOW")]).await;
+    publish(&parts.bus, vec![delivered(rows[0].id, 5, "SLOW")]).await;
     let error = consumer.step(0).await.expect_err("takes too long alone");
     assert!(format!("{error:#}").contains("took too long"), "{error:#}");
     let fast = each_row_takes("0");

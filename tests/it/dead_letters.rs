@@ -1,9 +1,10 @@
-//! What was set aside is kept, cut to a size, and ended by age.
+//! Dead letters are kept, cut to a size, and deleted by age.
 
 use trackbox::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, LETTERS_KEPT, VALUE_BYTES_MAX};
 use trackbox::store::updates::Batch;
 
-use crate::fixture::{Applier, TOPIC, TestStore, at, on_every_store};
+use crate::support::fixture::{Applier, TOPIC, TestStore, on_every_store};
+use crate::support::time::at;
 
 fn letter(offset: i64, key: Option<Vec<u8>>, value: Vec<u8>) -> DeadLetter {
     DeadLetter {
@@ -20,7 +21,7 @@ fn letter(offset: i64, key: Option<Vec<u8>>, value: Vec<u8>) -> DeadLetter {
 }
 
 #[tokio::test]
-async fn dead_letters_are_kept_once_cut_and_in_the_order_of_their_offsets() {
+async fn dead_letters_are_kept_once_cut_and_in_the_order_of_offsets() {
     on_every_store(async |test: TestStore| {
         let applier = Applier::new(&test.store).await;
         let long = vec![7; 1_000_000];
@@ -39,7 +40,7 @@ async fn dead_letters_are_kept_once_cut_and_in_the_order_of_their_offsets() {
             batch.next_offset = next_offset;
             let applied = test.store.apply(&batch, at(9), async |_| {}).await;
             applied.expect("applies");
-            // Another consumer that saw the same records again.
+            // Another consumer reads the same records again.
             batch.first_offset = next_offset;
         }
         let mut letters = test.store.dead_letters(None, 10).await.expect("lists");

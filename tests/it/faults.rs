@@ -1,12 +1,13 @@
-//! Every fault of a carrier, alone: others go on, the parcel says what is wrong, and all is well afterwards.
+//! Every fault of a carrier, one at a time: other carriers go on, the parcel shows the error, and all recovers afterwards.
 
 use std::time::Duration;
 
-use trackbox_emulator::faults::{Fault, Rule};
+use trackbox_emulator::faults::Fault;
 
-use crate::pipe::{Pipe, Setup};
+use crate::support::fixture::read;
+use crate::support::pipe::{Pipe, Setup};
 
-/// A fault, and what `lastError` begins with while it lasts; `None` where the answer can be read all the same.
+/// Each fault, and how `lastError` begins while it lasts; `None` if the answer can still be read.
 fn faults() -> Vec<(Fault, Option<&'static str>)> {
     vec![
         (
@@ -61,38 +62,22 @@ fn faults() -> Vec<(Fault, Option<&'static str>)> {
     ]
 }
 
-/// How many calls of the other carrier went well.
-fn others(pipe: &Pipe) -> u64 {
-    pipe.emulator
-        .ledger()
-        .carriers
-        .get("POST_RU")
-        .map_or(0, |calls| calls.ok)
-}
-
 async fn alone(fault: Fault, error: Option<&str>) {
     let mut pipe = Pipe::new(Setup::default()).await;
     let bad = pipe.create("CDEK", 2).await;
     pipe.create("POST_RU", 20).await;
-    let rule = Rule {
-        carrier: "CDEK".to_owned(),
-        track_number: None,
-        share: 1.0,
-        calls: None,
-        fault: fault.clone(),
-    };
-    pipe.emulator.set_fault("CDEK", Some(rule));
-    // A time-out is the socket's and real, so the test's time keeps its pace where one is waited for.
+    pipe.set_fault("CDEK", fault.clone());
+    // The timeouts of sockets are real, so the test's time must keep pace with real time if a fault may cause one.
     let real = error.is_some();
     let tick = Duration::from_millis(if real { 10 } else { 50 });
     let mut said: Vec<String> = Vec::new();
     for _ in 0..500 {
         pipe.step().await;
-        let row = crate::fixture::read(&pipe.parts.store, bad[0].id).await;
+        let row = read(&pipe.parts.store, bad[0].id).await;
         if row.last_checked_at.is_some() && said.last() != Some(&row.last_error) {
             said.push(row.last_error);
         }
-        if real && said.iter().any(|text| !text.is_empty()) && others(&pipe) >= 10 {
+        if real && said.iter().any(|text| !text.is_empty()) && pipe.good_calls("POST_RU") >= 10 {
             break;
         }
         pipe.advance(tick);
@@ -107,8 +92,8 @@ async fn alone(fault: Fault, error: Option<&str>) {
         ),
         None => assert!(said.iter().all(String::is_empty), "{fault:?} said {said:?}"),
     }
-    assert!(others(&pipe) >= 10, "{fault:?}: others go on");
-    pipe.emulator.set_fault("CDEK", None);
+    assert!(pipe.good_calls("POST_RU") >= 10, "{fault:?}: others go on");
+    pipe.clear_fault("CDEK");
     pipe.run_until_arrived(Duration::from_secs(600)).await;
     pipe.assert_truth().await;
     let letters = pipe
@@ -124,7 +109,7 @@ async fn alone(fault: Fault, error: Option<&str>) {
 }
 
 #[tokio::test]
-async fn every_fault_alone_is_told_of_and_leaves_nothing_behind() {
+async fn every_fault_is_shown_while_it_lasts_and_leaves_nothing_behind() {
     for (fault, error) in faults() {
         println!("{fault:?}");
         alone(fault, error).await;

@@ -1,4 +1,4 @@
-//! What is learned and forgotten: each promise one function for all kinds of stores.
+//! What every store promises of what it learns and forgets.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,13 @@ use trackbox::model::merge::merge;
 use trackbox::plan::hazard::Counts;
 use trackbox::plan::parcel::{class_of, learn_from};
 use trackbox::plan::{Sections, hazard};
+use trackbox::store::updates::Batch;
 use uuid::Uuid;
 
-use crate::fixture::{Applier, TestStore, at, create, message, on_every_store, seen};
-use crate::prices::{lead, pricing};
+use crate::support::fixture::{Applier, TestStore, create, on_every_store};
+use crate::support::messages::{failed, seen};
+use crate::support::prices::{lead, pricing};
+use crate::support::time::at;
 
 const HOUR: i64 = 3_600;
 
@@ -44,7 +47,7 @@ fn assert_close(ours: &BTreeMap<&'static str, Counts>, theirs: &BTreeMap<&'stati
 }
 
 #[tokio::test]
-async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each_of_them_once() {
+async fn the_store_learns_from_each_answer_once_and_what_the_plan_does() {
     on_every_store(async |TestStore { store, .. }| {
         let store = store.learning_by(Sections::new(["CDEK".to_owned()]));
         let rows = create(&store, "CDEK", 20).await;
@@ -66,10 +69,7 @@ async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each
                 check += 1;
                 let secs = round * 3 * HOUR + chance.random_range(0..HOUR);
                 let update = match chance.random_range(0..10) {
-                    0 => message(&serde_json::json!({
-                        "tracking_id": row.id, "checked_at": at(secs), "check_id": Uuid::from_u128(check),
-                        "next_check_at": at(secs + 60), "check_fail_count": 1, "error": "the carrier is away",
-                    })),
+                    0 => failed(row.id, secs, check),
                     _ => {
                         let events: Vec<(&str, i64)> = (0..(round as usize / 3 + 1).min(4))
                             .map(|n| (codes[n], n as i64 * 9 * HOUR + row.id * 7))
@@ -79,7 +79,7 @@ async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each
                 };
                 updates.push(update.clone());
                 if chance.random_range(0..4) == 0 {
-                    // Repetitions teach nothing.
+                    // Nothing is learned from a repetition.
                     updates.push(update);
                 }
             }
@@ -94,25 +94,38 @@ async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each
                 let next = merge(row, update, at(500));
                 known.insert(update.tracking_id, next);
             }
-            applier.apply(&store, updates.clone()).await.expect("applies");
+            applier
+                .apply(&store, updates.clone())
+                .await
+                .expect("applies");
             let after = store.learned("CDEK").await.expect("reads");
-            // The same records again, as after a crash between commit and fetch.
+            // The same records again, as after a crash between the commit and the next fetch.
             applier.apply(&store, updates).await.expect("applies");
             assert_close(&store.learned("CDEK").await.expect("reads"), &after);
         }
         let learned = store.learned("CDEK").await.expect("reads");
         assert_close(&learned, &model);
         assert!(learned["OUT_FOR_DELIVERY"].leave.ended > 0.0);
-        let hours: f64 = learned["IN_TRANSIT"].cells.as_flattened().iter().map(|cell| cell.hours).sum();
+        let hours: f64 = learned["IN_TRANSIT"]
+            .cells
+            .as_flattened()
+            .iter()
+            .map(|cell| cell.hours)
+            .sum();
         assert!(hours > 100.0, "{hours}");
-        // A carrier without a section is learned with the rest.
+        // What a carrier without a section teaches goes into the rest.
         let of_else = vec![
             seen(other[0].id, 10, 9_001, &[("IN_TRANSIT", 1)]),
             seen(other[0].id, HOUR, 9_002, &[("IN_TRANSIT", 1)]),
         ];
         applier.apply(&store, of_else).await.expect("applies");
         let rest = store.learned(Sections::REST).await.expect("reads");
-        let hours: f64 = rest["IN_TRANSIT"].cells.as_flattened().iter().map(|cell| cell.hours).sum();
+        let hours: f64 = rest["IN_TRANSIT"]
+            .cells
+            .as_flattened()
+            .iter()
+            .map(|cell| cell.hours)
+            .sum();
         assert!((hours - 3_590.0 / 3_600.0).abs() < 1e-9, "{hours}");
         assert_close(&store.learned("CDEK").await.expect("reads"), &learned);
     })
@@ -120,7 +133,7 @@ async fn what_the_store_learned_is_what_the_plan_learns_of_the_same_answers_each
 }
 
 #[tokio::test]
-async fn what_memories_lose_is_taken_off_once_however_many_want_to() {
+async fn what_is_forgotten_is_subtracted_once_by_one_worker() {
     on_every_store(async |TestStore { store, .. }| {
         let store = store.learning_by(Sections::new(["CDEK".to_owned(), "OTHER".to_owned()]));
         let mut applier = Applier::new(&store).await;
@@ -155,9 +168,9 @@ async fn what_memories_lose_is_taken_off_once_however_many_want_to() {
     .await;
 }
 
-/// Adds and forgets at once, in every order: nobody waits for the other for ever.
+/// Adds and forgets at once, in every order, without a deadlock.
 #[tokio::test]
-async fn learning_and_forgetting_at_once_lock_nobody_out() {
+async fn learning_and_forgetting_at_once_never_deadlock() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 40).await;
         let member = Uuid::now_v7();
@@ -192,7 +205,7 @@ async fn learning_and_forgetting_at_once_lock_nobody_out() {
                             seen(row.id, round * HOUR, check, &[("IN_TRANSIT", 1)])
                         })
                         .collect();
-                    let batch = trackbox::store::updates::Batch {
+                    let batch = Batch {
                         ownership: ownership.clone(),
                         first_offset: offset,
                         next_offset: offset + 20,
@@ -218,14 +231,14 @@ async fn learning_and_forgetting_at_once_lock_nobody_out() {
             .iter()
             .map(|cell| cell.hours)
             .sum();
-        // 40 parcels over 28 hours; the memory of 60 days loses nothing in no time.
+        // 40 parcels over 28 hours. All forgetting is from at(0) to at(0), so it subtracts nothing.
         assert!((hours - 40.0 * 28.0).abs() < 1e-6, "{hours}");
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_no_count_or_price_can_be_is_passed_over_and_stops_nobody() {
+async fn unreadable_counts_are_skipped_and_an_unreadable_price_is_replaced() {
     on_every_store(async |TestStore { store, url, .. }| {
         let rows = create(&store, "CDEK", 1).await;
         let mut applier = Applier::new(&store).await;
@@ -257,7 +270,7 @@ async fn what_no_count_or_price_can_be_is_passed_over_and_stops_nobody() {
             error.to_string(),
             "table prices holds an unreadable by_hour: not 24 numbers"
         );
-        // Whoever leads writes it anew.
+        // The worker that leads replaces it.
         assert!(
             store
                 .set_pricing(&pricing("CDEK", 1.0), member, None)

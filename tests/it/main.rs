@@ -1,5 +1,8 @@
 //! The promises, tested from outside: one integration binary.
 
+mod support;
+
+mod accounts;
 mod apply;
 mod arrival;
 mod broker;
@@ -7,24 +10,23 @@ mod budget;
 mod bus;
 mod claims;
 mod consumer;
+mod consumer_on_kafka;
 mod dead_letters;
 mod documents;
+mod events;
 mod faults;
-mod fixture;
 mod house;
-mod kafka;
-mod large;
 mod learned;
+mod lock;
 mod migrate;
 mod partitions;
-mod pipe;
 mod plans;
 mod policy;
 mod postgres;
 mod prices;
-mod private;
 mod process;
 mod roles;
 mod set;
-mod store;
-mod truth;
+mod trackings;
+mod upgrade;
+mod upgrade_store;

@@ -1,19 +1,18 @@
-//! Migrations: by several programs at once, by an older one, and beside what takes long.
+//! Migrations: run by several programs at once, newer than the program, and slow.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::status::Status;
-use trackbox::store::claims::Take;
 use trackbox::store::{Connections, Store};
 
-use crate::fixture::{
-    Applier, TestStore, at, code, create, empty_postgres, empty_sqlite, on_every_store, postgres,
-    postgres_server, read, seen,
+use crate::support::fixture::{
+    Applier, TestStore, claim, create, empty_postgres, empty_sqlite, on_every_store, postgres,
+    postgres_server, read,
 };
-
-const LEASE: Duration = Duration::from_secs(120);
+use crate::support::messages::seen;
+use crate::support::time::at;
 
 #[tokio::test]
 async fn several_programs_may_migrate_an_empty_database_at_once() {
@@ -34,7 +33,7 @@ async fn several_programs_may_migrate_an_empty_database_at_once() {
 }
 
 #[tokio::test]
-async fn migrations_run_twice_and_say_what_is_applied() {
+async fn migrations_run_twice_and_list_what_is_applied() {
     on_every_store(async |TestStore { store, .. }| {
         store.migrate().await.expect("migrates again");
         let status = store.migration_status().await.expect("tells");
@@ -49,14 +48,11 @@ async fn migrations_run_twice_and_say_what_is_applied() {
 }
 
 #[tokio::test]
-async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
-    on_every_store(async |TestStore { store, url, .. }| {
-        let database = Database::connect(&url).await.expect("connects");
-        let (version, bytes) = if url.starts_with("sqlite") {
-            ("9999", "x'00'")
-        } else {
-            ("9999", "'\\x00'")
-        };
+async fn a_program_works_on_the_tables_of_a_newer_one() {
+    on_every_store(async |test: TestStore| {
+        let store = &test.store;
+        let database = Database::connect(&test.url).await.expect("connects");
+        let checksum = if test.is_sqlite() { "x'00'" } else { "'\\x00'" };
         for sql in [
             "ALTER TABLE trackings ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'",
             "ALTER TABLE tracking_events ADD COLUMN newer TEXT",
@@ -65,7 +61,7 @@ async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
             "CREATE TABLE newer (id INTEGER PRIMARY KEY)",
             &format!(
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                 VALUES ({version}, 'newer', TRUE, {bytes}, 0)"
+                 VALUES (9999, 'newer', TRUE, {checksum}, 0)"
             ),
         ] {
             database.execute_unprepared(sql).await.expect("upgrades");
@@ -74,16 +70,12 @@ async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
         store.migrate().await.expect("has nothing to do");
         let status = store.migration_status().await.expect("answers");
         assert!(status.last().is_some_and(|m| m.version == 9_999 && m.unknown));
-        let id = create(&store, "CDEK", 1).await[0].id;
-        let claimed = store
-            .claim_due(&code("CDEK"), Take::Due, at(1), LEASE, 1)
-            .await
-            .expect("claims");
-        assert_eq!(claimed.trackings.len(), 1);
-        let mut applier = Applier::new(&store).await;
+        let id = create(store, "CDEK", 1).await[0].id;
+        assert_eq!(claim(store, "CDEK", 1, 1).await.len(), 1);
+        let mut applier = Applier::new(store).await;
         let update = seen(id, 2, 1, &[("DELIVERED", 1)]);
-        applier.apply(&store, vec![update]).await.expect("applies");
-        assert_eq!(read(&store, id).await.status, Status::Delivered);
+        applier.apply(store, vec![update]).await.expect("applies");
+        assert_eq!(read(store, id).await.status, Status::Delivered);
         store
             .pause("CDEK", at(5), "asked to", at(1))
             .await
@@ -93,7 +85,7 @@ async fn a_program_goes_on_working_on_the_tables_of_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_migration_may_take_longer_than_any_other_statement() {
+async fn a_migration_may_outlast_the_statement_timeout() {
     let test = postgres(&postgres_server()).await;
     let impatient = Connections {
         statement_timeout: Duration::from_millis(100),
@@ -104,7 +96,7 @@ async fn a_migration_may_take_longer_than_any_other_statement() {
     let hold =
         "BEGIN; LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT";
     let (held, migrated) = tokio::join!(busy.execute_unprepared(hold), async {
-        // Once the lock is held.
+        // Begins when the lock is held.
         let waiting = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
                        AND relation = '_sqlx_migrations'::regclass";
         let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, waiting);

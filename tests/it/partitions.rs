@@ -1,4 +1,4 @@
-//! What the store promises to consumers that share a topic's partitions, on every kind of store.
+//! What every store promises consumers that share the partitions of a topic.
 
 use trackbox::clock::Time;
 use trackbox::store::partitions::Ownership;
@@ -6,7 +6,8 @@ use trackbox::store::updates::Batch;
 use trackbox::store::{Store, StoreError};
 use uuid::Uuid;
 
-use crate::fixture::{TOPIC, TestStore, at, on_every_store};
+use crate::support::fixture::{TOPIC, TestStore, on_every_store};
+use crate::support::time::at;
 
 const PARTITIONS: usize = 5;
 
@@ -37,6 +38,16 @@ async fn acquire(
         .expect("acquires")
 }
 
+async fn renew(
+    store: &Store,
+    who: u128,
+    ends: &[(i32, i64)],
+    until: Time,
+) -> Vec<(Ownership, i64)> {
+    let renewed = store.renew_partitions(TOPIC, member(who), ends, until);
+    renewed.await.expect("renews")
+}
+
 fn numbers(owned: &[(Ownership, i64)]) -> Vec<i32> {
     owned.iter().map(|(o, _)| o.partition).collect()
 }
@@ -59,7 +70,7 @@ async fn a_partition_has_one_owner_until_its_lease_ends() {
         let first = acquire(&store, 1, 3, at(0), at(10)).await;
         assert_eq!(numbers(&first), [0, 1, 2]);
         let second = acquire(&store, 2, 5, at(0), at(20)).await;
-        assert_eq!(numbers(&second), [3, 4], "only what nobody holds");
+        assert_eq!(numbers(&second), [3, 4], "only what is free");
         assert_eq!(acquire(&store, 2, 5, at(10), at(20)).await, []);
         let after = acquire(&store, 2, 5, at(11), at(20)).await;
         assert_eq!(numbers(&after), [0, 1, 2]);
@@ -69,7 +80,7 @@ async fn a_partition_has_one_owner_until_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn an_owner_who_missed_that_it_lost_its_partition_changes_nothing() {
+async fn an_owner_that_missed_the_loss_of_its_partition_changes_nothing() {
     on_every_store(async |TestStore { store, .. }| {
         store_with_partitions(&store).await;
         let zombie = acquire(&store, 1, 1, at(0), at(10)).await.remove(0).0;
@@ -79,7 +90,7 @@ async fn an_owner_who_missed_that_it_lost_its_partition_changes_nothing() {
             .await
             .expect("owns it");
         let (owner, next_offset) = acquire(&store, 2, 1, at(11), at(20)).await.remove(0);
-        assert_eq!(next_offset, 7, "it goes on where the other one was");
+        assert_eq!(next_offset, 7, "it goes on where the other one stopped");
         let late = store
             .apply(&moving(&zombie, 7, 9), at(12), async |_| {})
             .await;
@@ -87,13 +98,7 @@ async fn an_owner_who_missed_that_it_lost_its_partition_changes_nothing() {
             matches!(late, Err(StoreError::OffsetMoved { .. })),
             "{late:?}"
         );
-        assert_eq!(
-            store
-                .renew_partitions(TOPIC, member(1), &[(0, 50)], at(90))
-                .await
-                .expect("answers"),
-            []
-        );
+        assert_eq!(renew(&store, 1, &[(0, 50)], at(90)).await, []);
         store
             .apply(&moving(&owner, 7, 8), at(12), async |_| {})
             .await
@@ -107,41 +112,40 @@ async fn an_owner_who_missed_that_it_lost_its_partition_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_expired_lease_that_is_still_free_is_renewed_with_its_epoch() {
+async fn an_expired_lease_that_was_not_taken_is_renewed_in_its_epoch() {
     on_every_store(async |TestStore { store, .. }| {
         store_with_partitions(&store).await;
         let mine = acquire(&store, 1, 2, at(0), at(10)).await;
-        let again = store
-            .renew_partitions(TOPIC, member(1), &[(1, 42)], at(40))
-            .await
-            .expect("renews");
-        assert_eq!(again, mine);
-        assert_eq!(
-            numbers(&acquire(&store, 2, 5, at(30), at(50)).await),
-            [2, 3, 4]
-        );
-        let states = store.partition_states(TOPIC).await.expect("reads");
-        let ends: Vec<_> = states.iter().map(|s| s.high_watermark).collect();
-        assert_eq!(ends, [None, Some(42), None, None, None]);
-        // A known end of the log stays until a newer one is reported.
-        store
-            .renew_partitions(TOPIC, member(1), &[], at(41))
-            .await
-            .expect("renews");
-        let states = store.partition_states(TOPIC).await.expect("reads");
-        assert_eq!(states[1].high_watermark, Some(42));
+        assert_eq!(renew(&store, 1, &[], at(40)).await, mine);
+        let others = acquire(&store, 2, 5, at(30), at(50)).await;
+        assert_eq!(numbers(&others), [2, 3, 4]);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_released_partition_is_free_at_once_and_only_its_owner_releases_it() {
+async fn a_renewal_stores_the_ends_of_the_log_that_it_knows() {
+    on_every_store(async |TestStore { store, .. }| {
+        store_with_partitions(&store).await;
+        acquire(&store, 1, 2, at(0), at(10)).await;
+        for known in [&[(1, 42)][..], &[]] {
+            assert_eq!(renew(&store, 1, known, at(40)).await.len(), 2);
+            let states = store.partition_states(TOPIC).await.expect("reads");
+            let ends: Vec<_> = states.iter().map(|s| s.high_watermark).collect();
+            assert_eq!(ends, [None, Some(42), None, None, None]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_partition_released_by_its_owner_is_free_at_once() {
     on_every_store(async |TestStore { store, .. }| {
         store_with_partitions(&store).await;
         let old = acquire(&store, 1, 5, at(0), at(10)).await;
         let (zombie, rest) = (old[0].0.clone(), &old[1..3]);
         let rest: Vec<Ownership> = rest.iter().map(|(o, _)| o.clone()).collect();
-        store.release_partitions(&rest).await.expect("gives back");
+        store.release_partitions(&rest).await.expect("releases");
         let taken = acquire(&store, 2, 5, at(1), at(10)).await;
         assert_eq!(numbers(&taken), [1, 2]);
         store.release_partitions(&rest).await.expect("is too late");
@@ -160,7 +164,7 @@ async fn a_released_partition_is_free_at_once_and_only_its_owner_releases_it() {
 }
 
 #[tokio::test]
-async fn members_are_seen_by_all_while_they_send_heartbeats_and_then_forgotten() {
+async fn a_member_is_seen_by_all_until_its_heartbeats_stop() {
     on_every_store(async |TestStore { store, .. }| {
         let keep = async |who: u128, now: i64| {
             store
@@ -180,7 +184,7 @@ async fn members_are_seen_by_all_while_they_send_heartbeats_and_then_forgotten()
 }
 
 #[tokio::test]
-async fn a_hundred_consumers_that_ask_at_once_never_get_the_same_partition() {
+async fn a_hundred_consumers_at_once_never_acquire_the_same_partition() {
     on_every_store(async |TestStore { store, .. }| {
         let all: Vec<i32> = (0..50).collect();
         store

@@ -1,8 +1,6 @@
-//! PostgreSQL reads the large tables by their indexes alone, whatever plan it keeps.
+//! PostgreSQL reads the large tables through indexes only, in every plan cache mode.
 //!
-//! The statements run as the program sends them; the server's own count of sequential scans is the judge.
-
-use std::time::Duration;
+//! The statements run as the program sends them; the server's count of sequential scans is the judge.
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
@@ -10,8 +8,10 @@ use trackbox::store::claims::Take;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
-use crate::fixture::{Applier, at, code, postgres, postgres_server, seen};
-use crate::large::{fill, sequential_scans, sessions_gone};
+use crate::support::fixture::{Applier, LEASE, code, number, postgres, postgres_server};
+use crate::support::large::{fill, sequential_scans, sessions_gone};
+use crate::support::messages::seen;
+use crate::support::time::at;
 
 async fn work_with(store: &Store) {
     for n in 0..8 {
@@ -19,7 +19,6 @@ async fn work_with(store: &Store) {
         assert!(carriers.carriers.len() > 60);
         for carrier in ["CDEK", "C5", "NONE"] {
             let limit = if n % 2 == 0 { 100 } else { 3 };
-            let lease = Duration::from_secs(120);
             let answered_before = at(1_500);
             let take = if n % 3 == 0 {
                 Take::Early { answered_before }
@@ -27,7 +26,7 @@ async fn work_with(store: &Store) {
                 Take::Due
             };
             let claimed = store
-                .claim_due(&code(carrier), take, at(1_800), lease, limit)
+                .claim_due(&code(carrier), take, at(1_800), LEASE, limit)
                 .await
                 .expect("claims");
             assert!(claimed.trackings.is_empty() || carrier != "NONE");
@@ -57,7 +56,7 @@ async fn work_with(store: &Store) {
         assert_eq!(newest.len(), 500);
         let events = store.events(42 + n, 100, 0).await.expect("reads");
         assert!(!events.expect("is there").is_empty());
-        let pairs = [(code("CDEK"), crate::fixture::number(&format!("NEW{n}")))];
+        let pairs = [(code("CDEK"), number(&format!("NEW{n}")))];
         store
             .create_or_get(&pairs, at(2_000))
             .await
@@ -92,7 +91,7 @@ async fn no_statement_of_the_pipe_scans_a_large_table() {
         let scans = sequential_scans(&admin).await - before;
         assert_eq!(scans, 0, "sequential scans with plan_cache_mode = {mode}");
     }
-    // The judge can say no: a count of everything does scan.
+    // The judge can say no: counting all rows does scan.
     let before = sequential_scans(&admin).await;
     let store = Store::open(&test.url, Connections::default())
         .await

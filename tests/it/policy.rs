@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use trackbox::clock::day_of;
 use trackbox::config::Preset;
+use trackbox::learned::Learned;
 
-use crate::pipe::{Pipe, Setup};
+use crate::support::pipe::{Pipe, Setup};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -21,52 +22,50 @@ fn setup(policy: &str, limit: u32) -> Setup {
     }
 }
 
-fn calls(pipe: &Pipe) -> u64 {
-    let ledger = pipe.emulator.ledger();
-    ledger.carriers.get("CDEK").map_or(0, |calls| calls.calls)
-}
-
-/// Lets the worker work for so long, and its pricer once a minute.
+/// Runs the pipe for `time`, and adjusts its prices each minute.
 async fn run_for(pipe: &mut Pipe, time: Duration) {
     let end = pipe.clock.now() + time;
     while pipe.clock.now() < end {
         pipe.parts.pricer.tick().await.expect("keeps the prices");
-        pipe.run_for(Duration::from_secs(60), usize::MAX).await;
+        pipe.run_for(Duration::from_secs(60)).await;
     }
 }
 
 #[tokio::test]
-async fn learned_spends_spare_calls_but_not_on_parcels_just_checked() {
+async fn learned_spends_spare_calls_but_not_on_what_was_just_checked() {
     let mut pipe = Pipe::new(setup("learned", 20)).await;
     pipe.create_slow("CDEK", 30).await;
     run_for(&mut pipe, Duration::from_secs(600)).await;
-    // Thirty parcels, each checked at most every five minutes: three times in ten minutes, although many more calls are
-    // free.
-    let calls_of_30 = calls(&pipe);
+    // Thirty parcels, each at most every five minutes: three times in ten minutes, although many more calls were spare.
+    let calls_of_30 = pipe.calls("CDEK");
     assert!((55..=91).contains(&calls_of_30), "{calls_of_30}");
     let mut pipe = Pipe::new(setup("learned", 20)).await;
     pipe.create_slow("CDEK", 300).await;
     run_for(&mut pipe, Duration::from_secs(1_200)).await;
-    let calls_of_300 = calls(&pipe);
+    let calls_of_300 = pipe.calls("CDEK");
     assert!(calls_of_300 >= 370, "{calls_of_300} of 400");
-    pipe.assert_budget();
+    pipe.assert_limits();
 }
 
 #[tokio::test]
-async fn fixed_and_table_ask_for_nothing_before_its_time() {
+async fn fixed_and_table_check_no_parcel_before_it_is_due() {
     let mut pipe = Pipe::new(setup("table", 60)).await;
     pipe.create_slow("CDEK", 30).await;
     run_for(&mut pipe, HOUR * 2).await;
-    assert_eq!(calls(&pipe), 30, "the shortest wait of these is 3 hours");
+    assert_eq!(
+        pipe.calls("CDEK"),
+        30,
+        "the shortest wait of these is 3 hours"
+    );
     let mut pipe = Pipe::new(setup("fixed", 60)).await;
     pipe.create_slow("CDEK", 10).await;
     run_for(&mut pipe, Duration::from_secs(600)).await;
-    let calls = calls(&pipe);
+    let calls = pipe.calls("CDEK");
     assert!((90..=101).contains(&calls), "{calls}");
 }
 
 #[tokio::test]
-async fn a_call_that_takes_thirty_numbers_is_filled_with_the_thirty_best() {
+async fn a_call_that_takes_thirty_numbers_is_filled_with_the_first_thirty() {
     let mut setup = setup("learned", 2);
     setup
         .settings
@@ -74,10 +73,10 @@ async fn a_call_that_takes_thirty_numbers_is_filled_with_the_thirty_best() {
     let mut pipe = Pipe::new(setup).await;
     let rows = pipe.create_slow("CDEK", 300).await;
     run_for(&mut pipe, HOUR).await;
-    let (calls, checks) = (calls(&pipe), pipe.parts.stats.processed_total());
+    let (calls, checks) = (pipe.calls("CDEK"), pipe.parts.stats.processed_total());
     assert_eq!(checks, 30 * calls, "every call is full");
     assert!((110..=120).contains(&calls), "{calls}");
-    // Early checks go to the parcels that are due soonest, so no parcel starves.
+    // It takes those that are due first, so no parcel starves.
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let rows = pipe
         .parts
@@ -91,23 +90,23 @@ async fn a_call_that_takes_thirty_numbers_is_filled_with_the_thirty_best() {
 }
 
 #[tokio::test]
-async fn a_days_calls_are_spread_over_the_day_and_never_too_many() {
+async fn a_days_calls_are_spread_over_the_day_within_its_limit() {
     let mut setup = setup("learned", 0);
     setup
         .settings
         .push(("CARRIERS__CDEK__PER_DAY", "96".to_owned()));
     let mut pipe = Pipe::new(setup).await;
     pipe.create_slow("CDEK", 40).await;
-    // The rest of the day that began at noon, then a whole one.
+    // The half day from noon on, then a whole day.
     run_for(&mut pipe, HOUR * 12).await;
-    let before = calls(&pipe);
+    let before = pipe.calls("CDEK");
     assert!(before <= 96, "{before}");
     let day = day_of(pipe.clock.now());
     let mut by_six_hours = Vec::new();
     for _ in 0..4 {
-        let sum = calls(&pipe);
+        let sum = pipe.calls("CDEK");
         run_for(&mut pipe, HOUR * 6).await;
-        by_six_hours.push(calls(&pipe) - sum);
+        by_six_hours.push(pipe.calls("CDEK") - sum);
     }
     assert_eq!(day_of(pipe.clock.now()), day + 1);
     let whole: u64 = by_six_hours.iter().sum();
@@ -119,7 +118,7 @@ async fn a_days_calls_are_spread_over_the_day_and_never_too_many() {
 }
 
 #[tokio::test]
-async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
+async fn a_new_worker_goes_on_with_the_stored_price() {
     let mut pipe = Pipe::new(setup("learned", 1)).await;
     pipe.create_slow("CDEK", 15).await;
     run_for(&mut pipe, HOUR * 7).await;
@@ -137,7 +136,7 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
         .map(|cell| cell.hours)
         .sum();
     assert!(watched > 80.0, "{watched} hours were watched");
-    let anew = trackbox::learned::Learned::new(pipe.parts.store.clone());
+    let anew = Learned::new(pipe.parts.store.clone());
     let account = &pipe.parts.routes.accounts()[1];
     assert_eq!(account.name, "CDEK");
     let read = anew
@@ -145,5 +144,5 @@ async fn workers_share_one_price_and_a_new_one_goes_on_with_what_was_learned() {
         .await
         .expect("reads");
     assert_eq!(read.plan, Some(plan));
-    pipe.assert_budget();
+    pipe.assert_limits();
 }

@@ -1,31 +1,27 @@
-//! What only a PostgreSQL can do to the store: hold locks for a process that was stopped, and ask who we are.
+//! What only PostgreSQL does to the store: it holds the locks of a stopped process, and authenticates.
 
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use trackbox::store::lock::StoreLock;
-use trackbox::store::updates::Batch;
 use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
-use crate::fixture::{Applier, TOPIC, at, create, install_tls, postgres, postgres_server, seen};
-use crate::private::postgres::{PASSWORD, PrivatePostgres};
+use crate::support::engines::install_tls;
+use crate::support::engines::postgres::{PASSWORD, PrivatePostgres};
+use crate::support::fixture::{Applier, TOPIC, create, postgres, postgres_server};
+use crate::support::messages::seen;
+use crate::support::time::at;
 
 #[tokio::test]
-async fn a_consumer_that_was_stopped_inside_a_transaction_holds_its_partition_for_seconds_only() {
+async fn a_consumer_stopped_in_a_transaction_blocks_its_partition_for_seconds() {
     let test = postgres(&postgres_server()).await;
     let rows = create(&test.store, "CDEK", 1).await;
     let applier = Applier::new(&test.store).await;
-    let batch = Batch {
-        ownership: applier.ownership,
-        first_offset: applier.offset,
-        next_offset: applier.offset + 1,
-        updates: vec![seen(rows[0].id, 9, 1, &[("A", 5)])],
-        dead_letters: Vec::new(),
-    };
+    let batch = applier.batch(vec![seen(rows[0].id, 9, 1, &[("A", 5)])]);
     let holds = Notify::new();
-    // Before the commit, and for ever: as if the process were stopped.
+    // Hangs before the commit, as a stopped process does.
     let stopped = test.store.apply(&batch, at(500), async |_| {
         holds.notify_one();
         std::future::pending().await
@@ -50,7 +46,7 @@ async fn a_consumer_that_was_stopped_inside_a_transaction_holds_its_partition_fo
 }
 
 #[tokio::test]
-async fn it_is_spoken_to_over_tls_with_a_password_and_a_wrong_one_is_never_shown() {
+async fn postgresql_is_reached_over_tls_and_no_password_is_ever_shown() {
     install_tls();
     let (server, certificate) = PrivatePostgres::start_encrypted();
     let open = async |password: &str, mode: &str, ca_file: Option<&Path>| {
@@ -76,7 +72,7 @@ async fn it_is_spoken_to_over_tls_with_a_password_and_a_wrong_one_is_never_shown
         .await;
     for (password, mode, ca_file, why) in [
         ("hunter3", "verify-full", ca_file, "a wrong password"),
-        (PASSWORD, "verify-full", None, "a certificate nobody signed"),
+        (PASSWORD, "verify-full", None, "an unknown certificate"),
         (PASSWORD, "disable", ca_file, "no TLS"),
     ] {
         let refused = open(password, mode, ca_file).await.expect_err(why);

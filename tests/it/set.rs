@@ -1,4 +1,4 @@
-//! A set of rows arrives in a statement as it left, whatever its columns hold.
+//! A set of rows arrives in a statement as it was sent, with any values in its columns.
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::clock::Time;
@@ -7,7 +7,8 @@ use trackbox::store::set::Set;
 use trackbox::store::sql::{Row, Sql};
 use uuid::Uuid;
 
-use crate::fixture::{TestStore, at, on_every_store};
+use crate::support::fixture::{TestStore, on_every_store};
+use crate::support::time::at;
 
 type Cells = (
     i16,
@@ -41,7 +42,7 @@ fn rows() -> Vec<Cells> {
     ]
 }
 
-/// All columns twice: as they are, and NULL where the row's `bool` is not set.
+/// All columns twice: as they are, and NULL if the row's `bool` is false.
 fn set(dialect: Dialect, rows: &[Cells]) -> Set<'_, Cells> {
     Set::of(dialect, rows)
         .column("a", |r| r.0)
@@ -64,9 +65,9 @@ fn set(dialect: Dialect, rows: &[Cells]) -> Set<'_, Cells> {
 }
 
 #[tokio::test]
-async fn a_set_of_rows_arrives_as_it_left() {
+async fn a_set_of_rows_arrives_as_it_was_sent() {
     on_every_store(async |test: TestStore| {
-        let dialect = if test.url.starts_with("sqlite") {
+        let dialect = if test.is_sqlite() {
             Dialect::Sqlite
         } else {
             Dialect::Postgres

@@ -1,4 +1,4 @@
-// Another Kafka client: publishes to TOPIC at BROKERS what other systems may publish, and prints where each record went.
+// Another Kafka client: publishes to TOPIC at BROKERS as other systems may, and prints the partition of each record.
 //
 // java -cp 'LIBS/*' OtherClient.java BROKERS TOPIC
 

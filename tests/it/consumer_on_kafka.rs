@@ -1,88 +1,61 @@
-//! The consumer on a real Kafka: every record is applied once, and an unreadable record does not stop the others.
+//! The consumer on a real Kafka: records take effect once, and those that cannot be read do not stop it.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database};
-use serde_json::json;
 use trackbox::cache::Cache;
-use trackbox::clock::Clock;
-use trackbox::consumer::parts::ConsumerParts;
 use trackbox::consumer::{Consumed, Consumer};
-use trackbox::current::Current;
-use trackbox::kafka::{Bus, Outgoing, partition_of};
-use trackbox::metrics::Metrics;
+use trackbox::kafka::{Bus, partition_of};
 use trackbox::model::status::Status;
 
-use crate::bus::{new_topic, on};
-use crate::fixture::{TestStore, at, create, on_every_store, read, server, sqlite};
-use crate::private::kafka::PrivateKafka;
+use crate::support::bus::{new_topic, on, shared_kafka};
+use crate::support::consumers::{KEY, parts, publish};
+use crate::support::engines::kafka::PrivateKafka;
+use crate::support::fixture::{TestStore, create, events, on_every_store, read, sqlite};
+use crate::support::messages::delivered;
 
-const KEY: &[u8] = b"1";
-
-/// A consumer that has taken all partitions of `bus` at `at(secs)`, and the one in which everything here is.
+/// A consumer that has acquired all partitions of `bus` at `at(secs)`, and the partition of [`KEY`].
 async fn consumer(test: &TestStore, bus: &Bus, secs: i64) -> (Consumer, i32) {
-    let metrics = Arc::new(Metrics::new());
-    let parts = ConsumerParts {
-        store: test.store.clone(),
-        bus: bus.clone(),
-        current: Current::new(test.store.clone(), Cache::None, Arc::clone(&metrics)),
-        clock: Clock::manual(at(secs)),
-        metrics,
-    };
+    let parts = parts(test, bus.clone(), Cache::None, secs);
     let consumer = Consumer::new(parts, 500, Duration::from_secs(2));
     consumer.balance().await.expect("takes its share");
     (consumer, partition_of(KEY, 4))
 }
 
-fn delivered(id: i64) -> Vec<u8> {
-    let value = json!({
-        "tracking_id": id, "checked_at": at(5), "status": "DELIVERED", "status_raw": "4",
-        "events": [{"status": "DELIVERED", "status_raw": "4", "event_time": at(1), "location": "Omsk"}]
-    });
-    value.to_string().into_bytes()
-}
-
-async fn publish(bus: &Bus, values: Vec<Vec<u8>>) {
-    let outgoing = |value| Outgoing {
-        key: KEY.to_vec(),
-        value,
-    };
-    let records = values.into_iter().map(outgoing).collect();
-    bus.publish(records).await.expect("publishes");
-}
-
-/// Steps until no record is left, and answers how many were applied.
+/// Steps until no record is left; returns how many took effect.
 async fn consume(consumer: &Consumer, partition: i32) -> usize {
     let mut count = 0;
     loop {
         match consumer.step(partition).await.expect("steps") {
             Consumed::Applied(some) => count += some,
             Consumed::Idle => return count,
-            consumed @ (Consumed::Lost | Consumed::NotOwned) => panic!("{consumed:?}"),
+            step @ (Consumed::Lost | Consumed::NotOwned) => panic!("{step:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn garbage_on_the_topic_goes_to_the_dead_letters_and_a_second_consumer_goes_on_after_it() {
+async fn garbage_becomes_a_dead_letter_and_a_second_consumer_goes_on() {
     on_every_store(async |test: TestStore| {
         let rows = create(&test.store, "CDEK", 2).await;
-        let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+        let bus = on(&shared_kafka(), &new_topic());
         let (first, partition) = consumer(&test, &bus, 100).await;
         let garbage = b"\xff\x00 not JSON".to_vec();
-        publish(&bus, vec![garbage.clone(), delivered(rows[0].id)]).await;
+        publish(&bus, vec![garbage.clone(), delivered(rows[0].id, 5, "4")]).await;
         assert_eq!(consume(&first, partition).await, 2);
-        publish(&bus, vec![delivered(rows[0].id), delivered(rows[1].id)]).await;
-        // The first one sends no further heartbeat.
+        publish(
+            &bus,
+            vec![delivered(rows[0].id, 5, "4"), delivered(rows[1].id, 5, "4")],
+        )
+        .await;
+        // The first one sends no more heartbeats.
         let (second, partition) = consumer(&test, &bus, 200).await;
         assert_eq!(consume(&second, partition).await, 2);
         for row in &rows {
             assert_eq!(read(&test.store, row.id).await.status, Status::Delivered);
-            let events = test.store.events(row.id, 10, 0).await.expect("reads");
-            assert_eq!(events.expect("is there").len(), 1);
+            assert_eq!(events(&test.store, row.id).await.len(), 1);
         }
         let letters = test.store.dead_letters(None, 10).await.expect("lists");
         assert_eq!(letters.len(), 1);
@@ -107,15 +80,15 @@ fn segment(kafka: &PrivateKafka, topic: &str, partition: i32) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_brokers_disk_spoiled_is_set_aside_with_its_offset_and_the_rest_takes_effect() {
+async fn a_record_spoiled_on_the_brokers_disk_is_set_aside_and_no_other() {
     let kafka = PrivateKafka::start();
     let test = sqlite().await;
     let rows = create(&test.store, "CDEK", 3).await;
     let bus = on(&kafka.address(), "t");
     let (consumer, partition) = consumer(&test, &bus, 100).await;
     for row in &rows {
-        // A batch each.
-        publish(&bus, vec![delivered(row.id)]).await;
+        // A batch for each record.
+        publish(&bus, vec![delivered(row.id, 5, "4")]).await;
     }
     let path = segment(&kafka, "t", partition);
     let bytes = std::fs::read(&path).expect("reads");
@@ -149,11 +122,12 @@ async fn what_the_brokers_disk_spoiled_is_set_aside_with_its_offset_and_the_rest
     );
 }
 
-/// A topic that is created again with fewer partitions leaves rows of partitions that no longer exist, one of them ours.
+/// A topic that was deleted and created with fewer partitions leaves rows of partitions that no longer exist, here owned
+/// by us.
 #[tokio::test]
-async fn partitions_that_are_no_more_count_for_nobodys_share() {
+async fn partitions_that_no_longer_exist_count_for_no_share() {
     let test = sqlite().await;
-    let bus = on(&server("TRACKBOX_TEST_KAFKA"), &new_topic());
+    let bus = on(&shared_kafka(), &new_topic());
     let (consumer, _) = consumer(&test, &bus, 100).await;
     let database = Database::connect(&test.url).await.expect("connects");
     for sql in [
@@ -163,7 +137,7 @@ async fn partitions_that_are_no_more_count_for_nobodys_share() {
     ] {
         database.execute_unprepared(sql).await.expect("is written");
     }
-    consumer.balance().await.expect("gives up, and takes");
+    consumer.balance().await.expect("releases and acquires");
     assert_eq!(consumer.partitions(), [0, 1, 2, 3]);
     let states = test
         .store

@@ -1,4 +1,4 @@
-//! Kafkas of the tests' own: one or several nodes, to be killed and stopped.
+//! A private Kafka of one node or several, to be killed and stopped.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,11 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::fixture::server;
-use crate::private::{end, signal, wait_for};
-use crate::process::free_port;
+use crate::support::engines::{end, free_port, server, signal, wait_for};
 
-/// A Kafka of the test's own.
+/// One node.
 pub struct PrivateKafka {
     port: u16,
     folder: TempDir,
@@ -30,7 +28,9 @@ impl PrivateKafka {
         Self::cluster(1, "PLAINTEXT", "", &[]).remove(0)
     }
 
-    /// So many nodes of one cluster; clients speak `protocol`, `more` are properties and `format` arguments of each.
+    /// Starts `count` nodes of one cluster whose clients speak `protocol`.
+    ///
+    /// `more` are further properties of each node, and `format` further arguments to format its storage.
     pub fn cluster(count: usize, protocol: &str, more: &str, format: &[&str]) -> Vec<Self> {
         let nodes: Vec<Node> = (1..=count)
             .map(|id| Node {

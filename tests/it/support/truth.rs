@@ -1,4 +1,4 @@
-//! The judge: the emulator's truth and its ledger of calls.
+//! The judge: what the emulator knows to be true, and its ledger of calls.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use trackbox::model::{TrackingEvent, clean_text};
 use trackbox::store::Store;
 use trackbox_emulator::emulator::{Emulator, TrueEvent};
 
-/// What makes an event the same event.
+/// Two reports with the same key are the same event.
 type Key = (Time, String, String, String);
 
 fn key(time: Time, raw: &str, location: &str, message: &str) -> Key {
@@ -43,8 +43,8 @@ fn true_keys(events: &[TrueEvent]) -> BTreeSet<Key> {
         .collect()
 }
 
-/// Every parcel's status, statusRaw and events equal the truth: nothing lost, nothing doubled, nothing beyond what
-/// happened or a fault invented.
+/// Asserts that every parcel's status, raw status and events are true: no event is lost or doubled, and each either
+/// happened or was invented by a fault.
 pub async fn assert_truth(store: &Store, emulator: &Emulator) {
     let rows = store.trackings_after(0, 1_000_000).await.expect("reads");
     assert!(!rows.is_empty());
@@ -85,8 +85,8 @@ pub async fn assert_truth(store: &Store, emulator: &Emulator) {
     }
 }
 
-/// No carrier was called more often than it allows, in no calendar minute and in no 60 s.
-pub fn assert_budget(emulator: &Emulator) {
+/// Asserts that no carrier was called more often than it allows in any calendar minute or any 60 s.
+pub fn assert_limits(emulator: &Emulator) {
     let ledger = emulator.ledger();
     assert!(!ledger.carriers.is_empty());
     for (carrier, calls) in &ledger.carriers {

@@ -1,38 +1,36 @@
-//! A large PostgreSQL database, and its server's own count of sequential scans. For tests and for the benchmark.
+//! A large PostgreSQL database, and its server's count of sequential scans. The benchmark uses it too.
 
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
-/// How many events each parcel has.
+use super::time::at;
+
+/// Events of each parcel.
 const EVENTS_EACH: i64 = 5;
 
-/// 2026-11-20T12:00:00Z, from which on the parcels are due.
-const START: i64 = 1_795_176_000;
-
-/// Rows as the program writes them: a tenth of the parcels has arrived, the others are due over an hour.
+/// Writes rows as the program does: a tenth of the parcels has arrived, the others fall due within the hour after `at(0)`.
 pub async fn fill(database: &DatabaseConnection, trackings: i64) {
+    let start = at(0).timestamp();
     let rows = format!(
         "INSERT INTO trackings (carrier_code, track_number, status, status_raw, next_check_at, active, created_at, \
          updated_at) \
          SELECT CASE n % 3 WHEN 0 THEN 'CDEK' WHEN 1 THEN 'POST_RU' ELSE 'C' || n % 100 END, 'N' || n, \
-         CASE WHEN n % 10 = 0 THEN 'DELIVERED' ELSE 'IN_TRANSIT' END, 'x', to_timestamp({}) + n % 3600 * interval '1 s', \
-         n % 10 <> 0, now(), now() FROM generate_series(1, {trackings}) AS n",
-        START
+         CASE WHEN n % 10 = 0 THEN 'DELIVERED' ELSE 'IN_TRANSIT' END, 'x', to_timestamp({start}) + n % 3600 * interval '1 s', \
+         n % 10 <> 0, now(), now() FROM generate_series(1, {trackings}) AS n"
     );
     let events = format!(
         "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, payload_json, \
          journey, digest, mapping_version, created_at) \
-         SELECT t.id, 'IN_TRANSIT', 'x', to_timestamp({}) + e * interval '1 h', 'Omsk', 'moved', '', 1, \
-         sha256((t.id || '/' || e)::bytea), 1, now() FROM trackings AS t, generate_series(1, {EVENTS_EACH}) AS e",
-        START
+         SELECT t.id, 'IN_TRANSIT', 'x', to_timestamp({start}) + e * interval '1 h', 'Omsk', 'moved', '', 1, \
+         sha256((t.id || '/' || e)::bytea), 1, now() FROM trackings AS t, generate_series(1, {EVENTS_EACH}) AS e"
     );
     for sql in [&rows, &events, "ANALYZE"] {
         database.execute_unprepared(sql).await.expect("fills");
     }
 }
 
-/// Sequential scans of the two large tables since they were made, once the sessions' counts have arrived.
+/// Sequential scans of the two large tables since they were made. A session's scans count once it has ended.
 pub async fn sequential_scans(database: &DatabaseConnection) -> i64 {
     let sql = "SELECT SUM(seq_scan)::bigint AS scans FROM pg_stat_user_tables \
                WHERE relname IN ('trackings', 'tracking_events')";
@@ -42,7 +40,7 @@ pub async fn sequential_scans(database: &DatabaseConnection) -> i64 {
     row.try_get("", "scans").expect("is a number")
 }
 
-/// The counts of other sessions arrive when they end.
+/// Waits until the store's sessions have ended.
 pub async fn sessions_gone(database: &DatabaseConnection) {
     let sql = "SELECT COUNT(*) AS others FROM pg_stat_activity \
                WHERE datname = current_database() AND application_name = 'trackbox'";

@@ -1,14 +1,14 @@
 //! The whole pipe in virtual time: emulator, workers, bus, consumer and store, moved by hand.
 //!
-//! The carrier's answers travel over a real socket; time stands still meanwhile. The emulator's truth and ledger judge.
+//! The carriers' answers travel over a real socket, during which time stands still.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 use trackbox::app;
 use trackbox::app::parts::{Parts, connect};
 use trackbox::clock::Clock;
@@ -17,12 +17,11 @@ use trackbox::consumer::{Consumed, Consumer};
 use trackbox::model::Tracking;
 use trackbox::scheduler::Scheduler;
 use trackbox_emulator::emulator::Emulator;
-use trackbox_emulator::journeys::journey;
-use trackbox_emulator::options::{Options, Progress};
-use trackbox_emulator::scenario::Parcel;
+use trackbox_emulator::faults::Fault;
 
-use crate::fixture::{at, code, number};
-use crate::truth;
+use crate::support::carriers::{self, rule};
+use crate::support::time::at;
+use crate::support::truth;
 
 /// How a pipe is set up.
 pub struct Setup {
@@ -53,35 +52,18 @@ pub struct Pipe {
     pub workers: Vec<Scheduler>,
     pub consumer: Consumer,
     moved: Arc<Notify>,
-    _stop: tokio_util::sync::DropGuard,
+    _carriers: DropGuard,
     _folder: TempDir,
 }
 
 impl Pipe {
     pub async fn new(setup: Setup) -> Self {
-        crate::fixture::install_tls();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::manual(at(0));
         let moved = Arc::new(Notify::new());
-        let options = Options {
-            progress: Progress::Clock,
-            limits: setup
-                .limits
-                .iter()
-                .map(|(code, limit)| ((*code).to_owned(), *limit))
-                .collect(),
-            ..Options::default()
-        };
-        let emulator = Emulator::new(options, emulator_time(&clock, &moved));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("has an address");
-        let stop = CancellationToken::new();
-        tokio::spawn(trackbox_emulator::serve::serve(
-            emulator.clone(),
-            listener,
-            stop.clone(),
-        ));
-        let config = config(&setup, &format!("http://{address}"), folder.path());
+        let time = emulator_time(&clock, &moved);
+        let (emulator, url, stop) = carriers::start(&setup.limits, time).await;
+        let config = config(&setup, &url, folder.path());
         let parts = connect(config, app::role::wanted(app::ROLES), clock.clone())
             .await
             .expect("connects");
@@ -96,7 +78,7 @@ impl Pipe {
             workers,
             consumer,
             moved,
-            _stop: stop.drop_guard(),
+            _carriers: stop,
             _folder: folder,
         }
     }
@@ -106,45 +88,47 @@ impl Pipe {
         self.create_paced(carrier, count, 5).await
     }
 
-    /// The same, whose steps are days apart.
+    /// The same, but days pass between their steps.
     pub async fn create_slow(&self, carrier: &str, count: usize) -> Vec<Tracking> {
         self.create_paced(carrier, count, 10 * 86_400).await
     }
 
     async fn create_paced(&self, carrier: &str, count: usize, step_secs: u64) -> Vec<Tracking> {
-        let numbers: Vec<String> = (0..count).map(|n| format!("{carrier}{n}")).collect();
-        let parcels = numbers
-            .iter()
-            .enumerate()
-            .map(|(place, number)| Parcel {
-                carrier: carrier.to_owned(),
-                track_number: number.clone(),
-                step_seconds: step_secs + place as u64 % 10,
-                progress_prob: 0.0,
-                steps: journey(carrier, number, 1),
-            })
-            .collect();
-        self.emulator.seed(parcels).expect("seeds");
-        let pairs: Vec<_> = numbers
-            .iter()
-            .map(|text| (code(carrier), number(text)))
-            .collect();
-        self.parts
-            .store
-            .create_or_get(&pairs, self.clock.now())
-            .await
-            .expect("creates")
+        let pairs = carriers::seed(&self.emulator, carrier, count, |n| step_secs + n % 10);
+        let now = self.clock.now();
+        let created = self.parts.store.create_or_get(&pairs, now);
+        created.await.expect("creates")
+    }
+
+    /// Puts `fault` into every answer of `carrier`.
+    pub fn set_fault(&self, carrier: &str, fault: Fault) {
+        self.emulator.set_fault(carrier, Some(rule(carrier, fault)));
+    }
+
+    pub fn clear_fault(&self, carrier: &str) {
+        self.emulator.set_fault(carrier, None);
+    }
+
+    /// How often `carrier` was called.
+    pub fn calls(&self, carrier: &str) -> u64 {
+        let ledger = self.emulator.ledger();
+        ledger.carriers.get(carrier).map_or(0, |calls| calls.calls)
+    }
+
+    /// How many calls of `carrier` went well.
+    pub fn good_calls(&self, carrier: &str) -> u64 {
+        let ledger = self.emulator.ledger();
+        ledger.carriers.get(carrier).map_or(0, |calls| calls.ok)
     }
 
     /// Lets every worker do what it can now, and the consumer apply all of it.
     pub async fn step(&mut self) {
-        self.step_without(usize::MAX).await;
+        self.step_with_frozen(None).await;
     }
 
-    /// The same, with one worker frozen.
-    pub async fn step_without(&mut self, frozen: usize) {
+    async fn step_with_frozen(&mut self, frozen: Option<usize>) {
         for (place, worker) in self.workers.iter_mut().enumerate() {
-            if place != frozen {
+            if Some(place) != frozen {
                 worker.step().await.expect("claims");
             }
         }
@@ -162,12 +146,12 @@ impl Pipe {
             if in_flight <= self.emulator.sleeping() {
                 return;
             }
-            // The sockets' time is real, and short.
+            // The time of the sockets is real, and short.
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
     }
 
-    /// Applies every record on the bus.
+    /// Applies all that is on the bus.
     pub async fn consume(&self) {
         while self.consumer.step(0).await.expect("applies") != Consumed::Idle {}
     }
@@ -178,16 +162,25 @@ impl Pipe {
         self.moved.notify_waiters();
     }
 
-    /// Steps for so long, without a worker that is frozen.
-    pub async fn run_for(&mut self, time: Duration, frozen: usize) {
+    /// Steps until `time` has passed.
+    pub async fn run_for(&mut self, time: Duration) {
+        self.run(time, None).await;
+    }
+
+    /// The same, while the worker at the place `frozen` does nothing.
+    pub async fn run_with_frozen(&mut self, time: Duration, frozen: usize) {
+        self.run(time, Some(frozen)).await;
+    }
+
+    async fn run(&mut self, time: Duration, frozen: Option<usize>) {
         let end = self.clock.now() + time;
         while self.clock.now() < end {
-            self.step_without(frozen).await;
+            self.step_with_frozen(frozen).await;
             self.advance(self.wait(frozen));
         }
     }
 
-    /// Steps from one thing to do to the next, until all parcels have arrived.
+    /// Steps until all parcels have arrived, and moves time each time to when a worker has something to do.
     pub async fn run_until_arrived(&mut self, within: Duration) {
         let end = self.clock.now() + within;
         loop {
@@ -210,14 +203,11 @@ impl Pipe {
         }
     }
 
-    /// How long until the next thing to do. Short while calls are held, so that their answers come in time.
-    fn wait(&self, frozen: usize) -> Duration {
-        let workers = self
-            .workers
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| *place != frozen);
+    /// How long no worker has anything to do; short while the emulator holds calls, so that their answers come in time.
+    fn wait(&self, frozen: Option<usize>) -> Duration {
+        let workers = self.workers.iter().enumerate();
         let wait = workers
+            .filter(|(place, _)| Some(*place) != frozen)
             .map(|(_, worker)| worker.wait())
             .min()
             .unwrap_or(Duration::from_secs(1));
@@ -233,18 +223,18 @@ impl Pipe {
         counts.keys().all(|status| status.is_terminal())
     }
 
-    /// Every parcel's status, statusRaw and events equal the emulator's truth.
+    /// See [`truth::assert_truth`].
     pub async fn assert_truth(&self) {
         truth::assert_truth(&self.parts.store, &self.emulator).await;
     }
 
-    /// No carrier was called more often than it allows.
-    pub fn assert_budget(&self) {
-        truth::assert_budget(&self.emulator);
+    /// See [`truth::assert_limits`].
+    pub fn assert_limits(&self) {
+        truth::assert_limits(&self.emulator);
     }
 }
 
-/// The emulator's time is the test's, and what it delays waits for the test to move on.
+/// The test's time for the emulator: an answer that it delays waits until the test moves time on.
 fn emulator_time(clock: &Clock, moved: &Arc<Notify>) -> trackbox_emulator::time::Time {
     let (now, sleeper, moved) = (clock.clone(), clock.clone(), Arc::clone(moved));
     trackbox_emulator::time::Time::new(
@@ -265,34 +255,16 @@ fn emulator_time(clock: &Clock, moved: &Arc<Notify>) -> trackbox_emulator::time:
     )
 }
 
-fn config(setup: &Setup, carriers: &str, folder: &std::path::Path) -> Config {
-    let mut variables = vec![
-        (
-            "STORE__URL".to_owned(),
-            format!("sqlite://{}/trackbox.db", folder.display()),
-        ),
+fn config(setup: &Setup, carriers_url: &str, folder: &Path) -> Config {
+    let store = format!("sqlite://{}/trackbox.db", folder.display());
+    let mut settings = vec![
+        ("STORE__URL".to_owned(), store),
         ("CONSUME__FETCH_WAIT".to_owned(), "1ms".to_owned()),
-        (
-            "CARRIERS__DEFAULT__BASE_URL".to_owned(),
-            carriers.to_owned(),
-        ),
     ];
-    for (code, limit) in &setup.limits {
-        for (key, value) in [
-            ("ADAPTER", "emulator".to_owned()),
-            ("BASE_URL", carriers.to_owned()),
-            ("PER_MINUTE", limit.to_string()),
-        ] {
-            variables.push((format!("CARRIERS__{code}__{key}"), value));
-        }
-    }
-    variables.extend(
-        setup
-            .settings
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), value.clone())),
-    );
-    let variables = variables
+    settings.extend(carriers::settings(carriers_url, &setup.limits, "emulator"));
+    let further = setup.settings.iter().cloned();
+    settings.extend(further.map(|(key, value)| (key.to_owned(), value)));
+    let variables = settings
         .into_iter()
         .map(|(key, value)| (format!("TRACKBOX_{key}"), value));
     Config::load(None, variables, Some(setup.cadence)).expect("is valid")

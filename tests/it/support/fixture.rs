@@ -1,31 +1,37 @@
-//! What the tests share: a store of their own, small trackings and messages.
+//! A store of a test's own, and what most tests do with it.
 
 use std::future::Future;
+use std::time::Duration;
 
-use chrono::TimeDelta;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
-use trackbox::clock::Time;
-use trackbox::kafka::message::decode;
-use trackbox::model::{CarrierCode, TrackNumber, Tracking, Update};
+use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
+use trackbox::store::claims::Take;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::{Applied, Batch};
 use trackbox::store::{Connections, Store, StoreError};
 use uuid::Uuid;
 
+use crate::support::engines::server;
+use crate::support::time::at;
+
 /// The topic of the tests' batches.
 pub const TOPIC: &str = "test";
 
-/// A fixed moment: 2026-11-20T12:00:00Z, and `secs` after it.
-pub fn at(secs: i64) -> Time {
-    Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
-}
+/// How long the tests' claims hold.
+pub const LEASE: Duration = Duration::from_secs(120);
 
 /// A migrated store of the test's own.
 pub struct TestStore {
     pub store: Store,
     pub url: String,
     _folder: Option<TempDir>,
+}
+
+impl TestStore {
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite")
+    }
 }
 
 /// A SQLite store of the test's own.
@@ -39,24 +45,22 @@ pub async fn sqlite() -> TestStore {
 pub async fn empty_sqlite() -> TestStore {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}/trackbox.db", folder.path().display());
-    let store = Store::open(&url, Connections::default())
-        .await
-        .expect("opens");
+    let store = Store::open(&url, Connections::default());
     TestStore {
-        store,
+        store: store.await.expect("opens"),
         url,
         _folder: Some(folder),
     }
 }
 
-/// A PostgreSQL database of the test's own, on the server that TRACKBOX_TEST_POSTGRES names.
+/// A PostgreSQL database of the test's own on `server`.
 pub async fn postgres(server: &str) -> TestStore {
     let test = empty_postgres(server).await;
     test.store.migrate().await.expect("migrates");
     test
 }
 
-/// Sorts texts as people do, unlike Rust: most databases out there do.
+/// Sorts texts as people do, unlike Rust. Most databases in use do.
 const LINGUISTIC: &str = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'";
 
 /// The same without tables.
@@ -71,17 +75,13 @@ pub async fn empty_postgres(server: &str) -> TestStore {
         .expect("creates a database");
     admin.close().await.expect("closes");
     let url = format!("{server}/{name}");
-    let store = Store::open(
-        &url,
-        Connections {
-            postgres: 4,
-            ..Connections::default()
-        },
-    )
-    .await
-    .expect("opens");
+    let connections = Connections {
+        postgres: 4,
+        ..Connections::default()
+    };
+    let store = Store::open(&url, connections);
     TestStore {
-        store,
+        store: store.await.expect("opens"),
         url,
         _folder: None,
     }
@@ -93,16 +93,9 @@ pub async fn on_every_store<F: Future<Output = ()>>(contract: impl Fn(TestStore)
     contract(postgres(&postgres_server()).await).await;
 }
 
-/// Where the tests' PostgreSQL is.
+/// The address of the shared PostgreSQL.
 pub fn postgres_server() -> String {
     server("TRACKBOX_TEST_POSTGRES")
-}
-
-/// Where a server is that the tests need; without it they fail.
-pub fn server(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} names no server: run the tests through tools/test, which starts one")
-    })
 }
 
 pub fn code(text: &str) -> CarrierCode {
@@ -127,36 +120,17 @@ pub async fn read(store: &Store, id: i64) -> Tracking {
     rows.pop().expect("is there")
 }
 
-/// A check that saw `events` (status and seconds), the last of which gives the status.
-pub fn seen(id: i64, secs: i64, check: u128, events: &[(&str, i64)]) -> Update {
-    let list: Vec<_> = events
-        .iter()
-        .map(|(status, secs)| {
-            serde_json::json!({"status": status, "status_raw": status, "event_time": at(*secs), "location": "Moscow"})
-        })
-        .collect();
-    let (status, status_secs) = events.last().copied().unwrap_or(("UNKNOWN", secs));
-    message(&serde_json::json!({
-        "tracking_id": id, "checked_at": at(secs), "check_id": Uuid::from_u128(check), "status": status,
-        "status_raw": status, "status_at": at(status_secs), "next_check_at": at(secs + 60), "events": list,
-        "check_fail_count": 0, "mapping_version": 1,
-    }))
+/// The tracking's events, the newest first.
+pub async fn events(store: &Store, id: i64) -> Vec<TrackingEvent> {
+    let events = store.events(id, 1_000_000, 0).await.expect("reads");
+    events.expect("is there")
 }
 
-/// Sets TLS up once for the whole test process, as the program does at its start.
-pub fn install_tls() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .expect("is set up once");
-    });
-}
-
-/// Reads a record's value as the consumer does.
-pub fn message(value: &serde_json::Value) -> Update {
-    let bytes = serde_json::to_vec(value).expect("is JSON");
-    decode(Some(&bytes), at(0), at(10_000_000)).expect("is an update")
+/// Claims up to `limit` trackings of `carrier` that are due at `at(secs)`, for [`LEASE`].
+pub async fn claim(store: &Store, carrier: &str, secs: i64, limit: u32) -> Vec<Tracking> {
+    let carrier = code(carrier);
+    let claimed = store.claim_due(&carrier, Take::Due, at(secs), LEASE, limit);
+    claimed.await.expect("claims").trackings
 }
 
 /// Applies batches to partition 0 as its owner.
@@ -167,11 +141,20 @@ pub struct Applier {
 
 impl Applier {
     pub async fn new(store: &Store) -> Self {
-        let (ownership, offset) = store
-            .take_partition(TOPIC, 0, Uuid::now_v7(), at(0))
-            .await
-            .expect("takes the partition");
+        let taken = store.take_partition(TOPIC, 0, Uuid::now_v7(), at(0));
+        let (ownership, offset) = taken.await.expect("takes the partition");
         Self { ownership, offset }
+    }
+
+    /// The next batch, with one offset for each of `updates`.
+    pub fn batch(&self, updates: Vec<Update>) -> Batch {
+        Batch {
+            ownership: self.ownership.clone(),
+            first_offset: self.offset,
+            next_offset: self.offset + i64::try_from(updates.len()).expect("few"),
+            updates,
+            dead_letters: Vec::new(),
+        }
     }
 
     pub async fn apply(
@@ -179,13 +162,7 @@ impl Applier {
         store: &Store,
         updates: Vec<Update>,
     ) -> Result<Applied, StoreError> {
-        let batch = Batch {
-            ownership: self.ownership.clone(),
-            first_offset: self.offset,
-            next_offset: self.offset + i64::try_from(updates.len()).expect("few"),
-            updates,
-            dead_letters: Vec::new(),
-        };
+        let batch = self.batch(updates);
         let applied = store.apply(&batch, at(500), async |_| {}).await?;
         self.offset = batch.next_offset;
         Ok(applied)

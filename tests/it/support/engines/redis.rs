@@ -1,4 +1,4 @@
-//! A Redis of a test's own.
+//! A private Redis.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::private::{end, wait_for};
-use crate::process::free_port;
+use crate::support::engines::{end, free_port, wait_for};
 
 pub struct PrivateRedis {
     port: u16,

@@ -1,4 +1,4 @@
-//! A PostgreSQL of a test's own. It refuses to run as root, and runs as the packages' user then.
+//! A private PostgreSQL. It refuses to run as root: if root runs the tests, it runs as the user that the packages made.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::private::{signal, wait_for};
-use crate::process::free_port;
+use crate::support::engines::{free_port, signal, wait_for};
 
 /// The password of [`PrivatePostgres::start_encrypted`]'s user `trackbox`.
 pub const PASSWORD: &str = "hunter2";
@@ -21,7 +20,7 @@ pub struct PrivatePostgres {
     encrypted: bool,
 }
 
-/// Who runs it: user and group, where that is not who runs the tests.
+/// The user and group to run it as, if not those of the tests.
 fn account() -> Option<(u32, u32)> {
     let id = |arguments: &[&str]| -> u32 {
         let output = Command::new("id")
@@ -34,7 +33,7 @@ fn account() -> Option<(u32, u32)> {
     (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
 }
 
-/// A program of the newest PostgreSQL that the packages installed, or the one in the PATH.
+/// A program of the newest PostgreSQL that packages installed, or else the one in the PATH.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -68,7 +67,7 @@ fn command(name: &str, folder: &Path) -> Command {
     command
 }
 
-/// After a crash it listens before it lets anybody in.
+/// Waits until it accepts sessions: after a crash it listens earlier than that.
 fn wait_until_recovered(port: u16, folder: &Path) {
     let began = Instant::now();
     let ready = || {
@@ -87,8 +86,7 @@ impl PrivatePostgres {
         Self::start_with(false)
     }
 
-    /// One that lets nobody in without TLS and the password; answers it and its certificate's file, which names
-    /// `localhost`.
+    /// Starts one that demands TLS and the password; returns it and the file of its certificate for `localhost`.
     pub fn start_encrypted() -> (Self, PathBuf) {
         let server = Self::start_with(true);
         let certificate = server.folder.path().join("cert.pem");
@@ -100,7 +98,7 @@ impl PrivatePostgres {
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).expect("writes");
-            // A key that others may read is refused.
+            // PostgreSQL refuses a key that others may read.
             let mode = std::fs::Permissions::from_mode(0o600);
             std::fs::set_permissions(&path, mode).expect("restricts");
             path
@@ -147,7 +145,7 @@ impl PrivatePostgres {
             format!("unix_socket_directories={here}"),
             "listen_addresses=localhost".to_owned(),
             "max_connections=200".to_owned(),
-            // Who kills the server does not kill the machine.
+            // The tests kill the server, not the machine.
             "fsync=off".to_owned(),
             format!("ssl={}", if encrypted { "on" } else { "off" }),
             format!("ssl_cert_file={here}/cert.pem"),
@@ -161,13 +159,13 @@ impl PrivatePostgres {
         process
     }
 
-    /// Where it is, without a database's name; `localhost`, as the certificate says.
+    /// Its address without a database's name; `localhost`, for which its certificate is.
     pub fn server(&self, password: Option<&str>) -> String {
         let password = password.map(|text| format!(":{text}")).unwrap_or_default();
         format!("postgres://trackbox{password}@localhost:{}", self.port)
     }
 
-    /// All its sessions end at once, in the middle of whatever they do, as after a crash.
+    /// Ends all sessions at once, in the middle of their work, as a crash does.
     pub fn crash(&mut self) {
         signal(self.process.id(), "-QUIT");
         self.process.wait().expect("is gone");

@@ -1,0 +1,17 @@
+//! What the tests stand on. A test file imports from here, never from another test file.
+
+pub mod bus;
+pub mod carriers;
+pub mod consumers;
+pub mod engines;
+pub mod fixture;
+pub mod fleet;
+pub mod large;
+pub mod messages;
+pub mod pipe;
+pub mod prices;
+pub mod process;
+pub mod reader;
+pub mod time;
+pub mod truth;
+pub mod wire;

@@ -1,0 +1,198 @@
+//! What the version before wrote is read by this one, and the other way round: both run side by side during an upgrade.
+//!
+//! The files in `tests/wire/` were written by a released version and stay as they are. A field that is renamed or gets
+//! another meaning fails here; a new field needs a file of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike as _, KeysInterface as _};
+use fred::types::Builder;
+use fred::types::config::Config;
+use trackbox::cache::redis::Redis;
+use trackbox::cache::redis::values::RedisCache;
+use trackbox::clock::Time;
+use trackbox::kafka::message::{Checked, decode, encode};
+use trackbox::model::status::{Direction, Status, SubStatus};
+use trackbox::model::{Event, Heard, Outcome, Report, Source, Tracking, Update};
+use uuid::Uuid;
+
+use crate::support::engines::server;
+use crate::support::fixture::{code, number};
+use crate::support::time::at;
+use crate::support::wire::{assert_keeps, recorded};
+
+/// A time with a fraction, so that precision counts.
+fn precise(secs: i64) -> Time {
+    at(secs) + TimeDelta::microseconds(123_456)
+}
+
+fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
+    let update = Update {
+        tracking_id: 42,
+        checked_at: precise(5),
+        check_id: Uuid::from_u128(0x0193_4a5b_6c7d_7e8f_9a0b_1c2d_3e4f_5061),
+        outcome,
+        next_check_at: precise(900),
+        check_fail_count: Some(check_fail_count),
+    };
+    Checked {
+        update,
+        adapter: "track24",
+        mapping_version: 3,
+        source: Source::Poll,
+    }
+}
+
+fn seen() -> Outcome {
+    let sorted = Event {
+        status: Status::InTransit,
+        sub_status: Some(SubStatus::InTransitSorted),
+        status_raw: "Сортировка".to_owned(),
+        event_time: precise(-60),
+        location: "Омск".to_owned(),
+        message: "644000, Омск Почтамт".to_owned(),
+        payload_json: r#"{"id":7,"operation":"sorted"}"#.to_owned(),
+        mapping_version: 3,
+    };
+    let unmapped = Event {
+        status: Status::Unknown,
+        sub_status: None,
+        status_raw: "Прочее".to_owned(),
+        event_time: at(-3_600),
+        location: String::new(),
+        message: String::new(),
+        payload_json: String::new(),
+        mapping_version: 3,
+    };
+    // Nothing here follows from something else: a reader that misses a field cannot make it up.
+    let report = Report {
+        status: Status::Returning,
+        sub_status: Some(SubStatus::ReturningRefused),
+        direction: Direction::Return,
+        status_raw: "Возврат".to_owned(),
+        status_at: Some(precise(-30)),
+        last_event_code: Some("RETURNING_REFUSED".to_owned()),
+        last_event_at: Some(precise(-20)),
+    };
+    Outcome::Seen {
+        report,
+        events: vec![sorted, unmapped],
+    }
+}
+
+fn expired() -> Outcome {
+    let report = Report {
+        status: Status::Expired,
+        sub_status: Some(SubStatus::ExpiredNoNews),
+        direction: Direction::Forward,
+        status_raw: "EXPIRED".to_owned(),
+        status_at: Some(precise(5)),
+        last_event_code: Some("IN_TRANSIT_SORTED".to_owned()),
+        last_event_at: Some(at(-30 * 86_400)),
+    };
+    Outcome::Seen {
+        report,
+        events: Vec::new(),
+    }
+}
+
+/// The recorded messages, each with the check that it was written for.
+fn messages() -> [(&'static str, Checked); 4] {
+    let failed = Outcome::Failed {
+        error: "the carrier answered 502".to_owned(),
+    };
+    [
+        ("tracking.updated/seen.json", checked(seen(), 0)),
+        (
+            "tracking.updated/not_found.json",
+            checked(Outcome::NotFoundYet, 0),
+        ),
+        ("tracking.updated/failed.json", checked(failed, 3)),
+        ("tracking.updated/expired.json", checked(expired(), 0)),
+    ]
+}
+
+#[test]
+fn a_message_of_the_version_before_is_read_to_the_same_update() {
+    for (file, checked) in messages() {
+        let value = recorded(file).to_string();
+        let read = decode(Some(value.as_bytes()), at(50), at(60)).expect(file);
+        assert_eq!(read, checked.update, "{file}");
+    }
+}
+
+#[test]
+fn the_version_before_finds_all_its_fields_in_our_messages() {
+    for (file, checked) in messages() {
+        let written = encode(&checked);
+        assert_eq!(written.len(), 1, "{file}");
+        assert_eq!(written[0].key, b"42", "{file}");
+        let value = serde_json::from_slice(&written[0].value).expect("is JSON");
+        assert_keeps(&recorded(file), &value, file);
+    }
+}
+
+/// The tracking in `cache/tracking.json`, with a value in each field.
+fn tracking() -> Tracking {
+    Tracking {
+        id: 42,
+        carrier_code: code("CDEK"),
+        track_number: number("N42"),
+        status: Status::Returning,
+        sub_status: Some(SubStatus::ReturningRefused),
+        direction: Direction::Return,
+        status_raw: "Возврат".to_owned(),
+        status_at: Some(precise(-30)),
+        heard: Heard::Seen,
+        status_checked_at: Some(precise(5)),
+        status_check_id: Some(Uuid::from_u128(1)),
+        last_event_code: Some("RETURNING_REFUSED".to_owned()),
+        last_event_at: Some(precise(-20)),
+        last_ok_at: Some(precise(6)),
+        last_checked_at: Some(precise(7)),
+        last_check_id: Some(Uuid::from_u128(2)),
+        next_check_at: precise(900),
+        check_fail_count: 3,
+        last_error: "the carrier answered 502".to_owned(),
+        urgent: true,
+        refreshed_at: Some(precise(8)),
+        active: true,
+        lease_until: Some(precise(120)),
+        lease_id: Some(Uuid::from_u128(3)),
+        journey: 2,
+        version: 17,
+        created_at: precise(-86_400),
+        updated_at: precise(9),
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_the_version_before_in_redis_is_read_and_written_the_same() {
+    let url = server("TRACKBOX_TEST_REDIS");
+    let prefix = format!("test:{}:", Uuid::now_v7().simple());
+    let redis = Redis::connect(&url, None, &prefix).await.expect("connects");
+    let cache = RedisCache::new(Arc::new(redis), Duration::from_secs(600));
+    let direct: Client = Builder::from_config(Config::from_url(&url).expect("is an address"))
+        .build()
+        .expect("is set up");
+    direct.init().await.expect("connects");
+
+    let (_, ticket) = cache.get(&[]).await;
+    cache.put(&[tracking()], &ticket).await;
+    let key = format!("{prefix}tracking:42");
+    let written: String = direct.get(&key).await.expect("is there");
+    let (head, json) = written.split_at(written.find('{').expect("holds JSON"));
+    let recorded = recorded("cache/tracking.json");
+    let json = serde_json::from_str(json).expect("is JSON");
+    assert_keeps(&recorded, &json, "cache/tracking.json");
+
+    // The head holds the epoch of the tests' Redis; the value is the recorded one.
+    let value = format!("{head}{recorded}");
+    let set: Result<(), _> = direct.set(&key, value, None, None, false).await;
+    set.expect("sets");
+    let (found, _) = cache.get(&[42]).await;
+    assert_eq!(found.get(&42).map(Arc::as_ref), Some(&tracking()));
+}
