@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trackbox::clock::Clock;
+use trackbox::kafka::Bus;
 use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::BrokerSettings;
-use trackbox::kafka::{Bus, Outgoing};
+use trackbox::kafka::record::Outgoing;
 use uuid::Uuid;
 
 const ROUNDS: usize = 101;

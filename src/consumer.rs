@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::apply::{APPLY_MAX, Applier, STORE_MAX, within};
 use crate::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::consumer::parts::ConsumerParts;
-use crate::kafka::Fetched;
+use crate::kafka::record::Fetched;
 use crate::outage::Outage;
 use crate::store::StoreError;
 

@@ -6,64 +6,15 @@
 pub mod broker;
 pub mod memory;
 pub mod message;
+pub mod partition;
+pub mod record;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Time;
 use crate::kafka::broker::Broker;
 use crate::kafka::memory::MemoryBus;
-
-/// A record to be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    pub key: Vec<u8>,
-    pub value: Vec<u8>,
-}
-
-/// A record of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    /// `None` for what Kafka calls a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// When it was published, by the publisher's or the broker's clock.
-    pub timestamp: Time,
-}
-
-/// The most bytes of records in one fetch, but for a larger record, or on Kafka a larger batch, which comes whole.
-const FETCH_BYTES_MAX: usize = 1_000_000;
-
-/// What a fetch gave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fetched {
-    /// The offset that was really read from. It differs from the one asked for where nothing can be had there: what lay
-    /// between is gone or unreadable, which the bus logs.
-    pub from: i64,
-    /// In the order of their offsets, which may have gaps; none lies below `from`.
-    pub records: Vec<Record>,
-    /// Why the offsets between the one asked for and `from` could not be read, where they are there.
-    pub unreadable: Option<String>,
-    /// The offset that the partition's next record gets.
-    pub high_watermark: i64,
-}
-
-/// Why the bus did not take or give records.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BusError {
-    #[error("the bus is full: nothing has been consumed for {} s", waited.as_secs())]
-    Full { waited: Duration },
-    #[error("a record of {size_bytes} bytes is larger than the bus takes ({limit_bytes})")]
-    TooLarge {
-        size_bytes: usize,
-        limit_bytes: usize,
-    },
-    #[error("there is no partition {partition}")]
-    NoPartition { partition: i32 },
-    #[error("cannot {doing}: {reason}")]
-    Away { doing: &'static str, reason: String },
-}
+use crate::kafka::record::{BusError, Fetched, Outgoing};
 
 /// The topic, wherever it lives. A clone is the same topic.
 #[derive(Clone, Debug)]
@@ -173,60 +124,5 @@ impl Bus {
             Self::Memory(bus) => bus.drained().await,
             Self::Kafka(_) => {}
         }
-    }
-}
-
-/// The partition of a key among `partitions`, as Kafka's own clients choose it (murmur2, sign bit dropped).
-pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
-    let positive = (murmur2(key) & 0x7fff_ffff).cast_signed();
-    positive % partitions.max(1)
-}
-
-/// MurmurHash2 with Kafka's seed (org.apache.kafka.common.utils.Utils.murmur2, Kafka 4.1, read November 2026).
-fn murmur2(key: &[u8]) -> u32 {
-    const SEED: u32 = 0x9747_b28c;
-    const M: u32 = 0x5bd1_e995;
-    const R: u32 = 24;
-    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    let mut hash = SEED ^ length;
-    let (words, rest) = key.as_chunks::<4>();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k ^= k >> R;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * place);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{murmur2, partition_of};
-
-    /// The vectors of Kafka's own test (UtilsTest.testMurmur2).
-    #[test]
-    fn a_key_goes_where_other_kafka_clients_put_it() {
-        let vectors: [(&str, i32); 6] = [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            (
-                "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-                -58_897_971,
-            ),
-            ("abc", 479_470_107),
-        ];
-        for (key, hash) in vectors {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
-        }
-        assert_eq!(partition_of(b"abc", 12), 479_470_107 % 12);
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 
 use crate::app::upkeep::set_clock;
 use crate::cache::Cache;
+use crate::cache::limiter::RateLimiter;
+use crate::cache::limiter::memory::MemoryLimiter;
 use crate::cache::limiter::redis::RedisLimiter;
-use crate::cache::limiter::{MemoryLimiter, RateLimiter};
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::Redis;
 use crate::cache::redis::values::RedisCache;

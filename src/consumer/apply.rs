@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Time;
 use crate::consumer::parts::ConsumerParts;
-use crate::kafka::{Fetched, Record, message};
+use crate::kafka::message;
+use crate::kafka::record::{Fetched, Record};
 use crate::model::{Update, clean_text};
 use crate::store::StoreError;
 use crate::store::dead_letters::DeadLetter;

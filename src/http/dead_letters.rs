@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::clock::Time;
 use crate::http::Serve;
-use crate::kafka::Outgoing;
+use crate::kafka::record::Outgoing;
 use crate::serving::extract::{Path, Query};
 use crate::serving::list::Id;
 use crate::serving::problem::{FieldError, Kind, Problem};

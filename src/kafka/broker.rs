@@ -23,8 +23,8 @@ use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::kafka::BusError;
 use crate::kafka::broker::settings::{BrokerSettings, Mechanism};
+use crate::kafka::record::BusError;
 
 /// How long one request may take; measured: a broker that was killed and is back answers a fresh call in 0.3 s, while
 /// the call begun meanwhile never ends.

@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
-use crate::kafka::{BusError, FETCH_BYTES_MAX, Fetched, Outgoing, Record, partition_of};
+use crate::kafka::partition::partition_of;
+use crate::kafka::record::{BusError, FETCH_BYTES_MAX, Fetched, Outgoing, Record};
 
 /// What its topic is called in offsets and dead letters, so that a store that moves to Kafka skips nothing there.
 pub const TOPIC: &str = "in-process";

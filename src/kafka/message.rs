@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Time, cut};
-use crate::kafka::Outgoing;
+use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Event, Outcome, Report, Source, Update, clean_payload, clean_text};
 

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::cache::limiter::Permit;
+use crate::cache::limiter::permit::Permit;
 use crate::carriers::routes::{Account, Route};
 use crate::carriers::{
     ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request, STEPS_MAX, Sighting, Step,

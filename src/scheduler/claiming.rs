@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cache::limiter::{AHEAD, Permit, Reservation};
+use crate::cache::limiter::permit::{AHEAD, Permit, Reservation};
 use crate::carriers::routes::{Account, Route};
 use crate::clock::{Time, delta, hours, left_of_day};
 use crate::config::Policy;

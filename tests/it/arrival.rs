@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trackbox::kafka::Outgoing;
+use trackbox::kafka::record::Outgoing;
 use trackbox_emulator::scenario::{Parcel, Step};
 
 use crate::support::fixture::{code, number, read};

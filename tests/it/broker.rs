@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use trackbox::clock::Clock;
+use trackbox::kafka::Bus;
 use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
-use trackbox::kafka::{Bus, BusError, partition_of};
+use trackbox::kafka::partition::partition_of;
+use trackbox::kafka::record::BusError;
 
 use crate::support::bus::{
     NO_WAIT, WAIT, fetch, new_topic, on, read_all, record, settings, shared_kafka,

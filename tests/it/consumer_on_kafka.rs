@@ -7,7 +7,8 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::cache::Cache;
 use trackbox::consumer::{Consumed, Consumer};
-use trackbox::kafka::{Bus, partition_of};
+use trackbox::kafka::Bus;
+use trackbox::kafka::partition::partition_of;
 use trackbox::model::status::Status;
 
 use crate::support::bus::{new_topic, on, shared_kafka};

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait as _;
 use tokio_util::sync::CancellationToken;
-use trackbox::kafka::{Bus, Outgoing};
+use trackbox::kafka::Bus;
+use trackbox::kafka::record::Outgoing;
 use uuid::Uuid;
 
 use crate::support::fleet::{Fleet, TOPIC};

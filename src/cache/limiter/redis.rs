@@ -9,7 +9,7 @@ use std::time::Duration;
 use fred::types::Value;
 use fred::types::scripts::Script;
 
-use crate::cache::limiter::{AHEAD, Permit, Reservation, unlimited};
+use crate::cache::limiter::permit::{AHEAD, Permit, Reservation, unlimited};
 use crate::cache::redis::Redis;
 use crate::clock::Clock;
 use crate::model::limits::{Limits, Window};

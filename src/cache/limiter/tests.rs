@@ -6,8 +6,10 @@ use std::time::Duration;
 use proptest::prelude::{Strategy, any};
 use proptest::{prop_assert, proptest};
 
+use super::RateLimiter;
+use super::memory::MemoryLimiter;
+use super::permit::{AHEAD, Permit};
 use super::redis::RedisLimiter;
-use super::{AHEAD, MemoryLimiter, Permit, RateLimiter};
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
 use crate::clock::Clock;
 use crate::model::fixture::at;

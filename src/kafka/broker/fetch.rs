@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock::cut;
 use crate::kafka::broker::{Broker, CALL_MAX, PROBE_EVERY, is, reason};
-use crate::kafka::{BusError, FETCH_BYTES_MAX, Fetched, Record};
+use crate::kafka::record::{BusError, FETCH_BYTES_MAX, Fetched, Record};
 
 /// How many offsets that cannot be decoded are passed over in one fetch: more than a batch holds.
 const SKIPPED_MAX: i64 = 10_000;

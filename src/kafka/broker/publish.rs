@@ -12,7 +12,8 @@ use rskafka::record::Record as WireRecord;
 use tokio::time::timeout;
 
 use crate::kafka::broker::{Broker, CALL_MAX, RETRY_FIRST, Refused, is};
-use crate::kafka::{BusError, Outgoing, partition_of};
+use crate::kafka::partition::partition_of;
+use crate::kafka::record::{BusError, Outgoing};
 
 /// How long publishing may take with all its retries: less than a worker's lease.
 const PUBLISH_MAX: Duration = Duration::from_secs(8);

@@ -7,7 +7,8 @@ use trackbox::clock::Clock;
 use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::BrokerSettings;
 use trackbox::kafka::memory::MemoryBus;
-use trackbox::kafka::{Bus, Fetched, Outgoing};
+use trackbox::kafka::Bus;
+use trackbox::kafka::record::{Fetched, Outgoing};
 use uuid::Uuid;
 
 use crate::support::engines::server;

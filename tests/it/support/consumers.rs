@@ -6,7 +6,8 @@ use trackbox::cache::Cache;
 use trackbox::clock::Clock;
 use trackbox::consumer::parts::ConsumerParts;
 use trackbox::current::Current;
-use trackbox::kafka::{Bus, Outgoing};
+use trackbox::kafka::Bus;
+use trackbox::kafka::record::Outgoing;
 use trackbox::metrics::Metrics;
 
 use crate::support::fixture::TestStore;
