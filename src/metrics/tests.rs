@@ -4,6 +4,32 @@ use std::time::Duration;
 
 use super::{CheckOutcome, Metrics};
 
+/// Every exported metric: its name, kind and labels. Dashboards and alerts name them, so a change here breaks some.
+const EXPORTED: &[&str] = &[
+    "trackbox_http_requests counter route method status",
+    "trackbox_http_request_duration_seconds histogram route method",
+    "trackbox_cache_hits counter",
+    "trackbox_cache_misses counter",
+    "trackbox_checks counter account outcome",
+    "trackbox_carrier_calls counter account",
+    "trackbox_carrier_call_duration_seconds histogram account",
+    "trackbox_claimed counter",
+    "trackbox_permits_expired counter account",
+    "trackbox_late_answers counter account",
+    "trackbox_published counter",
+    "trackbox_publish_failures counter",
+    "trackbox_due_trackings gauge account",
+    "trackbox_account_paused gauge account",
+    "trackbox_account_overdue_seconds gauge account",
+    "trackbox_updates_applied counter",
+    "trackbox_updates_without_effect counter",
+    "trackbox_updates_unknown_tracking counter",
+    "trackbox_events_new counter",
+    "trackbox_events_unmapped counter",
+    "trackbox_dead_letters counter",
+    "trackbox_consumer_lag gauge partition",
+];
+
 #[test]
 fn what_is_counted_is_shown_with_its_labels() {
     let metrics = Metrics::new();
@@ -31,4 +57,42 @@ fn two_registries_share_nothing() {
     one.claimed(5);
     assert!(one.encode().contains("trackbox_claimed_total 5"));
     assert!(other.encode().contains("trackbox_claimed_total 0"));
+}
+
+/// The name, kind and labels of every metric in `text`.
+fn exported(text: &str) -> Vec<String> {
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let label_names = |sample: &str| {
+        let labels = sample.split_once('{').map_or("", |(_, rest)| rest);
+        let names: Vec<&str> = labels
+            .split(',')
+            .filter_map(|label| label.split_once('=').map(|(name, _)| name))
+            .filter(|name| *name != "le")
+            .collect();
+        names.join(" ")
+    };
+    kinds
+        .map(|kind| {
+            let name = kind.split(' ').next().expect("has a name");
+            let sample = text.lines().find(|line| line.starts_with(name));
+            format!("{kind} {}", label_names(sample.expect("was counted")))
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_exported_metrics_are_those_that_dashboards_know() {
+    let metrics = Metrics::new();
+    metrics.http_request("/trackings", "GET", 200, Duration::ZERO);
+    metrics.check("CDEK", CheckOutcome::Seen);
+    metrics.call_seconds("CDEK", 0.1);
+    metrics.permits_expired("CDEK");
+    metrics.late_answers("CDEK");
+    metrics.due("CDEK", 1);
+    metrics.paused("CDEK", true);
+    metrics.overdue("CDEK", 1);
+    metrics.lag(0, 1);
+    assert_eq!(exported(&metrics.encode()), EXPORTED);
 }
