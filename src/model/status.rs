@@ -1,37 +1,33 @@
 //! The words for where a parcel is: status, sub-status and direction.
 //!
-//! The wire knows them by their upper snake case names. A word nobody knows reads as [`Status::Unknown`], never as a
-//! likely guess.
+//! On the wire and in the store they are their names in upper snake case. An unknown word reads as
+//! [`Status::Unknown`], never as a likely guess.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 /// Defines a closed list of words: the enum, its names on the wire, and the way back.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantArray)]
+        #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+        #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
         pub enum $name {
-            $($(#[$word_doc])* #[serde(rename = $word)] $variant,)*
+            $($(#[$word_doc])* $word,)+
         }
 
         impl $name {
-            /// Every word of the list.
-            pub const ALL: &[Self] = &[$(Self::$variant),*];
-
             /// The word on the wire.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
+                self.into()
             }
 
-            /// The word with this exact name on the wire.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)* _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
+            /// The word with exactly this name on the wire.
+            pub fn parse(name: &str) -> Option<Self> {
+                name.parse().ok()
             }
         }
     };
@@ -41,26 +37,26 @@ words! {
     /// Where a parcel is.
     Status {
         /// Nothing is known yet, or the carrier's code is one that nobody mapped.
-        Unknown = "UNKNOWN",
+        Unknown,
         /// The carrier does not know the number yet.
-        Pending = "PENDING",
+        Pending,
         /// The carrier has the shipment's data, not the parcel.
-        InfoReceived = "INFO_RECEIVED",
-        InTransit = "IN_TRANSIT",
-        OutForDelivery = "OUT_FOR_DELIVERY",
-        AvailableForPickup = "AVAILABLE_FOR_PICKUP",
+        InfoReceived,
+        InTransit,
+        OutForDelivery,
+        AvailableForPickup,
         /// With the addressee; what came back to the sender is [`Status::Returned`].
-        Delivered = "DELIVERED",
+        Delivered,
         /// A delivery was tried and failed; another may follow.
-        AttemptFailed = "ATTEMPT_FAILED",
-        Exception = "EXCEPTION",
+        AttemptFailed,
+        Exception,
         /// On its way back to the sender.
-        Returning = "RETURNING",
+        Returning,
         /// Back with the sender.
-        Returned = "RETURNED",
-        Cancelled = "CANCELLED",
+        Returned,
+        Cancelled,
         /// No news for so long that checking ended.
-        Expired = "EXPIRED",
+        Expired,
     }
 }
 
@@ -77,8 +73,8 @@ impl Status {
 words! {
     /// Which way the parcel travels.
     Direction {
-        Forward = "FORWARD",
-        Return = "RETURN",
+        Forward,
+        Return,
     }
 }
 
@@ -86,75 +82,74 @@ words! {
     /// What lies behind a status: the union of what the big aggregators tell apart
     /// (AfterShip subtags, 17TRACK sub statuses, EasyPost status details, Karrio reasons; read November 2026).
     SubStatus {
-        PendingNotFound = "PENDING_NOT_FOUND",
-        PendingInvalidNumber = "PENDING_INVALID_NUMBER",
-        InfoReceivedLabelCreated = "INFO_RECEIVED_LABEL_CREATED",
-        InfoReceivedAwaitingParcel = "INFO_RECEIVED_AWAITING_PARCEL",
-        InTransitAccepted = "IN_TRANSIT_ACCEPTED",
-        InTransitArrived = "IN_TRANSIT_ARRIVED",
-        InTransitDeparted = "IN_TRANSIT_DEPARTED",
-        InTransitArrivedAtDestinationCountry = "IN_TRANSIT_ARRIVED_AT_DESTINATION_COUNTRY",
-        InTransitArrivedAtDestination = "IN_TRANSIT_ARRIVED_AT_DESTINATION",
-        InTransitExported = "IN_TRANSIT_EXPORTED",
-        InTransitImported = "IN_TRANSIT_IMPORTED",
-        InTransitSorted = "IN_TRANSIT_SORTED",
-        InTransitCustomsProcessing = "IN_TRANSIT_CUSTOMS_PROCESSING",
-        InTransitCustomsCleared = "IN_TRANSIT_CUSTOMS_CLEARED",
-        InTransitCustomsInformationRequired = "IN_TRANSIT_CUSTOMS_INFORMATION_REQUIRED",
-        InTransitTransferredToCarrier = "IN_TRANSIT_TRANSFERRED_TO_CARRIER",
-        InTransitForwarded = "IN_TRANSIT_FORWARDED",
-        InTransitProblemResolved = "IN_TRANSIT_PROBLEM_RESOLVED",
-        OutForDeliveryWithCourier = "OUT_FOR_DELIVERY_WITH_COURIER",
-        OutForDeliveryAppointment = "OUT_FOR_DELIVERY_APPOINTMENT",
-        AvailableForPickupAtPoint = "AVAILABLE_FOR_PICKUP_AT_POINT",
-        AvailableForPickupInLocker = "AVAILABLE_FOR_PICKUP_IN_LOCKER",
-        AttemptFailedAddresseeNotAvailable = "ATTEMPT_FAILED_ADDRESSEE_NOT_AVAILABLE",
-        AttemptFailedBusinessClosed = "ATTEMPT_FAILED_BUSINESS_CLOSED",
-        AttemptFailedAccessRestricted = "ATTEMPT_FAILED_ACCESS_RESTRICTED",
-        AttemptFailedInvalidAddress = "ATTEMPT_FAILED_INVALID_ADDRESS",
-        AttemptFailedRefused = "ATTEMPT_FAILED_REFUSED",
-        AttemptFailedVerification = "ATTEMPT_FAILED_VERIFICATION",
-        DeliveredToAddressee = "DELIVERED_TO_ADDRESSEE",
-        DeliveredAtPickupPoint = "DELIVERED_AT_PICKUP_POINT",
-        DeliveredSigned = "DELIVERED_SIGNED",
-        DeliveredCodReceived = "DELIVERED_COD_RECEIVED",
-        DeliveredToNeighbour = "DELIVERED_TO_NEIGHBOUR",
-        DeliveredToSafePlace = "DELIVERED_TO_SAFE_PLACE",
-        ExceptionMoved = "EXCEPTION_MOVED",
-        ExceptionRefused = "EXCEPTION_REFUSED",
-        ExceptionCustomsDelay = "EXCEPTION_CUSTOMS_DELAY",
-        ExceptionCustomsDocumentation = "EXCEPTION_CUSTOMS_DOCUMENTATION",
-        ExceptionCustomsDutiesUnpaid = "EXCEPTION_CUSTOMS_DUTIES_UNPAID",
-        ExceptionDelayed = "EXCEPTION_DELAYED",
-        ExceptionWeatherDelay = "EXCEPTION_WEATHER_DELAY",
-        ExceptionHeldForPayment = "EXCEPTION_HELD_FOR_PAYMENT",
-        ExceptionHeld = "EXCEPTION_HELD",
-        ExceptionInvalidAddress = "EXCEPTION_INVALID_ADDRESS",
-        ExceptionPickupMissed = "EXCEPTION_PICKUP_MISSED",
-        ExceptionRejectedByCarrier = "EXCEPTION_REJECTED_BY_CARRIER",
-        ExceptionMissorted = "EXCEPTION_MISSORTED",
-        ExceptionDamaged = "EXCEPTION_DAMAGED",
-        ExceptionLost = "EXCEPTION_LOST",
-        ExceptionDestroyed = "EXCEPTION_DESTROYED",
-        ExceptionSeized = "EXCEPTION_SEIZED",
-        ExceptionSecurity = "EXCEPTION_SECURITY",
-        ExceptionNobodyFound = "EXCEPTION_NOBODY_FOUND",
-        ReturningStorageExpired = "RETURNING_STORAGE_EXPIRED",
-        ReturningRefused = "RETURNING_REFUSED",
-        ReturningUndeliverable = "RETURNING_UNDELIVERABLE",
-        ReturnedToSender = "RETURNED_TO_SENDER",
-        CancelledBySender = "CANCELLED_BY_SENDER",
-        CancelledByCarrier = "CANCELLED_BY_CARRIER",
-        ExpiredNoNews = "EXPIRED_NO_NEWS",
+        PendingNotFound,
+        PendingInvalidNumber,
+        InfoReceivedLabelCreated,
+        InfoReceivedAwaitingParcel,
+        InTransitAccepted,
+        InTransitArrived,
+        InTransitDeparted,
+        InTransitArrivedAtDestinationCountry,
+        InTransitArrivedAtDestination,
+        InTransitExported,
+        InTransitImported,
+        InTransitSorted,
+        InTransitCustomsProcessing,
+        InTransitCustomsCleared,
+        InTransitCustomsInformationRequired,
+        InTransitTransferredToCarrier,
+        InTransitForwarded,
+        InTransitProblemResolved,
+        OutForDeliveryWithCourier,
+        OutForDeliveryAppointment,
+        AvailableForPickupAtPoint,
+        AvailableForPickupInLocker,
+        AttemptFailedAddresseeNotAvailable,
+        AttemptFailedBusinessClosed,
+        AttemptFailedAccessRestricted,
+        AttemptFailedInvalidAddress,
+        AttemptFailedRefused,
+        AttemptFailedVerification,
+        DeliveredToAddressee,
+        DeliveredAtPickupPoint,
+        DeliveredSigned,
+        DeliveredCodReceived,
+        DeliveredToNeighbour,
+        DeliveredToSafePlace,
+        ExceptionMoved,
+        ExceptionRefused,
+        ExceptionCustomsDelay,
+        ExceptionCustomsDocumentation,
+        ExceptionCustomsDutiesUnpaid,
+        ExceptionDelayed,
+        ExceptionWeatherDelay,
+        ExceptionHeldForPayment,
+        ExceptionHeld,
+        ExceptionInvalidAddress,
+        ExceptionPickupMissed,
+        ExceptionRejectedByCarrier,
+        ExceptionMissorted,
+        ExceptionDamaged,
+        ExceptionLost,
+        ExceptionDestroyed,
+        ExceptionSeized,
+        ExceptionSecurity,
+        ExceptionNobodyFound,
+        ReturningStorageExpired,
+        ReturningRefused,
+        ReturningUndeliverable,
+        ReturnedToSender,
+        CancelledBySender,
+        CancelledByCarrier,
+        ExpiredNoNews,
     }
 }
 
 impl SubStatus {
     /// The status this word refines.
     pub fn status(self) -> Status {
-        // Longest names first would matter only if one status name were the prefix of another followed by `_`;
-        // none is, and the test below holds that.
-        Status::ALL
+        // At most one matches: a test holds that no status name is another one followed by `_`.
+        Status::VARIANTS
             .iter()
             .copied()
             .find(|status| {
@@ -168,17 +163,19 @@ impl SubStatus {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::{Direction, Status, SubStatus};
 
     #[test]
     fn every_word_reads_back_as_itself() {
-        for status in Status::ALL {
+        for status in Status::VARIANTS {
             assert_eq!(Status::parse(status.as_str()), Some(*status));
         }
-        for sub_status in SubStatus::ALL {
+        for sub_status in SubStatus::VARIANTS {
             assert_eq!(SubStatus::parse(sub_status.as_str()), Some(*sub_status));
         }
-        for direction in Direction::ALL {
+        for direction in Direction::VARIANTS {
             assert_eq!(Direction::parse(direction.as_str()), Some(*direction));
         }
         assert_eq!(Status::parse("delivered"), None);
@@ -186,8 +183,8 @@ mod tests {
 
     #[test]
     fn every_sub_status_refines_exactly_one_status() {
-        for sub_status in SubStatus::ALL {
-            let of = Status::ALL
+        for sub_status in SubStatus::VARIANTS {
+            let of = Status::VARIANTS
                 .iter()
                 .filter(|status| sub_status.as_str().starts_with(&format!("{status}_")))
                 .count();
@@ -196,7 +193,12 @@ mod tests {
         }
     }
 
-    /// The words of the wire and of the store: one that changes can no longer be read back.
+    fn written<T: Copy + Into<&'static str>>(words: &[T]) -> String {
+        let words: Vec<&str> = words.iter().map(|word| (*word).into()).collect();
+        words.join(" ")
+    }
+
+    /// A word that changes can no longer be read from the store or by other systems.
     #[test]
     fn the_words_are_those_on_the_wire_and_in_the_store() {
         let status = "UNKNOWN PENDING INFO_RECEIVED IN_TRANSIT OUT_FOR_DELIVERY AVAILABLE_FOR_PICKUP DELIVERED \
@@ -219,20 +221,10 @@ mod tests {
          EXCEPTION_DESTROYED EXCEPTION_SEIZED EXCEPTION_SECURITY EXCEPTION_NOBODY_FOUND \
          RETURNING_STORAGE_EXPIRED RETURNING_REFUSED RETURNING_UNDELIVERABLE RETURNED_TO_SENDER \
          CANCELLED_BY_SENDER CANCELLED_BY_CARRIER EXPIRED_NO_NEWS";
-        let written = |words: Vec<&'static str>| words.join(" ");
-        assert_eq!(
-            written(Status::ALL.iter().map(|word| word.as_str()).collect()),
-            status
-        );
-        assert_eq!(
-            written(Direction::ALL.iter().map(|word| word.as_str()).collect()),
-            direction
-        );
-        assert_eq!(
-            written(SubStatus::ALL.iter().map(|word| word.as_str()).collect()),
-            sub_status
-        );
-        for word in SubStatus::ALL {
+        assert_eq!(written(Status::VARIANTS), status);
+        assert_eq!(written(Direction::VARIANTS), direction);
+        assert_eq!(written(SubStatus::VARIANTS), sub_status);
+        for word in SubStatus::VARIANTS {
             assert_eq!(serde_json::json!(word), serde_json::json!(word.as_str()));
         }
     }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{prop_assert_eq, proptest};
+use strum::VariantArray as _;
 use uuid::Uuid;
 
 use super::merge;
@@ -10,8 +11,8 @@ use crate::model::status::Status;
 use crate::model::{Heard, Outcome, Tracking, Update};
 
 fn status() -> impl Strategy<Value = Status> {
-    (0..Status::ALL.len())
-        .prop_map(|place| Status::ALL[place])
+    (0..Status::VARIANTS.len())
+        .prop_map(|place| Status::VARIANTS[place])
         .prop_filter("our messages say pending as not found", |status| {
             *status != Status::Pending
         })
