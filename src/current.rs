@@ -43,8 +43,8 @@ impl Current {
         let lookup = self.cache.get(&asked).await;
         let mut rows = lookup.found;
         asked.retain(|id| !rows.contains_key(id));
-        self.metrics.cache_hits(rows.len() as u64);
-        self.metrics.cache_misses(asked.len() as u64);
+        self.metrics.cache_hits().inc_by(rows.len() as u64);
+        self.metrics.cache_misses().inc_by(asked.len() as u64);
         if !asked.is_empty() {
             let read = self.store.trackings_by_ids(&asked).await?;
             self.cache.put(&read, &lookup.ticket).await;

@@ -212,7 +212,7 @@ impl Scheduler {
                     break;
                 };
                 if call.permit.until < monotonic {
-                    self.parts.metrics.permits_expired(account);
+                    self.parts.metrics.permits_expired(account).inc();
                     unused.push(call);
                     continue;
                 }

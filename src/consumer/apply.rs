@@ -180,12 +180,20 @@ impl Applier {
     fn count(&self, applied: &Applied, batch: &Batch) {
         let metrics = &self.parts.metrics;
         let passed_over = applied.unknown_trackings + applied.without_effect;
-        metrics.updates_applied((batch.updates.len() as u64).saturating_sub(passed_over));
-        metrics.updates_without_effect(applied.without_effect);
-        metrics.updates_unknown_tracking(applied.unknown_trackings);
-        metrics.events_new(applied.events_new);
-        metrics.events_unmapped(applied.events_unmapped);
-        metrics.dead_letters(batch.dead_letters.len() as u64);
+        metrics
+            .updates_applied()
+            .inc_by((batch.updates.len() as u64).saturating_sub(passed_over));
+        metrics
+            .updates_without_effect()
+            .inc_by(applied.without_effect);
+        metrics
+            .updates_unknown_tracking()
+            .inc_by(applied.unknown_trackings);
+        metrics.events_new().inc_by(applied.events_new);
+        metrics.events_unmapped().inc_by(applied.events_unmapped);
+        metrics
+            .dead_letters()
+            .inc_by(batch.dead_letters.len() as u64);
         for letter in &batch.dead_letters {
             tracing::error!(
                 topic = letter.topic,

@@ -151,10 +151,14 @@ impl Measure {
             Ok(Ok(standings)) => {
                 for standing in standings.accounts {
                     let name = &standing.account.name;
-                    self.serve.metrics.due(name, standing.waiting.due);
                     self.serve
                         .metrics
-                        .paused(name, standing.paused_until.is_some());
+                        .due_trackings(name)
+                        .set(standing.waiting.due);
+                    self.serve
+                        .metrics
+                        .account_paused(name)
+                        .set(standing.paused_until.is_some().into());
                 }
             }
             Ok(Err(error)) => tracing::warn!(

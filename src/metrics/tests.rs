@@ -33,11 +33,11 @@ const EXPORTED: &[&str] = &[
 #[test]
 fn what_is_counted_is_shown_with_its_labels() {
     let metrics = Metrics::new();
-    metrics.check("CDEK", CheckOutcome::NotFound);
-    metrics.check("CDEK", CheckOutcome::NotFound);
+    metrics.checks("CDEK", CheckOutcome::NotFound).inc();
+    metrics.checks("CDEK", CheckOutcome::NotFound).inc();
     metrics.http_request("/trackings", "POST", 422, Duration::from_millis(3));
-    metrics.lag(3, 17);
-    metrics.paused("CDEK", true);
+    metrics.consumer_lag(3).set(17);
+    metrics.account_paused("CDEK").set(1);
     let text = metrics.encode();
     for line in [
         r#"trackbox_checks_total{account="CDEK",outcome="not_found"} 2"#,
@@ -54,7 +54,7 @@ fn what_is_counted_is_shown_with_its_labels() {
 #[test]
 fn two_registries_share_nothing() {
     let (one, other) = (Metrics::new(), Metrics::new());
-    one.claimed(5);
+    one.claimed().inc_by(5);
     assert!(one.encode().contains("trackbox_claimed_total 5"));
     assert!(other.encode().contains("trackbox_claimed_total 0"));
 }
@@ -86,13 +86,13 @@ fn exported(text: &str) -> Vec<String> {
 fn the_exported_metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     metrics.http_request("/trackings", "GET", 200, Duration::ZERO);
-    metrics.check("CDEK", CheckOutcome::Seen);
-    metrics.call_seconds("CDEK", 0.1);
-    metrics.permits_expired("CDEK");
-    metrics.late_answers("CDEK");
-    metrics.due("CDEK", 1);
-    metrics.paused("CDEK", true);
-    metrics.overdue("CDEK", 1);
-    metrics.lag(0, 1);
+    metrics.checks("CDEK", CheckOutcome::Seen).inc();
+    metrics.carrier_call("CDEK", Duration::ZERO);
+    metrics.permits_expired("CDEK").inc();
+    metrics.late_answers("CDEK").inc();
+    metrics.due_trackings("CDEK").set(1);
+    metrics.account_paused("CDEK").set(1);
+    metrics.account_overdue_seconds("CDEK").set(1);
+    metrics.consumer_lag(0).set(1);
     assert_eq!(exported(&metrics.encode()), EXPORTED);
 }

@@ -105,19 +105,17 @@ impl Caller {
         let started = self.parts.clock.monotonic();
         let fits = started + call.route.timeout + LEASE_MARGIN <= call.lease_ends;
         if !call.permit.is_valid(started) || !fits {
-            self.parts.metrics.permits_expired(&account.name);
+            self.parts.metrics.permits_expired(&account.name).inc();
             self.give_back(&call).await;
             return ended;
         }
         let asked_at = self.parts.clock.now();
         let answer = self.ask(&call, asked_at).await;
         let took = self.parts.clock.monotonic().saturating_sub(started);
-        self.parts
-            .metrics
-            .call_seconds(&account.name, took.as_secs_f64());
+        self.parts.metrics.carrier_call(&account.name, took);
         let paused_until = self.note(&account, &answer).await;
         if self.parts.clock.monotonic() >= call.lease_ends {
-            self.parts.metrics.late_answers(&account.name);
+            self.parts.metrics.late_answers(&account.name).inc();
             return ended;
         }
         let learned = self.parts.learned.account(&account.name);
@@ -155,7 +153,7 @@ impl Caller {
                 Outcome::Failed { .. } if limited => CheckOutcome::Limited,
                 Outcome::Failed { .. } => CheckOutcome::Failed,
             };
-            self.parts.metrics.check(&call.route.account.name, outcome);
+            self.parts.metrics.checks(&call.route.account.name, outcome).inc();
             if let Some(error) = error {
                 let text = format!("{}: {error}", row.carrier_code);
                 self.parts.stats.error(&text);
@@ -297,11 +295,11 @@ impl Caller {
         let count = records.len() as u64;
         match self.parts.bus.publish(records).await {
             Ok(()) => {
-                self.parts.metrics.published(count);
+                self.parts.metrics.published().inc_by(count);
                 self.parts.stats.processed(checks.len() as u64);
             }
             Err(error) => {
-                self.parts.metrics.publish_failed(count);
+                self.parts.metrics.publish_failures().inc_by(count);
                 self.parts.stats.error(&format!("cannot publish: {error}"));
                 tracing::warn!(
                     account,

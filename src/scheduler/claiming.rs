@@ -232,7 +232,10 @@ impl Scheduler {
         for error in &claimed.unreadable {
             tracing::error!(carrier = %carrier, "skipped an unreadable tracking of {carrier}: {error}");
         }
-        self.parts.metrics.claimed(claimed.trackings.len() as u64);
+        self.parts
+            .metrics
+            .claimed()
+            .inc_by(claimed.trackings.len() as u64);
         Ok(claimed.trackings)
     }
 

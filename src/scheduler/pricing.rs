@@ -310,7 +310,8 @@ impl Pricer {
         let overdue = earliest.map_or(0.0, |at| (hours(now) - hours(at)).max(0.0));
         self.parts
             .metrics
-            .overdue(&account.name, (overdue * 3_600.0) as i64);
+            .account_overdue_seconds(&account.name)
+            .set((overdue * 3_600.0) as i64);
         let too_late = overdue > longest_wait(round) / 2.0;
         let mut warned = self.warned.lock();
         if too_late && warned.insert(account.name.clone()) {
