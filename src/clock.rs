@@ -1,18 +1,20 @@
 //! The one place that reads the clock.
 //!
-//! Every role works by the store's time: the time of the last measurement plus the monotonic time since,
-//! so a machine whose clock is wrong or jumps neither steals leases nor blocks anyone's results.
+//! Every role works by the store's time: the time last measured there plus the monotonic time since then. A machine
+//! whose clock is wrong or jumps therefore neither steals leases nor blocks the results of others.
+//!
+//! Also here: the calendar that limits, counts and learned patterns share.
 
-use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use parking_lot::Mutex;
 
-/// A moment in UTC, cut to microseconds where it came in.
+/// A moment in UTC. Times from outside are [`cut`] to microseconds.
 pub type Time = DateTime<Utc>;
 
-/// Tells the time; a clone tells the same time.
+/// Tells the time. A clone tells the same time.
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The machine's monotonic clock, set by the store's time.
@@ -21,12 +23,12 @@ pub enum Clock {
     Manual(Arc<Mutex<ManualClock>>),
 }
 
-/// The state of [`Clock::System`]: where the monotonic clock began, and the store's time measured on it.
+/// The state of [`Clock::System`]: when the monotonic clock began, and the store's time measured on it.
 #[derive(Debug)]
 pub struct SystemClock {
     began: Instant,
     measured: Mutex<(Time, Duration)>,
-    /// How many times faster than the machine's the time runs; the monotonic time never does.
+    /// How many times faster than real time it runs. The monotonic time is always real.
     speed: u32,
 }
 
@@ -38,13 +40,13 @@ pub struct ManualClock {
 }
 
 impl Clock {
-    /// The machine's clock; [`Clock::set`] moves it to the store's time.
+    /// The machine's clock, until [`Clock::set`] moves it to the store's time.
     pub fn system() -> Self {
         Self::fast(1)
     }
 
-    /// A clock that begins at the machine's time and runs `speed` times as fast, for shows: nothing sets it. What is to
-    /// stay real, such as a lease, is [`Clock::scaled`].
+    /// A clock for demonstrations: it begins at the machine's time and runs `speed` times as fast. [`Clock::set`] does
+    /// not move it. Durations that must stay real, such as a lease, go through [`Clock::scaled`].
     pub fn fast(speed: u32) -> Self {
         let system = SystemClock {
             began: Instant::now(),
@@ -54,7 +56,7 @@ impl Clock {
         Self::System(Arc::new(system))
     }
 
-    /// How many times as fast as the monotonic time it runs.
+    /// How many times as fast as real time it runs.
     pub fn speed(&self) -> u32 {
         match self {
             Self::System(system) => system.speed,
@@ -62,17 +64,17 @@ impl Clock {
         }
     }
 
-    /// How much time passes on this clock in so much real time.
+    /// How much time passes on this clock while `real` passes.
     pub fn scaled(&self, real: Duration) -> Duration {
         real.saturating_mul(self.speed())
     }
 
-    /// How much real time it takes this clock to move on so far.
+    /// How much real time passes while this clock moves on by `scaled`.
     pub fn real(&self, scaled: Duration) -> Duration {
         scaled / self.speed()
     }
 
-    /// A clock for tests that stands at `now`.
+    /// A clock for tests, which stands at `now`.
     pub fn manual(now: Time) -> Self {
         let manual = ManualClock {
             now: cut(now),
@@ -92,7 +94,7 @@ impl Clock {
         }
     }
 
-    /// Time since some fixed start; never goes back and never jumps with the store's time.
+    /// Real time since some fixed start. It never goes back, and never jumps with the store's time.
     pub fn monotonic(&self) -> Duration {
         match self {
             Self::System(system) => system.began.elapsed(),
@@ -100,9 +102,9 @@ impl Clock {
         }
     }
 
-    /// Takes over the store's time, measured at the monotonic time `at`; answers by how much the clock moved.
+    /// Sets the clock to the store's time as measured at the monotonic time `at`. Returns by how much the clock moved.
     ///
-    /// A manual clock stays where the test put it, and a fast one goes its own way.
+    /// Does nothing to a manual or a fast clock.
     pub fn set(&self, store_time: Time, at: Duration) -> TimeDelta {
         match self {
             Self::System(system) if system.speed == 1 => {
@@ -115,7 +117,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on; a system clock moves by itself.
+    /// Moves a manual clock. Does nothing to a system clock.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(manual) = self {
             let mut manual = manual.lock();
@@ -125,20 +127,20 @@ impl Clock {
     }
 }
 
-/// By how many seconds this process takes the machine's clock to be wrong: for tests, nothing where it is not set.
+/// Test hook: seconds to add to the machine's clock. Unset in production.
 const OFFSET_VARIABLE: &str = "TRACKBOX_TEST_CLOCK_OFFSET";
 
-/// The machine's own time, which only SQLite's store and the clock's start go by.
+/// The machine's own time. Only the SQLite store and a clock's start use it.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the clock"
 )]
 pub fn machine_now() -> Time {
-    cut(Utc::now() + wrong_by())
+    cut(Utc::now() + test_offset())
 }
 
-/// By how much this process's clock is wrong on purpose.
-pub fn wrong_by() -> TimeDelta {
+/// By how much a test makes this process's clock wrong.
+fn test_offset() -> TimeDelta {
     static OFFSET: OnceLock<TimeDelta> = OnceLock::new();
     *OFFSET.get_or_init(|| {
         let text = std::env::var(OFFSET_VARIABLE).unwrap_or_default();
@@ -147,13 +149,13 @@ pub fn wrong_by() -> TimeDelta {
     })
 }
 
-/// `time` without what is finer than a microsecond, the finest both databases keep.
+/// `time` cut to microseconds, the finest that both databases keep.
 pub fn cut(time: Time) -> Time {
     time.duration_trunc(TimeDelta::microseconds(1))
         .unwrap_or(time)
 }
 
-/// `duration` as a signed one, at most about 292,000 years.
+/// `duration` as a signed duration, which ends at about 292 million years.
 pub fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
@@ -163,31 +165,32 @@ pub fn day_of(time: Time) -> i64 {
     time.timestamp().div_euclid(86_400)
 }
 
-/// How long the day of `time` lasts from then on.
+/// How much of the calendar day (UTC) is left at `time`.
 pub fn left_of_day(time: Time) -> Duration {
     let secs = (day_of(time) + 1) * 86_400 - time.timestamp();
     Duration::from_secs(secs.unsigned_abs())
         .saturating_sub(Duration::from_nanos(time.timestamp_subsec_nanos().into()))
 }
 
-/// The minute of `time` (since 1970 UTC).
+/// The minute of `time` (UTC, minutes since 1970).
 pub fn minute_of(time: Time) -> i64 {
     time.timestamp().div_euclid(60)
 }
 
-/// From when on hours are counted: Monday, 5 January 1970 UTC, in microseconds since 1970.
-const MONDAY: i64 = 4 * 86_400 * 1_000_000;
+/// The first Monday of 1970 (UTC), in microseconds since 1970: hours are counted from it, so that whole weeks begin at
+/// multiples of 168.
+const MONDAY_MICROS: i64 = 4 * 86_400 * 1_000_000;
 
-const MICROS: f64 = 3.6e9;
+const HOUR_MICROS: f64 = 3.6e9;
 
-/// A time as hours since a Monday.
+/// `time` in hours since Monday, 5 January 1970 UTC.
 pub fn hours(time: Time) -> f64 {
-    (time.timestamp_micros() - MONDAY) as f64 / MICROS
+    (time.timestamp_micros() - MONDAY_MICROS) as f64 / HOUR_MICROS
 }
 
-/// Hours since that Monday as a time; what no time can be is the nearest that can.
+/// The way back from [`hours`]. Hours out of range give the first or the last possible time.
 pub fn at_hours(hours: f64) -> Time {
-    let micros = ((hours * MICROS) as i64).saturating_add(MONDAY);
+    let micros = ((hours * HOUR_MICROS) as i64).saturating_add(MONDAY_MICROS);
     Time::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
         Time::MIN_UTC
     } else {
