@@ -7,13 +7,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Clients whose own lines say nothing that ours do not; a filter that names one brings it back.
+/// Client libraries whose log lines add nothing to ours. A filter that names one turns it back on.
 const QUIET: &[&str] = &["rskafka", "fred", "sqlx"];
 
 /// Starts logging for the whole process.
 ///
 /// # Errors
-/// Where `log.filter` is no filter, or logging was started before.
+/// If `log.filter` is not a valid filter, or logging has already been started.
 pub fn start(log: &Log) -> anyhow::Result<()> {
     let mut directives = log.filter.clone();
     for client in QUIET {
@@ -23,7 +23,7 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     }
     let filter = EnvFilter::try_new(&directives).with_context(|| {
         format!(
-            "log.filter = {:?} is no filter; try \"info\" or \"info,trackbox=debug\"",
+            "log.filter = {:?} is not a valid filter; try \"info\" or \"info,trackbox=debug\"",
             log.filter
         )
     })?;

@@ -1,18 +1,18 @@
-//! Tells of an outage without flooding the log: a line when it begins, one a minute while it lasts, one when it is over.
+//! Logs an outage without flooding the log: a line when it begins, one a minute while it lasts, one when it is over.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// How often an outage that lasts is told of again.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How often an outage is logged while it lasts.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// Whether something that is tried again and again fails now.
+/// The outage, if there is one now, of something that is retried until it succeeds.
 #[derive(Debug)]
 pub struct Outage {
-    /// What does not happen meanwhile, as `claiming`.
+    /// What fails, as the subject of a sentence: `claiming`.
     what: &'static str,
     began: Option<Instant>,
-    told: Option<Instant>,
+    logged: Option<Instant>,
 }
 
 impl Outage {
@@ -20,7 +20,7 @@ impl Outage {
         Self {
             what,
             began: None,
-            told: None,
+            logged: None,
         }
     }
 
@@ -28,20 +28,22 @@ impl Outage {
     pub fn failed(&mut self, error: impl Display) {
         let now = Instant::now();
         self.began.get_or_insert(now);
-        if self.told.is_none_or(|told| now - told >= AGAIN_AFTER) {
-            tracing::warn!("{} pauses: {error}", self.what);
-            self.told = Some(now);
+        if self.logged.is_none_or(|logged| now - logged >= LOG_EVERY) {
+            let what = self.what;
+            tracing::warn!(what, %error, "{what} fails, retrying: {error}");
+            self.logged = Some(now);
         }
     }
 
     /// A try succeeded.
     pub fn over(&mut self) {
         if let Some(began) = self.began.take() {
-            self.told = None;
+            self.logged = None;
+            let (what, outage_secs) = (self.what, began.elapsed().as_secs());
             tracing::info!(
-                "{} goes on after {} s",
-                self.what,
-                began.elapsed().as_secs()
+                what,
+                outage_secs,
+                "{what} works again after {outage_secs} s"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What Kafka's and Redis's encrypted connections trust.
+//! Which certificates the encrypted connections to Kafka and Redis trust.
 
 use std::path::Path;
 
@@ -7,25 +7,25 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Trusts the machine's certificates, and those of the PEM file `ca_file` where one is named.
+/// Trusts the machine's certificates, and those of the PEM file `ca_file` unless that is empty.
 ///
 /// # Errors
-/// Where the file cannot be read or holds no certificate, or where nothing at all could be trusted.
+/// If the file cannot be read or holds no certificate, or if no certificate at all would be trusted.
 pub fn client_config(ca_file: &str) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    // Some certificates of a machine may be unreadable; the others count.
+    // A machine may have certificates that cannot be read; the others are still good.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if !ca_file.is_empty() {
         let certificates = CertificateDer::pem_file_iter(Path::new(ca_file))
             .and_then(|found| found.collect::<Result<Vec<_>, _>>())
-            .with_context(|| format!("cannot read the certificates of {ca_file} (tls.ca_file)"))?;
+            .with_context(|| format!("cannot read the certificates in {ca_file} (tls.ca_file)"))?;
         ensure!(
             !certificates.is_empty(),
             "{ca_file} holds no certificate (tls.ca_file): give a PEM file"
         );
         for certificate in certificates {
             roots.add(certificate).with_context(|| {
-                format!("cannot trust a certificate of {ca_file} (tls.ca_file)")
+                format!("cannot trust a certificate in {ca_file} (tls.ca_file)")
             })?;
         }
     }
