@@ -1,7 +1,6 @@
-//! The words of the house: a tracking, its events, and what one check of it said.
+//! What TrackBox is about: a tracking, its events, and what one check of it reported.
 //!
-//! Pure values, known to everybody and knowing nobody. How a tracking and an update become the next tracking is
-//! [`merge`]'s affair.
+//! Plain values that every other module may use. [`merge`] turns a tracking and an update into the next tracking.
 
 #[cfg(test)]
 pub mod fixture;
@@ -21,17 +20,17 @@ use crate::model::status::{Direction, Status, SubStatus};
 /// The most characters kept of any one text from outside.
 pub const TEXT_CHARS_MAX: usize = 2_000;
 
-/// The most bytes kept of one event's payload; a longer one is left out whole, since half a JSON is none.
+/// The most bytes of an event's payload. A longer one is dropped whole, since half a JSON document is useless.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
 /// The most characters of a carrier code or a track number.
 pub const CODE_CHARS_MAX: usize = 64;
 
-/// How long after its last news a parcel is given up as [`Status::Expired`]
+/// How long after its last news a parcel becomes [`Status::Expired`]
 /// (17TRACK and AfterShip stop at 30 days too; read November 2026).
 pub const EXPIRES_AFTER: TimeDelta = TimeDelta::days(30);
 
-/// How far ahead the next check of a parcel lies that is no longer checked.
+/// How far ahead the next check of an inactive tracking is shown.
 pub const NEVER_AGAIN: TimeDelta = TimeDelta::days(365);
 
 /// Why a text is not a carrier code or a track number.
@@ -58,12 +57,12 @@ fn check_code(text: &str) -> Result<(), CodeError> {
     }
 }
 
-/// A carrier's code as the users write it: 1 to 64 characters, none of them a control character.
+/// A carrier's code as users write it: 1 to 64 characters, none of them a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CarrierCode(String);
 
-/// A track number as the users write it: 1 to 64 characters, none of them a control character.
+/// A track number as users write it: 1 to 64 characters, none of them a control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TrackNumber(String);
@@ -72,7 +71,7 @@ macro_rules! code {
     ($name:ident) => {
         impl $name {
             /// # Errors
-            /// [`CodeError`] where the text is empty, longer than 64 characters, or has control characters.
+            /// [`CodeError`] if the text is empty, longer than 64 characters, or has control characters.
             pub fn parse(text: impl Into<String>) -> Result<Self, CodeError> {
                 let text = text.into();
                 check_code(&text)?;
@@ -102,7 +101,7 @@ macro_rules! code {
 code!(CarrierCode);
 code!(TrackNumber);
 
-/// One number at one carrier that we follow, as the store keeps it, and as JSON in a shared cache.
+/// One number at one carrier that we follow. The store keeps it as a row, a shared cache as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tracking {
     pub id: i64,
@@ -112,25 +111,25 @@ pub struct Tracking {
     pub sub_status: Option<SubStatus>,
     pub direction: Direction,
     pub status_raw: String,
-    /// When the event happened that gave the status.
+    /// When the event that gave the status happened.
     pub status_at: Option<Time>,
-    /// What the status rests on.
+    /// What the status is based on.
     pub heard: Heard,
-    /// The check that the status comes from; with its id, the clock that orders reports.
+    /// When the check that gave the status was made. With the check's id it orders reports.
     pub status_checked_at: Option<Time>,
     pub status_check_id: Option<Uuid>,
     pub last_event_code: Option<String>,
     pub last_event_at: Option<Time>,
-    /// The last check that the carrier answered, found or not.
+    /// The last check that the carrier answered, whether it knew the number or not.
     pub last_ok_at: Option<Time>,
     pub last_checked_at: Option<Time>,
     pub last_check_id: Option<Uuid>,
     pub next_check_at: Time,
     /// Failed checks in a row.
     pub check_fail_count: u32,
-    /// What the last check failed with; empty after a good one.
+    /// Why the last check failed; empty if it did not.
     pub last_error: String,
-    /// Refreshed and not yet checked since: ahead of everything that is due.
+    /// Refreshed and not checked since: it goes ahead of everything that is due.
     pub urgent: bool,
     pub refreshed_at: Option<Time>,
     /// Whether it is still checked: urgent, or not terminal.
@@ -138,7 +137,7 @@ pub struct Tracking {
     pub lease_until: Option<Time>,
     /// The check that holds the lease.
     pub lease_id: Option<Uuid>,
-    /// Which life of a number that carriers use again; 1 for now.
+    /// Which parcel this is, if carriers use the number again; always 1 for now.
     pub journey: i32,
     /// Grows with every visible change.
     pub version: i64,
@@ -147,7 +146,7 @@ pub struct Tracking {
 }
 
 impl Tracking {
-    /// When it will be checked next; a year ahead where it no longer is.
+    /// When it will be checked next; a year after its last check if it is inactive.
     pub fn next_check_shown(&self) -> Time {
         if self.active {
             self.next_check_at
@@ -156,9 +155,9 @@ impl Tracking {
         }
     }
 
-    /// When there was last a reason to expect something: its creation, a refresh, or its newest event.
+    /// When there was last a reason to expect news: its creation, a refresh, or its newest event.
     ///
-    /// An event dated after the check that reported it is no news from the future, so it counts as of that check.
+    /// An event dated later than the check that reported it counts as of that check.
     pub fn last_news_at(&self) -> Time {
         let event_at = self.last_event_at.min(self.status_checked_at);
         [Some(self.created_at), self.refreshed_at, event_at]
@@ -169,7 +168,7 @@ impl Tracking {
     }
 }
 
-/// What a status rests on; the higher one is never replaced by the lower.
+/// What a status is based on. A higher one is never replaced by a lower one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Heard {
     Nothing,
@@ -178,7 +177,7 @@ pub enum Heard {
 }
 
 impl Heard {
-    /// The number the store keeps for it.
+    /// The number that stands for it in the store.
     pub fn rank(self) -> i16 {
         match self {
             Self::Nothing => 0,
@@ -187,7 +186,7 @@ impl Heard {
         }
     }
 
-    /// The way back; a number out of range counts as nothing heard.
+    /// The way back from [`Heard::rank`]. An unknown number reads as [`Heard::Nothing`].
     pub fn from_rank(rank: i16) -> Self {
         match rank {
             2 => Self::Seen,
@@ -207,14 +206,14 @@ pub struct Event {
     pub event_time: Time,
     pub location: String,
     pub message: String,
-    /// The carrier's own record as JSON; empty where there is none.
+    /// The carrier's own record as JSON; empty if there is none.
     pub payload_json: String,
-    /// Which edition of the adapter's mapping gave the status; a newer one updates it.
+    /// The version of the adapter's mapping that gave the status. A newer version updates it.
     pub mapping_version: i32,
 }
 
 impl Event {
-    /// What makes two reports the same event: SHA-256 over raw status, time, location, message and journey.
+    /// Identifies the event: SHA-256 over raw status, location, message, time and journey.
     pub fn digest(&self, journey: i32) -> [u8; 32] {
         let mut hash = Sha256::new();
         for text in [&self.status_raw, &self.location, &self.message] {
@@ -236,27 +235,27 @@ pub struct TrackingEvent {
     pub created_at: Time,
 }
 
-/// Where a carrier says a parcel is now.
+/// Where a parcel is now, according to its carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub status: Status,
     pub sub_status: Option<SubStatus>,
     pub direction: Direction,
     pub status_raw: String,
-    /// When the event happened that gave the status.
+    /// When the event that gave the status happened.
     pub status_at: Option<Time>,
-    /// The normalised code of the newest event: the sub-status where there is one, else the status.
+    /// The newest event's sub-status, or its status if it has none.
     pub last_event_code: Option<String>,
     pub last_event_at: Option<Time>,
 }
 
-/// What one check of one tracking said: the content of a record on the topic, normalised.
+/// What one check of one tracking reported: the content of a record on the topic, normalised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     pub tracking_id: i64,
-    /// When the carrier was asked, by the store's time.
+    /// When the carrier was asked, in the store's time.
     pub checked_at: Time,
-    /// The check's id, or a hash of the record where it carries none; orders checks of the same time.
+    /// The check's id, or a hash of the record if it has none. It orders checks of the same time.
     pub check_id: Uuid,
     pub outcome: Outcome,
     pub next_check_at: Time,
@@ -267,22 +266,22 @@ pub struct Update {
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The carrier knows the parcel. `events` may be a part of all; the store keeps the union.
+    /// The carrier knows the parcel. `events` may be only some of all; the store keeps the union.
     Seen { report: Report, events: Vec<Event> },
     /// The carrier does not know the number, or not yet.
     NotFoundYet,
-    /// The check failed: the reason.
+    /// The check failed, for this reason.
     Failed { error: String },
 }
 
-/// What an update made of a tracking.
+/// A tracking before and after an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub old: Tracking,
     pub new: Tracking,
 }
 
-/// Who asked, as the record on the topic names it.
+/// How the news came to us: we polled the carrier, or it pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -291,7 +290,7 @@ pub enum Source {
     Push,
 }
 
-/// `text` fit to be kept: without NUL, at most [`TEXT_CHARS_MAX`] characters.
+/// `text` as it can be stored: without NUL, and cut to [`TEXT_CHARS_MAX`] characters.
 pub fn clean_text(text: &str) -> String {
     text.chars()
         .filter(|c| *c != '\0')
@@ -299,7 +298,7 @@ pub fn clean_text(text: &str) -> String {
         .collect()
 }
 
-/// A payload fit to be kept: its JSON, or nothing where it is null or longer than [`PAYLOAD_BYTES_MAX`].
+/// A payload as it can be stored: its JSON, or nothing if it is null or longer than [`PAYLOAD_BYTES_MAX`].
 pub fn clean_payload(payload: &serde_json::Value) -> String {
     if payload.is_null() {
         return String::new();

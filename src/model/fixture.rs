@@ -7,12 +7,12 @@ use crate::clock::Time;
 use crate::model::status::{Direction, Status};
 use crate::model::{CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Update};
 
-/// A fixed moment: 2026-11-20T12:00:00Z, and `secs` after it.
+/// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
 pub fn at(secs: i64) -> Time {
     Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
 }
 
-/// A tracking as it is made, in some version.
+/// A new tracking with this version.
 pub fn tracking(id: i64, version: i64) -> Tracking {
     Tracking {
         id,
@@ -60,7 +60,7 @@ pub fn event(status: Status, raw: &str, secs: i64) -> Event {
     }
 }
 
-/// A check `secs` after the fixed moment that saw `events`, of which the last gives the status.
+/// A check `secs` after the fixed moment that saw `events`; the last one gives the status.
 pub fn seen(tracking_id: i64, secs: i64, check: u128, events: Vec<Event>) -> Update {
     let last = events.last();
     let status = last.map_or(Status::Unknown, |event| event.status);
@@ -76,7 +76,7 @@ pub fn seen(tracking_id: i64, secs: i64, check: u128, events: Vec<Event>) -> Upd
     update(tracking_id, secs, check, Outcome::Seen { report, events })
 }
 
-/// A check `secs` after the fixed moment with any outcome; the next one a minute later.
+/// A check `secs` after the fixed moment; the next one is a minute later.
 pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Update {
     let failed = matches!(outcome, Outcome::Failed { .. });
     Update {

@@ -1,4 +1,4 @@
-//! How often a carrier's account may be called, and the windows that this is counted in.
+//! How often a carrier's account may be called.
 
 use std::time::Duration;
 
@@ -13,21 +13,24 @@ pub struct Limits {
     pub burst: u32,
 }
 
-/// One window of an account's limits.
+/// A limit over a second or a minute, as a limiter enforces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// The time between calls, once the burst is used up.
     pub spacing: Duration,
     pub burst: u32,
+    /// See [`age`].
     pub age: Duration,
 }
 
-/// How old a permit may be when it is used, and how long its call may travel: a second, or a tenth of the window.
+/// How old a permit may be when it is used, and how long its call may take to arrive: a tenth of the window, at most a
+/// second.
 pub fn age(window: Duration) -> Duration {
     (window / 10).min(Duration::from_secs(1))
 }
 
 impl Limits {
-    /// The limits in real time where a clock runs `speed` times as fast. The windows and the age of permits stay real.
+    /// These limits in real time, for a clock that runs `speed` times as fast. Windows and ages of permits stay real.
     pub fn at_speed(&self, speed: u32) -> Self {
         Self {
             per_second: self.per_second.saturating_mul(speed),
@@ -36,6 +39,7 @@ impl Limits {
         }
     }
 
+    /// The windows that have a limit. The day is not among them: the store counts it.
     pub fn windows(&self) -> Vec<Window> {
         [
             (Duration::from_secs(1), self.per_second),
@@ -47,7 +51,7 @@ impl Limits {
             let burst = self.burst.clamp(1, limit);
             let age = age(window);
             Window {
-                // Rounded up: a division that loses a nanosecond would let one call more into the window.
+                // Rounded up: a nanosecond lost in the division would let one call more into the window.
                 spacing: (window + age * 2) / (limit - burst + 1) + Duration::from_nanos(1),
                 burst,
                 age,
@@ -56,7 +60,7 @@ impl Limits {
         .collect()
     }
 
-    /// How long a call may take to connect: what the spacing allows for transit. `None` without a limit.
+    /// How long a call may take to connect: the transit time that the spacing allows for. `None` without a limit.
     pub fn transit(&self) -> Option<Duration> {
         self.windows().iter().map(|window| window.age).min()
     }

@@ -1,17 +1,17 @@
 //! The one rule by which a tracking and an update become the next tracking.
 //!
-//! Pure, and the same for both databases. Any order, repetition and delay of the same updates ends in the same
-//! tracking, because each group of fields has a clock of its own and only a later time on that clock moves it:
-//! the status fields go by (what was heard, checked_at, check_id), the check fields by (checked_at, check_id).
+//! Pure, and the same for both databases. The same updates in any order, repeated or delayed, end in the same tracking:
+//! each group of fields has a key of its own, and only a greater key changes the group. The key of the status fields is
+//! (heard, checked_at, check_id), that of the check fields (checked_at, check_id).
 
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Heard, Outcome, Report, Tracking, Update};
 
-/// The tracking that `update` makes of `row`; equal to `row` where the update is not news.
+/// The tracking that `update` makes of `row`; equal to `row` if the update is not news.
 ///
-/// `now` becomes `updated_at` where something visible changed. The lease ends only where the update is the check
-/// that holds it.
+/// If something visible changes, `now` becomes `updated_at`. The lease ends only if the update is of the check that
+/// holds it.
 pub fn merge(row: &Tracking, update: &Update, now: Time) -> Tracking {
     let mut next = row.clone();
     merge_status(&mut next, update);
@@ -28,7 +28,7 @@ pub fn merge(row: &Tracking, update: &Update, now: Time) -> Tracking {
     next
 }
 
-/// A report replaces an older one; "not found yet" never replaces a report, whichever is newer.
+/// A report replaces an older one. "Not found yet" never replaces a report, even an older one.
 fn merge_status(next: &mut Tracking, update: &Update) {
     let (heard, report) = match &update.outcome {
         Outcome::Seen { report, .. } => (Heard::Seen, report.clone()),
@@ -86,7 +86,7 @@ fn merge_check(next: &mut Tracking, update: &Update) {
         None if failed => next.check_fail_count.saturating_add(1),
         None => 0,
     };
-    // A refresh after the check was sent wants a check of its own.
+    // A refresh that came after the check was sent needs a check of its own.
     if next.refreshed_at.is_none_or(|at| at <= update.checked_at) {
         next.next_check_at = update.next_check_at;
         next.urgent = false;

@@ -36,7 +36,7 @@ macro_rules! words {
 words! {
     /// Where a parcel is.
     Status {
-        /// Nothing is known yet, or the carrier's code is one that nobody mapped.
+        /// Nothing is known yet, or the carrier's code is not mapped.
         Unknown,
         /// The carrier does not know the number yet.
         Pending,
@@ -45,9 +45,9 @@ words! {
         InTransit,
         OutForDelivery,
         AvailableForPickup,
-        /// With the addressee; what came back to the sender is [`Status::Returned`].
+        /// With the addressee. A parcel that is back with the sender is `RETURNED`.
         Delivered,
-        /// A delivery was tried and failed; another may follow.
+        /// A delivery attempt failed; another may follow.
         AttemptFailed,
         Exception,
         /// On its way back to the sender.
@@ -55,13 +55,13 @@ words! {
         /// Back with the sender.
         Returned,
         Cancelled,
-        /// No news for so long that checking ended.
+        /// There was no news for so long that checking ended.
         Expired,
     }
 }
 
 impl Status {
-    /// Whether nothing more is expected, so that checking ends.
+    /// Whether no more news is expected, so that checking ends.
     pub fn is_terminal(self) -> bool {
         matches!(
             self,
@@ -79,7 +79,7 @@ words! {
 }
 
 words! {
-    /// What lies behind a status: the union of what the big aggregators tell apart
+    /// The detail of a status: the union of what the big aggregators distinguish
     /// (AfterShip subtags, 17TRACK sub statuses, EasyPost status details, Karrio reasons; read November 2026).
     SubStatus {
         PendingNotFound,
@@ -204,7 +204,8 @@ mod tests {
         let status = "UNKNOWN PENDING INFO_RECEIVED IN_TRANSIT OUT_FOR_DELIVERY AVAILABLE_FOR_PICKUP DELIVERED \
          ATTEMPT_FAILED EXCEPTION RETURNING RETURNED CANCELLED EXPIRED";
         let direction = "FORWARD RETURN";
-        let sub_status = "PENDING_NOT_FOUND PENDING_INVALID_NUMBER INFO_RECEIVED_LABEL_CREATED INFO_RECEIVED_AWAITING_PARCEL \
+        let sub_status = "PENDING_NOT_FOUND PENDING_INVALID_NUMBER INFO_RECEIVED_LABEL_CREATED \
+         INFO_RECEIVED_AWAITING_PARCEL \
          IN_TRANSIT_ACCEPTED IN_TRANSIT_ARRIVED IN_TRANSIT_DEPARTED \
          IN_TRANSIT_ARRIVED_AT_DESTINATION_COUNTRY IN_TRANSIT_ARRIVED_AT_DESTINATION IN_TRANSIT_EXPORTED \
          IN_TRANSIT_IMPORTED IN_TRANSIT_SORTED IN_TRANSIT_CUSTOMS_PROCESSING IN_TRANSIT_CUSTOMS_CLEARED \

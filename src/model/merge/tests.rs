@@ -18,7 +18,7 @@ fn status() -> impl Strategy<Value = Status> {
         })
 }
 
-/// A check at one of few seconds, so that times tie; `check` tells it from every other.
+/// A check at one of few seconds, so that times tie. `check` identifies it.
 fn check(check: u128) -> impl Strategy<Value = Update> {
     let outcome = prop_oneof![
         4 => status().prop_map(Some),
@@ -40,7 +40,7 @@ fn check(check: u128) -> impl Strategy<Value = Update> {
     })
 }
 
-/// Up to eight checks, and an order in which they arrive, some of them repeatedly.
+/// Up to eight checks, and the order in which they arrive, some of them repeatedly.
 fn messages() -> impl Strategy<Value = (Vec<Update>, Vec<usize>)> {
     (1..8_usize).prop_flat_map(|count| {
         let checks: Vec<_> = (0..count).map(|n| check(n as u128 + 1)).collect();
@@ -52,7 +52,7 @@ fn messages() -> impl Strategy<Value = (Vec<Update>, Vec<usize>)> {
     })
 }
 
-/// A tracking that was perhaps refreshed, and perhaps is being checked.
+/// A tracking that may have been refreshed and may be being checked.
 fn start() -> impl Strategy<Value = Tracking> {
     (
         proptest::option::of(0..6_i64),
@@ -77,7 +77,7 @@ fn fold<'a>(row: &Tracking, updates: impl IntoIterator<Item = &'a Update>) -> Tr
         .fold(row.clone(), |row, update| merge(&row, update, at(1_000)))
 }
 
-/// The row without what counts the way it came about.
+/// The row without the fields that depend on the order of arrival.
 fn settled(mut row: Tracking) -> Tracking {
     row.version = 0;
     row.updated_at = at(0);
@@ -131,7 +131,7 @@ fn not_found_yet_never_replaces_a_status_that_came_from_an_event() {
 }
 
 #[test]
-fn a_number_that_nobody_knows_yet_is_pending_and_no_failure() {
+fn a_number_that_is_not_found_yet_is_pending_and_no_failure() {
     let row = fold(&tracking(1, 1), [&update(1, 5, 2, Outcome::NotFoundYet)]);
     assert_eq!(row.status, Status::Pending);
     assert_eq!((row.check_fail_count, row.last_error.as_str()), (0, ""));
@@ -157,7 +157,7 @@ fn a_failure_leaves_the_status_and_says_why() {
 }
 
 #[test]
-fn failures_of_a_worker_that_does_not_count_add_up_and_a_success_clears_them() {
+fn failures_without_a_count_add_up_and_a_success_clears_them() {
     let failure = |secs, check| Update {
         check_fail_count: None,
         ..update(
@@ -217,7 +217,7 @@ fn a_lease_ends_only_with_the_check_that_holds_it() {
     assert_eq!(
         (own.lease_id, own.lease_until),
         (None, None),
-        "also where it was overtaken"
+        "even if it was overtaken"
     );
-    assert_eq!(own.version, others.version, "which nobody sees");
+    assert_eq!(own.version, others.version, "a lease is not visible");
 }
