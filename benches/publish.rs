@@ -1,7 +1,7 @@
-//! How long a publish of few and of many records takes on Kafka, beside a plain round trip on the loopback.
+//! How long publishing few and many records on Kafka takes, beside a plain round trip over loopback.
 //!
-//! `tools/services cargo bench --bench publish` (a release build; `--profile dev` shows the same ratios). rskafka writes
-//! what lies between 8 KB and a TCP segment 44 ms late: 50 records of 260 bytes would show it. Ends with an error where 50
+//! `tools/services cargo bench --bench publish` (a release build; `--profile dev` shows the same ratios). rskafka sends
+//! requests between 8 KB and the size of a TCP segment 44 ms late: 50 records of 260 bytes would show it. Fails if 50
 //! records take more than 3 times as long as 10.
 
 use std::io::{Read as _, Write as _};
@@ -24,7 +24,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// A question of `bytes` and an answer of one byte, on one connection.
+/// The time of a round trip: a question of `bytes`, an answer of one byte, on one connection.
 fn loopback(bytes: usize) -> Duration {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("has an address");
@@ -55,7 +55,7 @@ fn loopback(bytes: usize) -> Duration {
 async fn publish(bus: &Bus, records: usize) -> Duration {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        // One key: all go to one partition.
+        // All with one key, so that they go to one partition.
         let batch = (0..records)
             .map(|_| Outgoing {
                 key: b"7".to_vec(),

@@ -1,7 +1,7 @@
-//! The bus: the topic that every update travels on, from `work` to `consume` and to other systems.
+//! The bus: the topic that carries every update from `work` to `consume` and to other systems.
 //!
-//! A record's key is the tracking id in decimal, so that one parcel stays in one partition. [`Bus::Memory`] is the same
-//! log of bytes inside one process.
+//! A record's key is the tracking id in decimal, so that all updates of a parcel are in one partition. [`Bus::Memory`]
+//! is the same log of bytes inside one process.
 
 pub mod broker;
 pub mod memory;
@@ -16,7 +16,7 @@ use crate::kafka::broker::Broker;
 use crate::kafka::memory::MemoryBus;
 use crate::kafka::record::{BusError, Fetched, Outgoing};
 
-/// The topic, wherever it lives. A clone is the same topic.
+/// The topic. A clone is the same topic.
 #[derive(Clone, Debug)]
 pub enum Bus {
     Memory(Arc<MemoryBus>),
@@ -24,7 +24,7 @@ pub enum Bus {
 }
 
 impl Bus {
-    /// The name under which offsets and dead letters of this topic are kept.
+    /// The topic's name, under which its offsets and dead letters are stored.
     pub fn topic(&self) -> &str {
         match self {
             Self::Memory(_) => memory::TOPIC,
@@ -32,7 +32,7 @@ impl Bus {
         }
     }
 
-    /// Whether other processes read and write it too.
+    /// Whether other processes read and write it.
     pub fn is_shared(&self) -> bool {
         match self {
             Self::Memory(_) => false,
@@ -40,8 +40,8 @@ impl Bus {
         }
     }
 
-    /// Whether something should be published now: the bus takes records, or may do so again and this is the one try for
-    /// a while. Who gets a yes publishes.
+    /// Whether to publish now. After the bus refused records, this returns true once per pause, which doubles: a caller
+    /// that gets true must publish, as the attempt that shows whether the bus takes records again.
     pub async fn may_publish(&self) -> bool {
         match self {
             Self::Memory(bus) => bus.has_room(),
@@ -49,7 +49,7 @@ impl Bus {
         }
     }
 
-    /// Whether it answers now, as far as is known; asks at most once in a while, and for a short time.
+    /// Whether the bus answers, as far as is known. Brokers that are unreachable are asked once a second at most.
     pub async fn is_ready(&self) -> bool {
         match self {
             Self::Memory(bus) => bus.has_room(),
@@ -57,7 +57,7 @@ impl Bus {
         }
     }
 
-    /// Makes sure that the topic is there and its partitions are counted; cheap where that was done lately.
+    /// Creates the topic if it is missing, and counts its partitions. Cheap if that was done lately.
     ///
     /// # Errors
     /// [`BusError::Away`].
@@ -68,7 +68,7 @@ impl Bus {
         }
     }
 
-    /// The partitions of the topic, as far as they are known.
+    /// The partitions of the topic as last counted.
     pub fn partitions(&self) -> Vec<i32> {
         match self {
             Self::Memory(bus) => bus.partitions(),
@@ -76,9 +76,9 @@ impl Bus {
         }
     }
 
-    /// Publishes `records` in order; all of them are in the log when this answers `Ok`.
+    /// Publishes `records` in order. After `Ok` all of them are in the log.
     ///
-    /// After an error some may be in the log: consumers take a repeated record for what it is.
+    /// After an error some of them may be in the log. They can be published again: consumers ignore repetitions.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         match self {
             Self::Memory(bus) => bus.publish(records).await,
@@ -86,7 +86,7 @@ impl Bus {
         }
     }
 
-    /// Records of `partition` from `offset` on, about 1 MB at most; waits up to `wait` for the first.
+    /// Records of `partition` from `offset` on, about 1 MB at most. Waits up to `wait` for the first.
     pub async fn fetch(
         &self,
         partition: i32,
@@ -110,7 +110,7 @@ impl Bus {
         }
     }
 
-    /// Says that everything below `next_offset` has taken effect.
+    /// Notes that everything below `next_offset` has been applied.
     pub fn applied(&self, partition: i32, next_offset: i64) {
         match self {
             Self::Memory(bus) => bus.forget_below(partition, next_offset),
@@ -118,7 +118,8 @@ impl Bus {
         }
     }
 
-    /// Returns when everything published by this process has been applied; at once where others apply it.
+    /// Waits until everything that this process published has been applied. Returns at once on Kafka, where other
+    /// processes apply it.
     pub async fn drained(&self) {
         match self {
             Self::Memory(bus) => bus.drained().await,

@@ -1,21 +1,21 @@
 //! The bus on Apache Kafka, by rskafka.
 //!
-//! rskafka gives no call a deadline, retries some errors and not others, and writes what lies between its buffer and a
-//! TCP segment 44 ms late. So every call here has a deadline, a connection that failed is dropped, and a partition's
-//! records travel in small requests, several under way at once. Nothing connects before it is used: a broker that is away
-//! at the start is one that is away later.
+//! rskafka gives calls no deadline, retries some errors and not others, and sends requests larger than its buffer but
+//! smaller than a TCP segment 44 ms late. So every call here has a deadline, a connection that failed is dropped, and a
+//! partition's records travel in small requests, several in flight at once. Connections are made on first use, so a
+//! broker that is unreachable at the start is treated like one that becomes unreachable later.
 
 pub mod fetch;
 pub mod publish;
 pub mod settings;
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rskafka::BackoffConfig;
 use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
@@ -26,24 +26,24 @@ use crate::clock::Clock;
 use crate::kafka::broker::settings::{BrokerSettings, Mechanism};
 use crate::kafka::record::BusError;
 
-/// How long one request may take; measured: a broker that was killed and is back answers a fresh call in 0.3 s, while
-/// the call begun meanwhile never ends.
+/// How long one request may take. Measured: a broker that was killed and is back answers a new call in 0.3 s, but a
+/// call that was begun meanwhile never ends.
 const CALL_MAX: Duration = Duration::from_secs(5);
 
-/// The pause before a failed request is sent again; it doubles.
+/// The first pause before a failed request is sent again. It doubles.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 
-/// How often the partitions are counted again: a topic may get more.
+/// How often the partitions are counted: a topic may get more.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a topic that was just made is looked for, until brokers that know of it answer.
+/// How many times to look for a new topic: it takes a moment until all brokers know it.
 const COUNT_TRIES: usize = 20;
 
-/// How often a broker that is away is asked whether it is back, and how long it may take to answer.
+/// How often unreachable brokers are probed, and how long a probe may take.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(2);
 
-/// The pause before something is published again after that failed, though the brokers answer; it doubles.
+/// The first and the longest pause before publishing is tried again, if the brokers answer but refuse records.
 const REFUSED_FIRST: Duration = Duration::from_secs(1);
 const REFUSED_MAX: Duration = Duration::from_secs(60);
 
@@ -51,35 +51,37 @@ const REFUSED_MAX: Duration = Duration::from_secs(60);
 pub struct Broker {
     settings: BrokerSettings,
     clock: Clock,
-    state: Mutex<State>,
+    session: Mutex<Session>,
 }
 
 /// A connection to a partition's leader.
 struct Connection {
     client: PartitionClient,
-    /// Whether the leader has taken records on it.
+    /// Whether the leader has accepted records on it.
     proven: AtomicBool,
 }
 
+/// The connections to the brokers, and what is known of the brokers' state.
 #[derive(Default)]
-struct State {
+struct Session {
     client: Option<Arc<Client>>,
-    /// A connection each: a fetch that waits would hold back what is published behind it.
+    /// Apart from the readers: a fetch that waits would hold up what is published on the same connection.
     writers: BTreeMap<i32, Arc<Connection>>,
     readers: BTreeMap<i32, Arc<Connection>>,
     partitions: i32,
+    /// When the partitions were last counted.
     counted: Option<Instant>,
-    /// Since when calls fail, and when it was last asked whether they still do.
+    /// Since when calls fail, and when the brokers were last probed.
     away: Option<(Instant, Instant)>,
-    /// Where the last thing published failed.
+    /// Set if the last publish failed.
     refused: Option<Refused>,
 }
 
-/// Brokers that answer may still take nothing: too few copies, no right to write.
+/// Brokers that answer may still refuse records: too few replicas are in sync, or we may not write.
 struct Refused {
-    /// Until when nobody should try again.
+    /// When publishing may be tried again.
     until: Instant,
-    /// How long the next pause will be.
+    /// The pause after the next attempt.
     pause: Duration,
 }
 
@@ -91,7 +93,7 @@ impl Refused {
         }
     }
 
-    /// Whether it is time for one more try; until that has succeeded, the next one is further away.
+    /// Whether it is time for another attempt. If so, the next one has to wait longer.
     fn may_try(&mut self) -> bool {
         let now = Instant::now();
         let due = now >= self.until;
@@ -114,7 +116,7 @@ impl Broker {
         Self {
             settings,
             clock,
-            state: Mutex::default(),
+            session: Mutex::default(),
         }
     }
 
@@ -122,15 +124,15 @@ impl Broker {
         &self.settings.topic
     }
 
-    /// The partitions as last counted; none before [`Broker::prepare`] has succeeded once.
+    /// The partitions as last counted. None until [`Broker::prepare`] has succeeded once.
     pub fn partitions(&self) -> Vec<i32> {
         (0..self.lock().partitions).collect()
     }
 
-    /// Creates the topic where it is missing, and counts its partitions where that was long ago.
+    /// Creates the topic if it is missing. Counts its partitions if that was more than [`COUNT_EVERY`] ago.
     ///
     /// # Errors
-    /// [`BusError::Away`] where no broker answers, or the topic cannot be created.
+    /// [`BusError::Away`] if no broker answers or the topic cannot be created.
     pub async fn prepare(&self) -> Result<(), BusError> {
         let fresh = self
             .lock()
@@ -142,39 +144,39 @@ impl Broker {
         let counted = self
             .within("prepare the topic", CALL_MAX * 2, self.count())
             .await?;
-        let mut state = self.lock();
-        if counted < self.settings.partitions && counted != state.partitions {
+        let mut session = self.lock();
+        let (topic, wanted) = (self.topic(), self.settings.partitions);
+        if counted < wanted && counted != session.partitions {
             tracing::warn!(
-                "the topic {} has {counted} partitions, fewer than kafka.partitions, {}: somebody else made it; no more \
-                 than {counted} consumers can share it",
-                self.topic(),
-                self.settings.partitions
+                topic,
+                partitions = counted,
+                wanted,
+                "topic {topic} already exists with {counted} partitions, fewer than kafka.partitions = {wanted}: at \
+                 most {counted} consumers can share it"
             );
         }
-        state.partitions = counted;
-        state.counted = Some(Instant::now());
+        session.partitions = counted;
+        session.counted = Some(Instant::now());
         Ok(())
     }
 
     async fn count(&self) -> Result<i32, Error> {
         let client = self.client().await?;
-        // Looks, makes it, and looks again.
+        let (topic, partitions) = (self.topic(), self.settings.partitions);
         for _ in 0..COUNT_TRIES {
             let topics = client.list_topics().await?;
-            if let Some(topic) = topics.iter().find(|topic| topic.name == self.topic()) {
+            if let Some(found) = topics.iter().find(|found| found.name == topic) {
                 // Kafka counts partitions from 0 without gaps.
-                return Ok(i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX));
+                return Ok(i32::try_from(found.partitions.len()).unwrap_or(i32::MAX));
             }
             let controller = client.controller_client()?;
-            // As many copies as the brokers are set to make.
-            let created = controller
-                .create_topic(self.topic(), self.settings.partitions, -1, 5_000)
-                .await;
+            // With as many replicas as the brokers are configured to make.
+            let created = controller.create_topic(topic, partitions, -1, 5_000).await;
             match created {
                 Ok(()) => tracing::info!(
-                    "created the topic {} with {} partitions",
-                    self.topic(),
-                    self.settings.partitions
+                    topic,
+                    partitions,
+                    "created topic {topic} with {partitions} partitions"
                 ),
                 Err(error) if is(&error, ProtocolError::TopicAlreadyExists) => {}
                 Err(error) => return Err(error),
@@ -184,34 +186,34 @@ impl Broker {
         Err(Error::Timeout)
     }
 
-    /// See [`crate::kafka::Bus::is_ready`].
+    /// `Bus::is_ready`, on Kafka.
     pub async fn is_ready(&self) -> bool {
         {
-            let mut state = self.lock();
-            match state.away {
-                None if state.partitions > 0 => return true,
+            let mut session = self.lock();
+            match session.away {
+                None if session.partitions > 0 => return true,
                 None => {}
-                Some((_, asked)) if asked.elapsed() < PROBE_EVERY => return false,
-                Some((since, _)) => state.away = Some((since, Instant::now())),
+                Some((_, probed)) if probed.elapsed() < PROBE_EVERY => return false,
+                Some((since, _)) => session.away = Some((since, Instant::now())),
             }
-            state.counted = None;
+            session.counted = None;
         }
         matches!(timeout(PROBE_MAX, self.prepare()).await, Ok(Ok(())))
     }
 
-    /// See [`crate::kafka::Bus::may_publish`].
+    /// `Bus::may_publish`, on Kafka.
     pub async fn may_publish(&self) -> bool {
         self.is_ready().await && self.lock().refused.as_mut().is_none_or(Refused::may_try)
     }
 
-    /// The end of every partition: the offset that its next record gets.
+    /// `Bus::ends`, on Kafka.
     pub async fn ends(&self) -> Result<Vec<(i32, i64)>, BusError> {
         self.prepare().await?;
         let mut ends = Vec::new();
         for partition in self.partitions() {
             let end = async {
                 let reader = self
-                    .connection(partition, |state| &mut state.readers)
+                    .connection(partition, |session| &mut session.readers)
                     .await?;
                 reader.client.get_offset(OffsetAt::Latest).await
             };
@@ -254,7 +256,7 @@ impl Broker {
     async fn connection(
         &self,
         partition: i32,
-        kind: impl Fn(&mut State) -> &mut BTreeMap<i32, Arc<Connection>>,
+        kind: impl Fn(&mut Session) -> &mut BTreeMap<i32, Arc<Connection>>,
     ) -> Result<Arc<Connection>, Error> {
         if let Some(connection) = kind(&mut self.lock()).get(&partition) {
             return Ok(Arc::clone(connection));
@@ -290,27 +292,28 @@ impl Broker {
     /// Notes that calls succeed again.
     fn back(&self) {
         if let Some((since, _)) = self.lock().away.take() {
-            tracing::info!("Kafka is back after {} s", since.elapsed().as_secs());
+            let outage_secs = since.elapsed().as_secs();
+            tracing::info!(outage_secs, "Kafka works again after {outage_secs} s");
         }
     }
 
-    /// Notes a failure; after one the next call begins with new connections.
+    /// Notes a failure. The next call makes new connections.
     fn failed(&self, doing: &'static str, error: &Error) -> BusError {
         let reason = reason(error);
-        let mut state = self.lock();
-        state.client = None;
-        state.counted = None;
+        let mut session = self.lock();
+        session.client = None;
+        session.counted = None;
         let now = Instant::now();
-        if state.away.is_none() {
-            tracing::warn!("Kafka is away: cannot {doing}: {reason}");
+        if session.away.is_none() {
+            tracing::warn!(doing, error = %reason, "Kafka fails, retrying: cannot {doing}: {reason}");
         }
-        state.away.get_or_insert((now, now));
+        session.away.get_or_insert((now, now));
         BusError::Away { doing, reason }
     }
 
-    /// Never held across an await; a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    /// Never held across an await.
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        self.session.lock()
     }
 }
 
@@ -318,7 +321,7 @@ fn is(error: &Error, wanted: ProtocolError) -> bool {
     matches!(error, Error::ServerError { protocol_error, .. } if *protocol_error == wanted)
 }
 
-/// What went wrong, without rskafka's own words around it.
+/// What went wrong, without rskafka's wording around it.
 fn reason(error: &Error) -> String {
     match error {
         Error::Timeout => "no answer in time".to_owned(),

@@ -1,12 +1,12 @@
 //! The bus inside one process: a bounded log of bytes for each partition.
 //!
-//! It starts at the store's next offset and is lost with the process; what was in it is checked again when its leases
-//! end. A publisher waits while the log is full.
+//! It starts at the store's next offset. It is lost with the process; trackings whose updates were in it are checked
+//! again when their leases end. A publisher waits while the log is full.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -14,17 +14,17 @@ use crate::clock::Clock;
 use crate::kafka::partition::partition_of;
 use crate::kafka::record::{BusError, FETCH_BYTES_MAX, Fetched, Outgoing, Record};
 
-/// What its topic is called in offsets and dead letters, so that a store that moves to Kafka skips nothing there.
+/// Its topic's name in offsets and dead letters: no Kafka topic's, so that a store that moves to Kafka skips nothing.
 pub const TOPIC: &str = "in-process";
 
-/// How many partitions it has in `trackbox all`: the consumer's transactions are the bottleneck, and one database
-/// writes one at a time.
+/// How many partitions it has in `trackbox all`. The consumer's transactions are the bottleneck, and SQLite writes one
+/// at a time.
 pub const PARTITIONS: i32 = 1;
 
 /// How long a publisher waits for room.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a record costs besides its key and value.
+/// The size of a record besides its key and value.
 const RECORD_BYTES: usize = 96;
 
 /// The log.
@@ -51,8 +51,8 @@ struct Log {
 }
 
 impl MemoryBus {
-    /// A log of as many partitions as `next_offsets`, each starting at its offset and holding at most its share of
-    /// `bytes_max`.
+    /// A log with one partition for each of `next_offsets`, which starts at that offset. The partitions share
+    /// `bytes_max` equally.
     pub fn new(clock: Clock, next_offsets: &[i64], bytes_max: usize) -> Self {
         let partitions = next_offsets
             .iter()
@@ -77,7 +77,7 @@ impl MemoryBus {
         (0..self.count()).collect()
     }
 
-    /// See [`crate::kafka::Bus::ends`].
+    /// `Bus::ends`, in this process.
     pub fn ends(&self) -> Vec<(i32, i64)> {
         let ends = self
             .partitions
@@ -86,7 +86,7 @@ impl MemoryBus {
         (0..).zip(ends).collect()
     }
 
-    /// Whether more is consumed than published: every partition's log is less than three quarters full.
+    /// Whether every partition's log is less than three quarters full.
     pub fn has_room(&self) -> bool {
         let full = self.bytes_max / 4 * 3;
         self.partitions
@@ -105,7 +105,7 @@ impl MemoryBus {
             .ok_or(BusError::NoPartition { partition })
     }
 
-    /// See [`crate::kafka::Bus::publish`].
+    /// `Bus::publish`, in this process.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         let deadline = Instant::now() + PUBLISH_TIMEOUT;
         for record in records {
@@ -129,7 +129,7 @@ impl MemoryBus {
             });
         }
         loop {
-            // Listening before looking, so that no wake-up is lost.
+            // Listens before it looks, so that no wake-up is lost.
             let forgotten = partition.forgotten.notified();
             {
                 let mut log = partition.lock();
@@ -154,7 +154,7 @@ impl MemoryBus {
         }
     }
 
-    /// See [`crate::kafka::Bus::fetch`].
+    /// `Bus::fetch`, in this process.
     pub async fn fetch(
         &self,
         partition: i32,
@@ -175,7 +175,7 @@ impl MemoryBus {
         }
     }
 
-    /// Forgets what is below `next_offset`, which makes room.
+    /// Drops the records below `next_offset`, which makes room.
     pub fn forget_below(&self, partition: i32, next_offset: i64) {
         let Ok(partition) = self.partition(partition) else {
             return;
@@ -196,7 +196,7 @@ impl MemoryBus {
         partition.forgotten.notify_waiters();
     }
 
-    /// See [`crate::kafka::Bus::drained`].
+    /// `Bus::drained`, in this process.
     pub async fn drained(&self) {
         for partition in &self.partitions {
             loop {
@@ -216,7 +216,7 @@ fn size_of_record(record: &Record) -> usize {
 }
 
 impl Partition {
-    /// Never held across an await; a panic elsewhere leaves a log that is whole.
+    /// Never held across an await.
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.log.lock()
     }

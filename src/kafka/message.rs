@@ -1,7 +1,7 @@
 //! The record on the topic: how an update is written, and how any producer's record is read.
 //!
-//! The fields of the original keep their meaning, so its consumer reads our records and ours reads its worker's. What
-//! other producers leave out is filled in as the wire contract says.
+//! The fields of the original program keep their meaning: its consumer can read our records, and we can read its
+//! worker's. Fields that other producers leave out get the defaults of the wire contract.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,22 +13,22 @@ use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Event, Outcome, Report, Source, Update, clean_payload, clean_text};
 
-/// The most events in one record; what a check saw beyond that goes into further records of the same check.
+/// The most events in one record. The others go into further records of the same check.
 const EVENTS_MAX: usize = 500;
 
-/// The most bytes of events in one record, well below a broker's usual 1 MiB for a request.
+/// The most bytes of events in one record: well below 1 MiB, the usual limit of a broker for a request.
 const EVENTS_BYTES_MAX: usize = 512 * 1024;
 
-/// When a parcel is looked at again that a producer did not say it of.
+/// The time to the next check if the producer does not give one.
 const NEXT_CHECK_DEFAULT: TimeDelta = TimeDelta::hours(1);
 
-/// The longest until a parcel is looked at again, whatever a producer says: what our own configuration can ask for.
+/// The longest time to the next check that a producer can ask for: the longest that our own configuration allows.
 const NEXT_CHECK_MAX: TimeDelta = TimeDelta::days(366);
 
-/// How far ahead of us a check may have been made.
+/// How far ahead of the store's time a check may be.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(10);
 
-/// A check that is to be published.
+/// A check to publish.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub update: Update,
@@ -37,14 +37,14 @@ pub struct Checked {
     pub source: Source,
 }
 
-/// Why a record cannot be read; the text goes to the dead letters.
+/// Why a record cannot be read. The text is stored with the dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     #[error("the record has no value")]
     Empty,
-    #[error("the value is no update: {0}")]
+    #[error("the value is not an update: {0}")]
     Json(String),
-    #[error("{field} is no time: {text}")]
+    #[error("{field} is not a time: {text}")]
     Time { field: &'static str, text: String },
     #[error("checked_at is {} s ahead of the store's time", .0)]
     Ahead(i64),
@@ -105,7 +105,7 @@ struct WireEvent {
     payload: Option<serde_json::Value>,
 }
 
-/// Writes a check as records, more than one only where it saw very many events.
+/// Writes a check as records: as one, unless it saw very many events.
 pub fn encode(checked: &Checked) -> Vec<Outgoing> {
     let update = &checked.update;
     let mut head = Wire {
@@ -169,7 +169,7 @@ fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
     let mut bytes = 0;
     for event in events {
         let event = wire_event(event);
-        // As written: a control character takes six bytes.
+        // The size as written: a control character takes six bytes.
         let size = serde_json::to_vec(&event).map_or(0, |json| json.len());
         let full = chunks.last().is_none_or(|chunk: &Vec<WireEvent>| {
             !chunk.is_empty() && (chunk.len() >= EVENTS_MAX || bytes + size > EVENTS_BYTES_MAX)
@@ -199,10 +199,10 @@ fn wire_event(event: &Event) -> WireEvent {
     }
 }
 
-/// Reads a record's value; `published_at` is the record's own timestamp and `now` the store's time.
+/// Reads a record's value. `published_at` is the record's own timestamp, `now` the store's time.
 ///
 /// # Errors
-/// [`MessageError`] where it is no update, or one from a clock more than [`AHEAD_MAX`] ahead.
+/// [`MessageError`] if it is not an update, or if its check is more than [`AHEAD_MAX`] ahead of `now`.
 pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Update, MessageError> {
     let value = value.ok_or(MessageError::Empty)?;
     let wire: Wire =
@@ -245,7 +245,7 @@ fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
     let mapping_version = wire.mapping_version.unwrap_or(0);
     let mut events = Vec::new();
     for event in wire.events.unwrap_or_default() {
-        // An event of no time cannot be told from its own repetition: it is passed over.
+        // An event without a time cannot be told from its own repetition, so it is skipped.
         if let Some(event_time) = read_time("event_time", event.event_time.as_deref())? {
             events.push(read_event(event, event_time, mapping_version));
         }
@@ -292,7 +292,7 @@ fn read_event(event: WireEvent, event_time: Time, mapping_version: i32) -> Event
     }
 }
 
-/// The id of a check that carries none: the same record gives the same id.
+/// The id of a check without one. The same record gives the same id.
 fn hash_id(value: &[u8]) -> Uuid {
     let hash: [u8; 32] = Sha256::digest(value).into();
     let mut id = [0; 16];
@@ -304,9 +304,9 @@ fn time_text(time: Time) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// Reads a time; absent, empty, or year 1 (what the original writes for "none") is `None`.
+/// Reads a time. Absent, empty, and year 1 (which the original writes for "none") are `None`.
 ///
-/// Years are kept within 1 to 9999, which every reader of RFC 3339 and both databases can hold.
+/// RFC 3339 has years up to 9999, which both databases can store.
 fn read_time(field: &'static str, text: Option<&str>) -> Result<Option<Time>, MessageError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! Which partition a key belongs to.
 
-/// The partition of a key among `partitions`, as Kafka's own clients choose it (murmur2, sign bit dropped).
+/// The partition of `key`, chosen as Kafka's own clients choose it (murmur2, sign bit dropped).
 pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     let positive = (murmur2(key) & 0x7fff_ffff).cast_signed();
     positive % partitions.max(1)

@@ -1,10 +1,10 @@
-//! What is put on the bus and taken off it.
+//! Records on the bus, and why they cannot be published or fetched.
 
 use std::time::Duration;
 
 use crate::clock::Time;
 
-/// A record to be published.
+/// A record to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     pub key: Vec<u8>,
@@ -16,30 +16,30 @@ pub struct Outgoing {
 pub struct Record {
     pub offset: i64,
     pub key: Option<Vec<u8>>,
-    /// `None` for what Kafka calls a tombstone.
+    /// `None` in a tombstone, as Kafka calls it.
     pub value: Option<Vec<u8>>,
-    /// When it was published, by the publisher's or the broker's clock.
+    /// When it was published, in the publisher's or the broker's time.
     pub timestamp: Time,
 }
 
-/// The most bytes of records in one fetch, but for a larger record, or on Kafka a larger batch, which comes whole.
+/// Upper limit of one fetch in bytes. A single larger record (on Kafka: a larger batch) is still returned whole.
 pub const FETCH_BYTES_MAX: usize = 1_000_000;
 
-/// What a fetch gave.
+/// The result of a fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// The offset that was really read from. It differs from the one asked for where nothing can be had there: what lay
-    /// between is gone or unreadable, which the bus logs.
+    /// The offset that was read from. It differs from the offset asked for if the records between them are gone or
+    /// unreadable.
     pub from: i64,
-    /// In the order of their offsets, which may have gaps; none lies below `from`.
+    /// In the order of their offsets, which may have gaps. None is below `from`.
     pub records: Vec<Record>,
-    /// Why the offsets between the one asked for and `from` could not be read, where they are there.
+    /// Why records between the offset asked for and `from` could not be read, if any exist.
     pub unreadable: Option<String>,
-    /// The offset that the partition's next record gets.
+    /// The offset that the partition's next record will get.
     pub high_watermark: i64,
 }
 
-/// Why the bus did not take or give records.
+/// Why records could not be published or fetched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
     #[error("the bus is full: nothing has been consumed for {} s", waited.as_secs())]

@@ -1,4 +1,4 @@
-//! Reading a partition: out of range, in one go, or batch by batch past what cannot be decoded.
+//! Reading a partition, also if the offset is out of range or a batch cannot be decoded.
 
 use std::time::Duration;
 
@@ -11,17 +11,18 @@ use crate::clock::cut;
 use crate::kafka::broker::{Broker, CALL_MAX, PROBE_EVERY, is, reason};
 use crate::kafka::record::{BusError, FETCH_BYTES_MAX, Fetched, Record};
 
-/// How many offsets that cannot be decoded are passed over in one fetch: more than a batch holds.
+/// How many undecodable offsets one fetch skips: more than a batch holds.
 const SKIPPED_MAX: i64 = 10_000;
 
-/// What rskafka 0.6.0 says of the mark that ends a transaction, which it cannot decode (tried on Kafka 4.1, 2026-11-23).
+/// Part of rskafka 0.6.0's error for the marker that ends a transaction, which it cannot decode (tried on Kafka 4.1,
+/// 2026-11-23).
 const CONTROL_BATCH: &str = "control batch";
 
-/// Records, and the end of the partition.
+/// Records, and the partition's high watermark.
 type Batch = (Vec<RecordAndOffset>, i64);
 
 impl Broker {
-    /// See [`crate::kafka::Bus::fetch`].
+    /// `Bus::fetch`, on Kafka.
     pub async fn fetch(
         &self,
         partition: i32,
@@ -72,10 +73,11 @@ impl Broker {
         }
     }
 
-    /// Goes on from `offset` batch by batch, past those that rskafka cannot decode: the marks that end a transaction, one
-    /// offset each, and what else nobody foresaw. Answers where it got to, and why what lies between is not there.
+    /// Reads on from `offset`, past batches that rskafka cannot decode: the markers that end a transaction, one offset
+    /// each, and anything unforeseen. Returns the first readable offset, why those before it are unreadable, and the
+    /// records.
     ///
-    /// A batch comes whole from any offset in it, so the first offset that can be read is the one after the bad batch.
+    /// A fetch from any offset in a batch returns the whole batch, so the first readable offset follows the bad batch.
     async fn past_unreadable(
         &self,
         partition: i32,
@@ -84,7 +86,7 @@ impl Broker {
     ) -> (i64, Option<String>, Result<Batch, Error>) {
         let mut unreadable = None;
         for from in offset.. {
-            // A connection that read nonsense is not used again.
+            // A connection with an undecodable answer on it is not used again.
             self.lock().readers.remove(&partition);
             let fetched = self.fetch_once(partition, from, 2, wait).await;
             match fetched {
@@ -94,7 +96,7 @@ impl Broker {
                         unreadable = Some(reason);
                     }
                 }
-                // So far for now; the next fetch goes on from there.
+                // Enough for one fetch; the next one goes on from here.
                 Err(error) if is_undecodable(&error) => {
                     return (from, unreadable, Ok((Vec::new(), from)));
                 }
@@ -113,7 +115,7 @@ impl Broker {
     ) -> Result<Batch, Error> {
         let fetching = async {
             let reader = self
-                .connection(partition, |state| &mut state.readers)
+                .connection(partition, |session| &mut session.readers)
                 .await?;
             let bytes_max = i32::try_from(bytes_max).unwrap_or(i32::MAX);
             let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
@@ -127,18 +129,18 @@ impl Broker {
             .unwrap_or(Err(Error::Timeout))
     }
 
-    /// Where to go on when `offset` is out of range: the earliest record that is kept, or `offset` itself where the
-    /// broker has come to know it meanwhile.
+    /// Where to go on if `offset` is out of range: at the earliest record that is kept, or at `offset` itself if the
+    /// broker knows it by now.
     async fn back_in_range(&self, partition: i32, offset: i64) -> Result<i64, Error> {
         let reader = self
-            .connection(partition, |state| &mut state.readers)
+            .connection(partition, |session| &mut session.readers)
             .await?;
         let mut range = (
             reader.client.get_offset(OffsetAt::Earliest).await?,
             reader.client.get_offset(OffsetAt::Latest).await?,
         );
         if offset > range.1 {
-            // A new leader may not know its end yet.
+            // A new leader may not know the partition's end yet.
             tokio::time::sleep(PROBE_EVERY).await;
             range = (
                 reader.client.get_offset(OffsetAt::Earliest).await?,
@@ -154,31 +156,31 @@ impl Broker {
                 partition,
                 offset,
                 earliest,
-                "the records from {offset} to {earliest} of partition {partition} are gone before they were applied: \
-                 the topic keeps them for too short a time; going on at {earliest}"
+                "partition {partition} lost the records from {offset} to {earliest} before they were applied: extend \
+                 the topic's retention; going on at {earliest}"
             );
         } else {
             tracing::warn!(
                 partition,
                 offset,
                 latest,
-                "partition {partition} ends at {latest}, before {offset}, up to which it was applied: the topic was made \
-                 anew; reading it from its beginning, {earliest}"
+                "partition {partition} ends at {latest}, but was applied up to {offset}: the topic was created again; \
+                 reading it from its beginning, {earliest}"
             );
         }
         Ok(earliest)
     }
 }
 
-/// How rskafka 0.6.0 begins to say that a record's time is none. Its other invalid answers are not about records: of a
-/// partition that its list of them does not have, for one.
+/// How rskafka 0.6.0's errors for an invalid record time begin. Its other `InvalidResponse` errors are not about
+/// records, but for example about a partition missing from its list.
 const UNREADABLE_TIMES: [&str; 3] = [
     "Timestamp overflow",
     "Not a valid timestamp",
     "Ambiguous timestamp",
 ];
 
-/// Whether the broker answered, and rskafka could not read what. The same question gets the same answer.
+/// Whether the broker answered but rskafka could not decode the answer. Asking again gives the same error.
 fn is_undecodable(error: &Error) -> bool {
     match error {
         Error::InvalidResponse(reason) => {

@@ -1,4 +1,4 @@
-//! Publishing: small requests, several under way at once, and each partition's in their order.
+//! Publishing: small requests, several in flight at once, each partition's in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -15,25 +15,25 @@ use crate::kafka::broker::{Broker, CALL_MAX, RETRY_FIRST, Refused, is};
 use crate::kafka::partition::partition_of;
 use crate::kafka::record::{BusError, Outgoing};
 
-/// How long publishing may take with all its retries: less than a worker's lease.
+/// How long publishing may take with all retries: less than a worker's lease.
 const PUBLISH_MAX: Duration = Duration::from_secs(8);
 
-/// The most bytes of records in one request: with its head it stays below rskafka's 8 KiB buffer, so that it leaves in
-/// one write. From there to a segment's size Nagle's algorithm holds the second write back for 44 ms.
+/// The most bytes of records in one request. With its header it fits in rskafka's 8 KiB buffer and so leaves in one
+/// write. If a larger request is smaller than a TCP segment, Nagle's algorithm delays its second write by 44 ms.
 const REQUEST_BYTES_MAX: usize = 7_000;
 
-/// What a record costs in a request besides its key and value.
+/// The size of a record in a request besides its key and value.
 const RECORD_BYTES: usize = 40;
 
-/// How many requests are under way at once.
+/// How many requests are in flight at once.
 const IN_FLIGHT: usize = 16;
 
 /// Records for a partition.
 type Request = (i32, Vec<WireRecord>);
 
 impl Broker {
-    /// See [`crate::kafka::Bus::publish`]. Records of one key may end in another order where a leader is lost between two
-    /// requests, or one had to be sent again: consumers go by what a record says, not by its place.
+    /// `Bus::publish`, on Kafka. Records of one key may end up in another order if the leader changes between two
+    /// requests or one is sent again. Consumers go by the content of a record, not by its position.
     pub async fn publish(&self, records: Vec<Outgoing>) -> Result<(), BusError> {
         let deadline = Instant::now() + PUBLISH_MAX;
         let publishing = timeout(PUBLISH_MAX, self.publish_until(deadline, records));
@@ -41,19 +41,19 @@ impl Broker {
             self.lock().writers.clear();
             Err(self.failed("publish", &Error::Timeout))
         });
-        let mut state = self.lock();
+        let mut session = self.lock();
         match &published {
-            Ok(()) => state.refused = None,
+            Ok(()) => session.refused = None,
             Err(BusError::Away { .. }) => {
-                state.refused.get_or_insert_with(Refused::new);
+                session.refused.get_or_insert_with(Refused::new);
             }
-            // Of the record's making.
+            // The fault of a record, not of the brokers.
             Err(_) => {}
         }
         published
     }
 
-    /// Publishes; sends what failed again, unless the deadline comes first.
+    /// Publishes, and sends failed requests again until the deadline.
     async fn publish_until(
         &self,
         deadline: Instant,
@@ -85,19 +85,19 @@ impl Broker {
         }
     }
 
-    /// Apart: the first request to each partition whose writer has had no answer yet. A broker that has just become the
-    /// leader refuses requests for a moment; had the next ones been under way by then, they would overtake the first.
+    /// Splits off the first request to each partition whose writer has had no answer yet. A broker that has just become
+    /// the leader refuses requests for a moment: requests already in flight behind the first would overtake it.
     fn split_unproven(&self, requests: Vec<Request>) -> (Vec<Request>, Vec<Request>) {
         let mut unproven = BTreeSet::new();
-        let state = self.lock();
+        let session = self.lock();
         requests.into_iter().partition(|(partition, _)| {
-            let writer = state.writers.get(partition);
+            let writer = session.writers.get(partition);
             let proven = writer.is_some_and(|writer| writer.proven.load(Ordering::Relaxed));
             !proven && unproven.insert(*partition)
         })
     }
 
-    /// Sends requests, several at once, in their order; answers those that may be sent again.
+    /// Sends requests in order, several at once. Returns those that should be sent again.
     async fn send(
         &self,
         requests: Vec<Request>,
@@ -123,21 +123,21 @@ impl Broker {
         again
     }
 
-    /// Connects to where `requests` go, each once: requests that share a connection keep their order. What cannot be
-    /// connected is told by the requests.
+    /// Connects once to each partition of `requests`: requests that share a connection keep their order. If this fails,
+    /// the requests to that partition fail too.
     async fn connect_writers(&self, requests: &[Request]) {
         let mut partitions: Vec<i32> = requests.iter().map(|(partition, _)| *partition).collect();
         partitions.dedup();
         let connecting = partitions.into_iter().map(|partition| async move {
-            let connecting = self.connection(partition, |state| &mut state.writers);
+            let connecting = self.connection(partition, |session| &mut session.writers);
             if let Ok(Err(error)) = timeout(CALL_MAX, connecting).await {
-                tracing::debug!("cannot connect to partition {partition}: {error}");
+                tracing::debug!(partition, %error, "cannot connect to partition {partition}: {error}");
             }
         });
         join_all(connecting).await;
     }
 
-    /// The records by partition, in requests of [`REQUEST_BYTES_MAX`]; a larger record goes alone.
+    /// The records by partition, in requests of at most [`REQUEST_BYTES_MAX`]. A larger record gets its own.
     fn requests(&self, records: Vec<Outgoing>) -> Vec<Request> {
         let partitions = self.lock().partitions;
         let timestamp = self.clock.now();
@@ -173,7 +173,7 @@ impl Broker {
         let partition = *partition;
         let sending = async {
             let writer = self
-                .connection(partition, |state| &mut state.writers)
+                .connection(partition, |session| &mut session.writers)
                 .await?;
             writer
                 .client
@@ -192,7 +192,7 @@ impl Broker {
             }
             Err(error) if is(&error, ProtocolError::MessageTooLarge) => Err(BusError::TooLarge {
                 size_bytes: records.iter().map(WireRecord::approximate_size).sum(),
-                // The broker's setting; it does not tell.
+                // The broker's default; it does not tell its setting.
                 limit_bytes: 1 << 20,
             }),
             Err(error) => {

@@ -1,22 +1,22 @@
-//! Where the brokers are, and how to get in.
+//! How to connect to the brokers.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where the topic is, and how to get in.
+/// Where the topic is, and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct BrokerSettings {
     /// As `host:port`.
     pub brokers: Vec<String>,
     pub topic: String,
-    /// How many partitions the topic gets where it is created.
+    /// How many partitions the topic gets if we create it.
     pub partitions: i32,
-    /// In the open without it.
+    /// Not encrypted without it.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     pub sasl: Option<Sasl>,
 }
 
-/// How a client says who it is.
+/// How the client authenticates.
 #[derive(Clone)]
 pub struct Sasl {
     pub mechanism: Mechanism,

@@ -1,4 +1,4 @@
-//! What is written is read back; what others write is read as the wire contract says; nothing from outside panics.
+//! Our records read back as they were; those of others read as the wire contract says; no input makes the reader panic.
 
 use chrono::TimeDelta;
 use proptest::prelude::{Strategy, any};
@@ -223,24 +223,24 @@ fn a_check_without_an_id_has_the_same_one_every_time_it_is_read() {
 }
 
 #[test]
-fn what_is_no_update_says_why() {
+fn what_is_not_an_update_says_why() {
     let reasons = [
         (decode(None, at(0), at(0)), "the record has no value"),
         (
             decode(Some(b"\xff\xfe"), at(0), at(0)),
-            "the value is no update: expected value",
+            "the value is not an update: expected value",
         ),
         (
             read(&json!({"tracking_id": "x"})),
-            "the value is no update: invalid type",
+            "the value is not an update: invalid type",
         ),
         (
             read(&json!({"status": "DELIVERED"})),
-            "the value is no update: missing field `tracking_id`",
+            "the value is not an update: missing field `tracking_id`",
         ),
         (
             read(&json!({"tracking_id": 7, "checked_at": "yesterday"})),
-            "checked_at is no time: yesterday",
+            "checked_at is not a time: yesterday",
         ),
         (
             read(&json!({"tracking_id": 7, "checked_at": at(100 + 601)})),
