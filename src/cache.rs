@@ -1,4 +1,4 @@
-//! The cache of current states, and the limiter of calls: what processes share besides the database.
+//! What processes share besides the database: the cache of current states and the limiter of calls.
 
 pub mod limiter;
 pub mod memory;
@@ -11,26 +11,26 @@ use crate::cache::memory::{MemoryCache, MemoryTicket};
 use crate::cache::redis::values::{RedisCache, RedisTicket};
 use crate::model::Tracking;
 
-/// Current states by tracking id. Never fails: what it cannot give is a miss. A clone is the same cache.
+/// Current states by tracking id. It never fails: what it cannot give is a miss. A clone is the same cache.
 ///
-/// Who reads takes a [`Ticket`] first, then reads the store, then puts what it read, then answers. Who writes raises the
-/// fence before its commit. So nobody who has seen a state is ever given an older one.
+/// A reader takes a [`Ticket`], reads the store, puts what it read, and then answers. A writer fences the new versions
+/// before it commits them. So a client that has seen a state is never given an older one.
 #[derive(Clone)]
 pub enum Cache {
-    /// No cache: every look-up is a miss.
+    /// Every look-up is a miss.
     None,
     Memory(Arc<MemoryCache>),
     Redis(Arc<RedisCache>),
 }
 
-/// What a look-up found, and the ticket to put the rest with.
+/// What a look-up found, and the ticket for putting the rest.
 #[derive(Debug)]
 pub struct Lookup {
     pub found: HashMap<i64, Arc<Tracking>>,
     pub ticket: Ticket,
 }
 
-/// The moment before a read of the store; what was read is kept only if no fence was raised for it since.
+/// Marks the moment before a read of the store. A value that was fenced since is not kept.
 #[derive(Clone, Debug)]
 pub enum Ticket {
     None,
@@ -39,7 +39,7 @@ pub enum Ticket {
 }
 
 impl Cache {
-    /// Looks up `ids`; what is not found is a miss.
+    /// Looks up `ids`. Those that are not found are misses.
     pub async fn get(&self, ids: &[i64]) -> Lookup {
         match self {
             Self::None => Lookup {
@@ -61,7 +61,7 @@ impl Cache {
         }
     }
 
-    /// A ticket for a read of the store that looks nothing up.
+    /// A ticket for a read of the store without a look-up.
     pub async fn ticket(&self) -> Ticket {
         match self {
             Self::None => Ticket::None,
@@ -70,7 +70,7 @@ impl Cache {
         }
     }
 
-    /// Keeps `rows`, read or written after `ticket` was taken, where they are the newest known.
+    /// Keeps those of `rows` that are the newest known. They were read or written after `ticket` was taken.
     pub async fn put(&self, rows: &[Tracking], ticket: &Ticket) {
         match (self, ticket) {
             (Self::Memory(cache), Ticket::Memory(ticket)) => cache.put(rows, ticket),
@@ -79,7 +79,7 @@ impl Cache {
         }
     }
 
-    /// Makes every value of these trackings a miss whose version is below the one given: (id, least valid version).
+    /// Invalidates older versions of these trackings: (id, least valid version).
     pub async fn fence(&self, versions: &[(i64, i64)]) {
         match self {
             Self::None => {}
@@ -88,8 +88,8 @@ impl Cache {
         }
     }
 
-    /// Makes up for the fences that could not be raised, where that can be done now. A process calls it every second:
-    /// while it uses the cache for nothing else, others may be given what it could not fence.
+    /// Starts a new epoch if a fence failed and Redis is reachable again. Call it every second: until then, other
+    /// processes may read values that this one failed to invalidate.
     pub async fn mend(&self) {
         match self {
             Self::None | Self::Memory(_) => {}

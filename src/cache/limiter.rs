@@ -1,8 +1,8 @@
-//! The limiter: at most L calls in any window W, for everyone who shares it.
+//! The limiter: at most L calls in any window W, for all processes that share it.
 //!
-//! A generic cell rate algorithm. A permit is a slot in time with an age: it counts at its slot, and must be used within
-//! [`age`](crate::model::limits::age) of it. The spacing allows for that age and for as much again in transit, so that the carrier, who counts
-//! arrivals, never counts more than L in any W, calendar minutes included:
+//! It is a generic cell rate algorithm (GCRA). A permit is a slot in time with an age: it counts at its slot, and must
+//! be used within its [age](crate::model::limits::age). The carrier counts arrivals, so the spacing allows for that age
+//! and as much again for transit. The carrier then never counts more than L calls in any W, calendar minutes included:
 //! spacing = (W + age + transit) / (L − burst + 1).
 
 pub mod memory;
@@ -24,7 +24,8 @@ pub enum RateLimiter {
 }
 
 impl RateLimiter {
-    /// Reserves up to `calls` slots of `account` within [`AHEAD`]; without limits all are there at once.
+    /// Reserves up to `calls` slots of `account`, at most [`AHEAD`](permit::AHEAD) from now. Without limits it gives
+    /// all at once.
     pub async fn reserve(&self, account: &str, limits: &Limits, calls: u32) -> Reservation {
         match self {
             Self::Memory(limiter) => limiter.reserve(account, limits, calls),
@@ -32,7 +33,7 @@ impl RateLimiter {
         }
     }
 
-    /// Gives back the last `calls` slots of `reservation` that nothing was claimed for, where nobody reserved since.
+    /// Returns the last `calls` unused slots of `reservation`. Does nothing if another reservation was made meanwhile.
     pub async fn give_back(
         &self,
         account: &str,

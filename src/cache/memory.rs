@@ -1,13 +1,14 @@
 //! The cache inside one process.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
+
 use crate::model::Tracking;
 
-/// The most fences remembered one by one; a reader slower than so many changes puts nothing.
+/// How many fences are remembered one by one. A reader that was overtaken by more than these puts nothing.
 const FENCES_MAX: usize = 65_536;
 
 /// Values in a bounded map with a time to live; fences in a bounded queue.
@@ -23,10 +24,10 @@ pub struct MemoryTicket(u64);
 #[derive(Default)]
 struct Fences {
     raised: u64,
-    /// By tracking: the least valid version, and which fence set it.
+    /// By tracking: the least valid version, and the number of the fence that set it.
     by_id: HashMap<i64, Fence>,
     order: VecDeque<(u64, i64)>,
-    /// Fences up to this one are forgotten: a reader that began before it puts nothing.
+    /// Fences up to this number are forgotten. A reader that began before it puts nothing.
     forgotten: u64,
 }
 
@@ -58,9 +59,9 @@ impl MemoryCache {
             .collect()
     }
 
-    /// See [`crate::cache::Cache::put`].
+    /// `Cache::put`, in this process.
     pub fn put(&self, rows: &[Tracking], ticket: &MemoryTicket) {
-        // Held over the whole, so that no fence is raised between looking and keeping.
+        // Locked throughout, so that no fence comes between the comparison and the insert.
         let fences = self.lock();
         for row in rows {
             if fences.admits(row, *ticket)
@@ -74,7 +75,7 @@ impl MemoryCache {
         }
     }
 
-    /// See [`crate::cache::Cache::fence`].
+    /// `Cache::fence`, in this process.
     pub fn fence(&self, versions: &[(i64, i64)]) {
         let mut fences = self.lock();
         for (id, version) in versions {
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(
             version_of(&cache, 1),
             None,
-            "its fence is forgotten, and so is its right to put"
+            "the ticket is older than the forgotten fences"
         );
         cache.put(&[tracking(1, 5)], &cache.ticket());
         assert_eq!(version_of(&cache, 1), Some(5));

@@ -1,13 +1,12 @@
 //! The connection to Redis or Valkey, shared by the cache and the limiter of a process.
 //!
-//! It connects in the background and again for as long as it takes. A call has a deadline and is tried once; while Redis
-//! is away, calls fail at once.
+//! It connects in the background, and reconnects until it succeeds. A call has a deadline and is tried once. While
+//! Redis is unreachable, calls fail at once.
 
 #[cfg(test)]
 pub mod fixture;
 pub mod values;
 
-use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
@@ -15,6 +14,7 @@ use fred::interfaces::{ClientLike as _, EventInterface as _};
 use fred::types::config::{Config, ReconnectPolicy, Server, TlsConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, FromValue, Value};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::Receiver;
 
 use crate::outage::Outage;
@@ -22,14 +22,14 @@ use crate::outage::Outage;
 /// How long a command may take.
 const COMMAND_MAX: Duration = Duration::from_secs(1);
 
-/// How long connecting may take, and how long until the next try.
+/// How long connecting may take, and the pause before the next attempt.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 const RECONNECT_MS: u32 = 200;
 
 /// The most commands that wait for a connection.
 const WAITING_MAX: usize = 10_000;
 
-/// How long nothing is asked after a command failed.
+/// How long Redis is not asked after a command failed.
 const REST: Duration = Duration::from_millis(500);
 
 /// How long the start waits for the first connection.
@@ -40,39 +40,40 @@ const START_MAX: Duration = Duration::from_secs(3);
 pub enum RedisError {
     #[error("{0}")]
     Url(String),
-    #[error("Redis is away: {0}")]
+    #[error("cannot reach Redis: {0}")]
     Away(String),
 }
 
-/// A connection that looks after itself.
+/// A connection that keeps itself up.
 pub struct Redis {
     client: Client,
     prefix: String,
-    state: Mutex<State>,
+    health: Mutex<Health>,
 }
 
-struct State {
+/// What is known of the connection's failures.
+struct Health {
     outage: Outage,
-    /// Until when nothing is asked.
+    /// Until when Redis is not asked.
     rests_until: Option<Instant>,
     reconnected: Receiver<Server>,
-    /// How often the connection may have missed something: each failure and each new connection counts.
+    /// How often this process may have missed a change in Redis: once for each failure and each new connection.
     gaps: u64,
 }
 
 impl Redis {
-    /// Begins to connect to `url` (`redis://` or `rediss://`, with user, password and database); all keys begin with
-    /// `prefix`. Waits a few seconds for the first connection and then goes on without.
+    /// Connects to `url` (`redis://` or `rediss://`, with user, password and database). All keys begin with `prefix`.
+    /// Waits [`START_MAX`] for the first connection; after that it keeps trying in the background.
     ///
     /// # Errors
-    /// [`RedisError::Url`] where the address cannot be one; it never holds the password.
+    /// [`RedisError::Url`] if `url` is not a valid address. The error never contains the password.
     pub async fn connect(
         url: &str,
         tls: Option<rustls::ClientConfig>,
         prefix: &str,
     ) -> Result<Self, RedisError> {
         let mut config = Config::from_url(url)
-            .map_err(|_| RedisError::Url("redis.url is no readable address".to_owned()))?;
+            .map_err(|_| RedisError::Url("redis.url is not a valid address".to_owned()))?;
         config.fail_fast = false;
         if let (Some(tls), true) = (tls, config.tls.is_some()) {
             config.tls = Some(TlsConfig::from(tls));
@@ -96,8 +97,8 @@ impl Redis {
             .build()
             .map_err(|error| RedisError::Url(format!("redis.url: {}", error.details())))?;
         let redis = Self {
-            state: Mutex::new(State {
-                outage: Outage::new("the cache and the limiter in Redis"),
+            health: Mutex::new(Health {
+                outage: Outage::new("Redis"),
                 rests_until: None,
                 reconnected: client.reconnect_rx(),
                 gaps: 0,
@@ -119,10 +120,10 @@ impl Redis {
         format!("{}{name}", self.prefix)
     }
 
-    /// Runs a script, loading it where the server does not know it yet.
+    /// Runs a script, and loads it first if the server does not have it.
     ///
     /// # Errors
-    /// [`RedisError::Away`]; the script may have run all the same.
+    /// [`RedisError::Away`]. The script may still have run.
     pub async fn run<R: FromValue>(
         &self,
         script: &Script,
@@ -140,9 +141,9 @@ impl Redis {
         let running = script.evalsha_with_reload(&self.client, keys, arguments);
         match tokio::time::timeout(COMMAND_MAX * 2, running).await {
             Ok(Ok(answer)) => {
-                let mut state = self.lock();
-                state.rests_until = None;
-                state.outage.over();
+                let mut health = self.lock();
+                health.rests_until = None;
+                health.outage.over();
                 Ok(answer)
             }
             Ok(Err(error)) => Err(self.failed(error.details())),
@@ -150,21 +151,21 @@ impl Redis {
         }
     }
 
-    /// A number that grows whenever this process may have missed what others did in Redis.
+    /// How often this process may have missed what others did in Redis.
     pub fn gaps(&self) -> u64 {
-        let mut state = self.lock();
-        // Also where so many connections were made that the receiver lags.
+        let mut health = self.lock();
+        // A receiver that lags has missed connections, which counts as well.
         while !matches!(
-            state.reconnected.try_recv(),
+            health.reconnected.try_recv(),
             Err(tokio::sync::broadcast::error::TryRecvError::Empty
                 | tokio::sync::broadcast::error::TryRecvError::Closed)
         ) {
-            state.gaps += 1;
+            health.gaps += 1;
         }
-        state.gaps
+        health.gaps
     }
 
-    /// Asks for a sign of life.
+    /// Asks Redis for a sign of life.
     ///
     /// # Errors
     /// [`RedisError::Away`].
@@ -183,23 +184,21 @@ impl Redis {
     /// Ends the connection.
     pub async fn close(&self) {
         if let Ok(Err(error)) = tokio::time::timeout(COMMAND_MAX, self.client.quit()).await {
-            tracing::debug!(
-                "the connection to Redis ended by itself: {}",
-                error.details()
-            );
+            let error = error.details();
+            tracing::debug!(error, "could not close the connection to Redis: {error}");
         }
     }
 
     fn failed(&self, reason: &str) -> RedisError {
-        let mut state = self.lock();
-        state.gaps += 1;
-        state.rests_until = Some(Instant::now() + REST);
-        state.outage.failed(reason);
+        let mut health = self.lock();
+        health.gaps += 1;
+        health.rests_until = Some(Instant::now() + REST);
+        health.outage.failed(reason);
         RedisError::Away(reason.to_owned())
     }
 
     /// Never held across an await.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    fn lock(&self) -> MutexGuard<'_, Health> {
+        self.health.lock()
     }
 }

@@ -1,4 +1,4 @@
-//! What every cache promises, each promise one function for both kinds; and what only a shared one can get wrong.
+//! What every cache promises, tested by one function for both kinds, and what only a shared cache can get wrong.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn a_slow_reader_cannot_put_what_was_overtaken() {
     .await;
 }
 
-/// What a consumer leaves that dies between its commit and its write to the cache.
+/// What a consumer leaves if it dies between its commit and its write to the cache.
 #[tokio::test]
 async fn a_fence_alone_makes_an_older_value_a_miss_and_keeps_a_newer_one() {
     on_every_cache(async |cache| {
@@ -129,7 +129,7 @@ async fn an_expired_value_still_shuts_out_what_is_older() {
 }
 
 #[tokio::test]
-async fn emptying_redis_loses_fences_and_with_them_the_right_of_all_readers() {
+async fn emptying_redis_loses_fences_so_older_readers_put_nothing() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let before = cache.ticket().await;
@@ -144,9 +144,9 @@ async fn emptying_redis_loses_fences_and_with_them_the_right_of_all_readers() {
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
-/// A consumer's fence is lost between its raising and the commit; its own write afterwards makes up for it.
+/// A consumer's fence is lost before the consumer commits. Its own write afterwards makes up for it.
 #[tokio::test]
-async fn a_write_that_comes_too_late_to_be_kept_still_shuts_out_what_is_older() {
+async fn a_write_too_late_to_be_kept_still_shuts_out_older_values() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let consumer = cache.ticket().await;
@@ -166,7 +166,7 @@ async fn a_write_that_comes_too_late_to_be_kept_still_shuts_out_what_is_older() 
 }
 
 #[tokio::test]
-async fn what_a_restarted_redis_read_from_its_file_is_not_believed() {
+async fn a_restarted_redis_is_not_believed_what_it_read_from_its_file() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
@@ -174,7 +174,7 @@ async fn what_a_restarted_redis_read_from_its_file_is_not_believed() {
     server.command("SAVE");
     cache.fence(&[(1, 5)]).await;
     let server = server.restart_from_its_file();
-    // One that never saw the outage, and one that did.
+    // One cache that never saw the outage, and one that did.
     let fresh = in_redis(server.connect().await, TTL);
     assert_eq!(version_of(&fresh, 1).await, None);
     assert_eq!(version_of(&cache, 1).await, None);
@@ -183,7 +183,7 @@ async fn what_a_restarted_redis_read_from_its_file_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_back() {
+async fn a_redis_that_hangs_is_a_miss_and_is_trusted_only_when_all_are_back() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
@@ -192,7 +192,7 @@ async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_b
     let began = std::time::Instant::now();
     for _ in 0..50 {
         assert_eq!(version_of(&cache, 1).await, None);
-        // Raised in vain: whoever reads Redis next must not find version 4.
+        // The fence fails: the next reader of Redis must not find version 4.
         cache.fence(&[(1, 5)]).await;
         cache.put(&[tracking(1, 5)], &ticket).await;
     }
@@ -221,9 +221,9 @@ async fn a_redis_that_hangs_is_a_miss_soon_and_trusted_again_only_when_all_are_b
     assert!(usable.is_some(), "the cache works again");
 }
 
-/// The stall is too short for others to notice; who failed to raise the fence does not use the cache again.
+/// The stall is too short for others to notice, and the process whose fence failed does not use the cache again.
 #[tokio::test]
-async fn a_fence_that_failed_is_made_up_for_without_anybody_reading() {
+async fn a_fence_that_failed_is_mended_without_a_reader() {
     let server = PrivateRedis::start();
     let consumer = in_redis(server.connect().await, TTL);
     consumer.mend().await;
@@ -233,9 +233,9 @@ async fn a_fence_that_failed_is_made_up_for_without_anybody_reading() {
     server.signal("-STOP");
     consumer.fence(&[(2, 1)]).await;
     server.signal("-CONT");
-    // While Redis is let alone for a moment after that failure.
+    // Redis is not asked for a moment after that failure.
     consumer.fence(&[(1, 5)]).await;
-    assert_eq!(version_of(&reader, 1).await, Some(4), "nobody told it");
+    assert_eq!(version_of(&reader, 1).await, Some(4), "the fence failed");
     let mended = async {
         while version_of(&reader, 1).await.is_some() {
             consumer.mend().await;
@@ -247,7 +247,7 @@ async fn a_fence_that_failed_is_made_up_for_without_anybody_reading() {
 }
 
 #[tokio::test]
-async fn redis_is_spoken_to_over_tls_with_a_password_and_neither_is_ever_shown() {
+async fn redis_over_tls_takes_a_password_and_never_shows_it() {
     // Another test of this process may have been first.
     if rustls::crypto::ring::default_provider()
         .install_default()

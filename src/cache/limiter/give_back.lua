@@ -1,4 +1,4 @@
--- Gives the last slots of a reservation back where nobody reserved since. KEYS[1]: the account's bucket.
+-- Returns the last slots of a reservation, unless another reservation was made since. KEYS[1]: the account's bucket.
 -- ARGV: how many slots, the slot after the reservation, then spacing and burst of each window.
 local kept = redis.call('GET', KEYS[1])
 if not kept then return 0 end

@@ -12,7 +12,7 @@ use crate::model::limits::{Limits, Window};
 /// The limiter inside one process.
 pub struct MemoryLimiter {
     clock: Clock,
-    /// For each account and window: when the bucket is full again (the theoretical arrival time).
+    /// By account, for each window: when the bucket is full again (GCRA's theoretical arrival time).
     buckets: Mutex<HashMap<String, Vec<Duration>>>,
 }
 
@@ -32,7 +32,7 @@ impl MemoryLimiter {
             return unlimited(now, calls);
         };
         let mut buckets = self.buckets.lock();
-        // Who ran before may have spent everything until just now, and reserved ahead.
+        // A previous process may have used up the limit a moment ago, and reserved ahead.
         let bucket = buckets.entry(account.to_owned()).or_insert_with(|| {
             let empty = |window: &Window| now + AHEAD + window.spacing * (2 * window.burst - 1);
             windows.iter().map(empty).collect()
@@ -76,7 +76,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The first moment from `now` on at which every window admits a call.
+/// The first moment, not before `now`, at which every window admits a call.
 fn slot(bucket: &[Duration], windows: &[Window], now: Duration) -> Duration {
     bucket
         .iter()

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-/// How far ahead slots are handed out.
+/// How far ahead slots are reserved.
 pub const AHEAD: Duration = Duration::from_secs(1);
 
 /// A slot for one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
-    /// From when it may be used, on the clock's monotonic time.
+    /// When it becomes valid, in the clock's monotonic time.
     pub from: Duration,
-    /// Until when; later it is void.
+    /// When it expires.
     pub until: Duration,
 }
 
@@ -20,18 +20,18 @@ impl Permit {
     }
 }
 
-/// What a reservation got.
+/// The permits of one reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// In the order of their slots.
     pub permits: Vec<Permit>,
-    /// When the next slot after these comes; when to ask again.
+    /// When the next slot after these comes, and so when to ask again.
     pub next: Duration,
-    /// The same on the limiter's own clock, in µs: tells whether anybody reserved since.
+    /// The next slot by the limiter's own clock, in µs. It shows whether another reservation was made since.
     pub(super) mark: u64,
 }
 
-/// As many permits as asked for, of an account without limits.
+/// As many permits as were asked for, for an account without limits.
 pub(super) fn unlimited(now: Duration, calls: u32) -> Reservation {
     let permit = Permit {
         from: now,

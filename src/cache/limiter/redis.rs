@@ -1,7 +1,7 @@
 //! The limiter that all workers share, in Redis.
 //!
-//! The server's clock counts, in whole microseconds. A slot is brought to this process's monotonic clock so that it is
-//! never used too early nor too late, however long the answer took.
+//! Slots are in the server's time, in whole microseconds. They are converted to this process's monotonic clock so that
+//! a permit is used neither too early nor too late, however long the answer took.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::cache::redis::Redis;
 use crate::clock::Clock;
 use crate::model::limits::{Limits, Window};
 
-/// When to ask again after Redis gave no answer.
+/// When to ask again after Redis did not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// See [`crate::cache::limiter::RateLimiter`].
+/// The limiter in Redis.
 pub struct RedisLimiter {
     redis: Arc<Redis>,
     clock: Clock,
@@ -26,7 +26,7 @@ pub struct RedisLimiter {
 }
 
 impl RedisLimiter {
-    /// A manual clock tells the time to the script too.
+    /// With a manual clock, the script uses that clock's time instead of the server's.
     pub fn new(redis: Arc<Redis>, clock: Clock) -> Self {
         Self {
             redis,
@@ -53,7 +53,7 @@ impl RedisLimiter {
             .run::<Vec<String>>(&self.reserve, vec![self.key(account)], arguments)
             .await;
         let after = self.clock.monotonic();
-        // What the script reserved without our hearing of it is lost: no call goes out for it.
+        // Slots that the script reserved but whose answer was lost stay unused.
         let read = answer.ok().and_then(|answer| read(&answer));
         let Some((now, next, slots)) = read else {
             return Reservation {
@@ -67,8 +67,8 @@ impl RedisLimiter {
             permits: slots
                 .into_iter()
                 .map(|slot| Permit {
-                    // The script ran between the two: a slot has come at the latest by the later one, and has passed
-                    // at the earliest by the earlier one.
+                    // The script ran between `before` and `after`. Counted from `after` no slot comes too early, and
+                    // counted from `before` none ends too late.
                     from: after + ahead(slot),
                     until: before + ahead(slot) + age,
                 })
@@ -94,13 +94,13 @@ impl RedisLimiter {
             number(u128::from(reservation.mark)),
         ];
         arguments.extend(windows_as_values(&windows));
-        // A slot that is not given back is lost, which costs a call and breaks nothing.
+        // If this fails the slots stay unused, which wastes calls but breaks no limit.
         let given: Result<i64, _> = self
             .redis
             .run(&self.give_back, vec![self.key(account)], arguments)
             .await;
         if let Err(error) = given {
-            tracing::debug!("slots of {account} were not given back: {error}");
+            tracing::debug!(account, %error, "cannot return {calls} unused slots of account {account}: {error}");
         }
     }
 
@@ -123,7 +123,7 @@ fn windows_as_values(windows: &[Window]) -> impl Iterator<Item = Value> {
     })
 }
 
-/// The server's time, the next slot, and the slots.
+/// Reads the server's time, the next slot, and the slots.
 fn read(answer: &[String]) -> Option<(u64, u64, Vec<u64>)> {
     let numbers: Result<Vec<u64>, _> = answer.iter().map(|text| text.parse()).collect();
     match numbers.ok()?.as_slice() {

@@ -1,8 +1,9 @@
--- Reserves slots of a generic cell rate algorithm with several windows; all times are whole µs.
+-- Reserves slots by a generic cell rate algorithm with several windows. All times are whole µs.
 -- KEYS[1]: the account's bucket. ARGV: how many slots, how far ahead, the time or '' for the server's own, then spacing
--- and burst of each window. Answers the time, the slot after these, and the slots.
--- A bucket is RUN|FULL AT|FULL AT…: one that is missing, of another run of the server (it may have been read from an old
--- file), or of other windows counts as empty: whoever called before may have spent everything and reserved ahead.
+-- and burst of each window. Returns the time, the slot after these, and the slots.
+-- A bucket is RUN|FULL AT|FULL AT…, with the server's run id. It counts as empty if it is missing, of another run (the
+-- server may have read it from an old file), or of other windows: another process may have used up the limit until now
+-- and reserved ahead.
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local now = tonumber(ARGV[3])
 if not now then

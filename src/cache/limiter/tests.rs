@@ -1,4 +1,4 @@
-//! The promise that no carrier gets more calls than its limits allow, in no window, however late permits are used.
+//! The promise that no carrier gets more calls in any window than its limits allow, however late permits are used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn in_memory() -> (Clock, RateLimiter) {
     (clock, limiter)
 }
 
-/// A limiter in the Redis that TRACKBOX_TEST_REDIS names, with keys of its own.
+/// A limiter in the tests' shared Redis, with keys of its own.
 async fn in_redis() -> (Clock, RateLimiter) {
     let clock = Clock::manual(at(0));
     let redis = Arc::new(connect(&random_prefix()).await);
@@ -61,8 +61,8 @@ fn busiest(mut arrivals: Vec<Duration>, window: Duration) -> usize {
     most
 }
 
-/// Runs a greedy worker for `secs`, which uses each permit `late` (0 to 1 of its age) and whose calls travel `transit`
-/// (0 to 1 of what is allowed); answers when the calls arrived.
+/// Runs a greedy worker for `secs`. `lateness` says for each call how late its permit is used (0 to 1 of its age) and
+/// how long it travels (0 to 1 of the allowed transit). Returns when the calls arrived.
 async fn greedy(
     (clock, limiter): (Clock, RateLimiter),
     limits: Limits,
@@ -98,7 +98,7 @@ async fn a_greedy_worker_uses_nearly_all_of_its_limit_and_never_more() {
     }
 }
 
-/// The first permit of a window used at the end of its age with the longest journey, the next ones at once.
+/// The first permit of a window is used at the end of its age with the longest transit, the next ones at once.
 #[tokio::test]
 async fn a_late_call_and_the_early_ones_after_it_still_fit_the_window() {
     for limit in 1..=120 {
@@ -124,7 +124,7 @@ async fn a_new_process_does_not_know_what_the_last_one_spent() {
         let first = limiter.reserve("CDEK", &limits, 1).await;
         assert_eq!(first.permits, []);
         let early = first.next.checked_sub(clock.monotonic() + AHEAD + spacing);
-        // Rounded up: by a nanosecond here, by a microsecond there.
+        // Rounded up, by a nanosecond in memory and by a microsecond in Redis.
         assert!(early.is_some_and(|by| by <= Duration::from_micros(1)));
     })
     .await;
@@ -166,7 +166,7 @@ async fn accounts_do_not_share_and_an_account_without_limits_never_waits() {
 }
 
 #[tokio::test]
-async fn slots_given_back_can_be_had_again_unless_somebody_reserved_since() {
+async fn returned_slots_are_free_again_unless_others_reserved_since() {
     on_every_limiter(async |clock, limiter| {
         let limits = per_minute(600, 1);
         limiter.reserve("CDEK", &limits, 1).await;
@@ -205,7 +205,7 @@ fn lateness() -> impl Strategy<Value = Vec<(f64, f64)>> {
     proptest::collection::vec((unit(), unit()), 1..40)
 }
 
-/// A limiter of its own for each case, of which one in eight lives in Redis.
+/// A new limiter in memory, and one in Redis if asked.
 async fn of_case(in_redis_too: bool) -> Vec<(Clock, RateLimiter)> {
     let mut limiters = vec![in_memory()];
     if in_redis_too {
@@ -284,7 +284,7 @@ async fn by_the_servers_clock_a_slot_is_used_neither_early_nor_late() {
 }
 
 #[tokio::test]
-async fn a_redis_that_was_emptied_or_read_an_old_file_lets_nobody_call_at_once() {
+async fn after_redis_was_emptied_or_read_an_old_file_calls_wait() {
     let server = PrivateRedis::start();
     let clock = Clock::manual(at(0));
     let limits = per_minute(60, 1);

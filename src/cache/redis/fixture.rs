@@ -1,4 +1,4 @@
-//! Redis for the tests: the shared server, and private ones to be killed, stopped and emptied.
+//! Redis for the tests: the shared server, and private ones that a test may kill, stop and empty.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::cache::redis::Redis;
 
-/// A prefix that nobody else's keys have.
+/// A prefix that no other test's keys have.
 pub fn random_prefix() -> String {
     format!("test:{}:", Uuid::new_v4().simple())
 }
 
-/// A connection to the tests' server, which tools/test starts; without it the test fails.
+/// A connection to the tests' shared server, which tools/test starts. Panics without it.
 pub async fn connect(prefix: &str) -> Redis {
     let url = std::env::var("TRACKBOX_TEST_REDIS").expect(
         "TRACKBOX_TEST_REDIS names no server: run the tests through tools/test, which starts one",
@@ -23,7 +23,7 @@ pub async fn connect(prefix: &str) -> Redis {
     Redis::connect(&url, None, prefix).await.expect("connects")
 }
 
-/// A server of the test's own; gone when it is dropped.
+/// A server of the test's own, which ends when it is dropped.
 pub struct PrivateRedis {
     port: u16,
     folder: Option<TempDir>,
@@ -52,7 +52,7 @@ impl PrivateRedis {
         Self::spawn_with(port, folder, &["--port", &port_text])
     }
 
-    /// One that speaks TLS alone and asks for the password "hunter2"; answers it and its certificate's file.
+    /// A server that accepts only TLS and the password "hunter2"; with it, its certificate's file.
     pub fn start_encrypted() -> (Self, std::path::PathBuf) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("signs");
@@ -107,7 +107,7 @@ impl PrivateRedis {
         Redis::connect(&url, None, "test:").await.expect("connects")
     }
 
-    /// Runs a command that answers OK.
+    /// Runs a command that is answered with OK.
     pub fn command(&self, command: &str) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
         stream
@@ -118,7 +118,7 @@ impl PrivateRedis {
         assert_eq!(&answer, b"+OK\r\n", "{command}");
     }
 
-    /// Kills it and starts it on the same port with what it last saved.
+    /// Kills it, and starts it again on the same port with what it last saved.
     pub fn restart_from_its_file(mut self) -> Self {
         self.end();
         let folder = self.folder.take().expect("is there until now");
@@ -134,7 +134,7 @@ impl PrivateRedis {
     }
 
     fn end(&mut self) {
-        // Gone already after a restart.
+        // After a restart it has already ended.
         if self.process.kill().is_ok() {
             self.process.wait().expect("is gone");
         }

@@ -1,6 +1,6 @@
--- Looks values up. KEYS: the epoch's key, then values' keys. ARGV[1]: a random word for a new epoch.
--- Answers the epoch, the server's time in µs, and for each value its JSON, or an empty text where it is a miss.
--- An epoch holds the server's run id: what a restarted server read from a file is of an epoch that is over.
+-- Looks values up. KEYS: the key of the epoch, then the keys of the values. ARGV[1]: a random word for a new epoch.
+-- Returns the epoch, the server's time in µs, and for each value its JSON, or an empty text for a miss.
+-- An epoch contains the server's run id: values that a restarted server read from its file belong to a past epoch.
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local epoch = redis.call('GET', KEYS[1])
 if not epoch or string.sub(epoch, 1, #run) ~= run then

@@ -1,7 +1,7 @@
--- Keeps values, each where it is newer than what is known. KEYS: the epoch's key, then values' keys.
+-- Keeps each value that is newer than the known one. KEYS: the key of the epoch, then the keys of the values.
 -- ARGV: the reader's epoch and time in µs, how long a value is valid and how long a reader may take (both µs), then
--- version and JSON of each value. An empty JSON is a fence: the least valid version, and a miss.
--- A value is kept as EPOCH|VERSION|VALID UNTIL|JSON, and remembered as a fence for as long as a reader may take.
+-- version and JSON of each value. An empty JSON is a fence: a miss, with the least valid version.
+-- A value is kept as EPOCH|VERSION|VALID UNTIL|JSON. Once invalid, it stays as a fence for as long as a reader may take.
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local epoch = redis.call('GET', KEYS[1])
 local time = redis.call('TIME')
@@ -9,11 +9,11 @@ local now = time[1] * 1000000 + time[2]
 local valid, grace = tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_fence = ARGV[1] == ''
 if not epoch or string.sub(epoch, 1, #run) ~= run then
-  -- Nothing of this epoch was ever read, so nothing needs a fence.
+  -- No reader has begun an epoch in this run of the server, so nothing needs a fence.
   return 0
 end
--- What a reader of another epoch, or a late one, took from the store was committed: not a value any more, but a fence,
--- which one that was raised before the epoch began may have been lost.
+-- A late reader, or one of another epoch, read values that were committed but may be outdated: they become fences, which
+-- replace those that the change of epochs may have lost.
 local too_late = not is_fence and (epoch ~= ARGV[1] or now - tonumber(ARGV[2]) > grace)
 if too_late then is_fence = true end
 local head = epoch .. '|'

@@ -1,29 +1,30 @@
-//! Current states in Redis, by the rules of [`crate::cache`].
+//! Current states in Redis, shared by all processes.
 //!
-//! One key a tracking holds its epoch, its version, until when it is valid, and its JSON; without the JSON it is a fence.
-//! What was cached while this process could not see Redis is not trusted: after a failure or a new connection it neither
-//! reads nor writes for [`TRUST_AFTER`], in which the others come back too, and then begins a new epoch.
+//! Each tracking has a key, which holds its epoch, its version, the end of its validity, and its JSON. Without the JSON
+//! it is a fence. Values that were cached while this process could not reach Redis are not trusted. So after a failure
+//! or a new connection it neither reads nor writes for [`TRUST_AFTER`], in which the other processes come back too, and
+//! then begins a new epoch.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::types::Value;
 use fred::types::scripts::Script;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::cache::redis::{Redis, RedisError};
 use crate::model::Tracking;
 
-/// How long after an outage the cache stays unused: longer than all others need to notice that it is over, so that
-/// nobody's fence fails any more.
+/// How long the cache stays unused after an outage. All processes notice within this time that Redis is back, so no
+/// more fences fail.
 const TRUST_AFTER: Duration = Duration::from_secs(3);
 
 /// How long a reader may take from its look-up to its write.
 const READER_MAX: Duration = Duration::from_secs(60);
 
-/// How many values travel in one call.
+/// How many values one call carries.
 const CHUNK: usize = 1_000;
 
 /// The cache of a process in Redis.
@@ -36,7 +37,7 @@ pub struct RedisCache {
     renew: Script,
 }
 
-/// When a reader began: the epoch, and the server's time in µs. Empty where Redis could not be asked.
+/// When a reader began: the epoch, and the server's time in µs. Empty if Redis could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisTicket {
     epoch: String,
@@ -44,9 +45,9 @@ pub struct RedisTicket {
 }
 
 struct Trust {
-    /// The gaps that the current epoch was begun after; `None` before the first.
+    /// How many gaps there were when this process began its epoch; `None` before the first.
     begun_after: Option<u64>,
-    /// The newest gap, and when it was seen.
+    /// The count of gaps, and when it last changed.
     gap: (u64, Instant),
 }
 
@@ -66,7 +67,7 @@ impl RedisCache {
         }
     }
 
-    /// See [`crate::cache::Cache::get`].
+    /// `Cache::get`, in Redis.
     pub async fn get(&self, ids: &[i64]) -> (HashMap<i64, Arc<Tracking>>, RedisTicket) {
         match self.try_get(ids).await {
             Ok(Some(found)) => found,
@@ -97,13 +98,13 @@ impl RedisCache {
             let [epoch, time, values @ ..] = answer.as_slice() else {
                 return Ok(None);
             };
-            // The first ticket is the oldest: valid for all.
+            // The first ticket is the oldest, so it is valid for all chunks.
             first.get_or_insert_with(|| RedisTicket {
                 epoch: epoch.clone(),
                 time: time.clone(),
             });
             for (id, json) in chunk.iter().zip(values) {
-                // What another version of the program wrote may be unreadable: a miss.
+                // What another version of the program wrote may not be readable. Then it is a miss.
                 if let Ok(row) = serde_json::from_str::<Tracking>(json)
                     && row.id == *id
                 {
@@ -111,14 +112,14 @@ impl RedisCache {
                 }
             }
         }
-        // A connection made between may have missed a fence.
+        // If the connection was lost meanwhile, a fence may be missing.
         if self.redis.gaps() != gaps {
             return Ok(None);
         }
         Ok(first.map(|ticket| (found, ticket)))
     }
 
-    /// See [`crate::cache::Cache::put`].
+    /// `Cache::put`, in Redis.
     pub async fn put(&self, rows: &[Tracking], ticket: &RedisTicket) {
         if ticket.is_none() || !matches!(self.trusted().await, Ok(Some(_))) {
             return;
@@ -128,7 +129,7 @@ impl RedisCache {
             let mut arguments = self.arguments(&ticket.epoch, &ticket.time);
             for row in chunk {
                 arguments.push(Value::from(row.version.to_string()));
-                // Without JSON it would be a fence, which is true as well.
+                // Without JSON it is a fence for this version, which is safe.
                 arguments.push(Value::from(serde_json::to_string(row).unwrap_or_default()));
             }
             let put: Result<i64, _> = self.redis.run(&self.put, self.keys(&ids), arguments).await;
@@ -138,14 +139,14 @@ impl RedisCache {
         }
     }
 
-    /// See [`crate::cache::Cache::mend`].
+    /// `Cache::mend`, in Redis.
     pub async fn mend(&self) {
         if let Err(error) = self.trusted().await {
-            tracing::debug!("the cache begins no new epoch yet: {error}");
+            tracing::debug!(%error, "cannot begin a new cache epoch yet: {error}");
         }
     }
 
-    /// See [`crate::cache::Cache::fence`]. One that cannot be raised is made up for by the next epoch.
+    /// `Cache::fence`, in Redis. If it fails, [`RedisCache::mend`] begins a new epoch later.
     pub async fn fence(&self, versions: &[(i64, i64)]) {
         for chunk in versions.chunks(CHUNK) {
             let ids: Vec<i64> = chunk.iter().map(|(id, _)| *id).collect();
@@ -181,15 +182,15 @@ impl RedisCache {
             .collect()
     }
 
-    /// How many gaps there were, if what is cached may be trusted; begins a new epoch where that is due.
+    /// The count of gaps, if cached values may be used. Begins a new epoch when that is due.
     async fn trusted(&self) -> Result<Option<u64>, RedisError> {
         let gaps = self.redis.gaps();
         let look = self.lock().look(gaps);
         match look {
             Trusted::Yes => return Ok(Some(gaps)),
             Trusted::NotYet => return Ok(None),
-            Trusted::WithoutTheOld { then_use } => {
-                // Others may begin one too meanwhile, which does no harm.
+            Trusted::InNewEpoch { then_use } => {
+                // Other processes may begin one at the same time, which does no harm.
                 self.begin_epoch().await?;
                 if !then_use || self.redis.gaps() != gaps {
                     return Ok(None);
@@ -212,12 +213,12 @@ impl RedisCache {
     }
 }
 
-/// Whether what is cached may be used.
+/// Whether cached values may be used.
 enum Trusted {
     Yes,
     NotYet,
-    /// What is cached must be forgotten first, by a new epoch.
-    WithoutTheOld {
+    /// Not before a new epoch has begun, which invalidates them all. Even then only if `then_use`.
+    InNewEpoch {
         then_use: bool,
     },
 }
@@ -231,11 +232,11 @@ impl Trust {
         if news {
             self.gap = (gaps, Instant::now());
         }
-        // At the start there is nothing yet that this process could have missed.
+        // At the start there is nothing that this process could have missed.
         let then_use = self.begun_after.is_none() || self.gap.1.elapsed() >= TRUST_AFTER;
-        // At once, so that nobody reads what this process could not fence, and again when all are back.
+        // Begun at once, so that no process reads what this one failed to fence, and again when all are back.
         if news || then_use {
-            Trusted::WithoutTheOld { then_use }
+            Trusted::InNewEpoch { then_use }
         } else {
             Trusted::NotYet
         }
@@ -243,7 +244,7 @@ impl Trust {
 }
 
 impl RedisTicket {
-    /// Whether it gives no right to put anything.
+    /// Whether nothing can be put with it.
     pub fn is_none(&self) -> bool {
         self.epoch.is_empty()
     }
