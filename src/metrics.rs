@@ -1,7 +1,9 @@
-//! What a process counts and measures, in a registry of its own, for `GET /metrics` in Prometheus' text format.
+//! What a process counts and measures, for `GET /metrics` in Prometheus' text format.
 //!
-//! Each metric is one entry below. A label takes few values: a route is the router's pattern, an account a name from the
-//! configuration, never a text from a request or a carrier.
+//! Each process has a registry of its own, so that tests can run several in one program.
+//!
+//! Each metric is one entry below. A label takes few values: a route is the router's pattern, an account a name from
+//! the configuration. A text from a request or a carrier is never a label.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! What is shown of what was counted.
+//! What `GET /metrics` shows of what was counted.
 
 use std::time::Duration;
 
 use super::{CheckOutcome, Metrics};
 
-/// Every exported metric: its name, kind and labels. Dashboards and alerts name them, so a change here breaks some.
+/// Every exported metric: name, kind and labels. Dashboards and alerts depend on them, so a change here breaks some.
 const EXPORTED: &[&str] = &[
     "trackbox_http_requests counter route method status",
     "trackbox_http_request_duration_seconds histogram route method",
