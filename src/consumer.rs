@@ -281,7 +281,10 @@ impl Consumer {
     /// Remembers that the partition was applied up to `position`, of a log that ends at `high_watermark`.
     fn reached(&self, position: Position, high_watermark: i64) {
         let lag = high_watermark.saturating_sub(position.next_offset).max(0);
-        self.parts.metrics.consumer_lag(position.ownership.partition).set(lag);
+        self.parts
+            .metrics
+            .consumer_lag(position.ownership.partition)
+            .set(lag);
         let end = Some(high_watermark);
         self.group.moved(Position { end, ..position });
     }

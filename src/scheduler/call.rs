@@ -153,7 +153,10 @@ impl Caller {
                 Outcome::Failed { .. } if limited => CheckOutcome::Limited,
                 Outcome::Failed { .. } => CheckOutcome::Failed,
             };
-            self.parts.metrics.checks(&call.route.account.name, outcome).inc();
+            self.parts
+                .metrics
+                .checks(&call.route.account.name, outcome)
+                .inc();
             if let Some(error) = error {
                 let text = format!("{}: {error}", row.carrier_code);
                 self.parts.stats.error(&text);

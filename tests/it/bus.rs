@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use trackbox::kafka::Bus;
-use trackbox::kafka::record::{BusError, Outgoing};
 use trackbox::kafka::partition::partition_of;
+use trackbox::kafka::record::{BusError, Outgoing};
 
 use crate::support::bus::{
     NO_WAIT, fetch, new_topic, on, on_every_bus, on_kafka, read_all, record, shared_kafka,

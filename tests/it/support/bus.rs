@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trackbox::clock::Clock;
+use trackbox::kafka::Bus;
 use trackbox::kafka::broker::Broker;
 use trackbox::kafka::broker::settings::BrokerSettings;
 use trackbox::kafka::memory::MemoryBus;
-use trackbox::kafka::Bus;
 use trackbox::kafka::record::{Fetched, Outgoing};
 use uuid::Uuid;
 
