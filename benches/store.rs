@@ -1,9 +1,9 @@
-//! How the store's statements on PostgreSQL grow with the tables: 10,000 parcels against 1,000,000, five events each.
+//! How the store's statements on PostgreSQL slow down as the tables grow: 10,000 parcels against 1,000,000, five events each.
 //!
-//! `tools/services cargo bench --bench store` needs a release build; `--profile dev` shows the same ratios. Compare the
-//! ratios, not the times. The large tables are measured with `plan_cache_mode = force_generic_plan` too. Ends with an error
-//! where a statement grows with the table, or a large table was scanned. Shows besides what the store's way to hand over a
-//! set of rows, UNNEST over an array a column, saves beside one JSON parameter.
+//! `tools/services cargo bench --bench store` makes a release build; `--profile dev` shows the same ratios. Compare the
+//! ratios, not the times. All is measured with `plan_cache_mode = force_generic_plan` too. Fails if a statement slows down
+//! with the table, or a large table is scanned. Also compares the store's way to send a set of rows, UNNEST over one array a
+//! column, with one JSON parameter.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ fn code(text: &str) -> CarrierCode {
     CarrierCode::parse(text).expect("a valid code")
 }
 
-/// A check of a parcel that heard three events, one of them new in each round.
+/// A check of a parcel that saw three events, one of them new in each round.
 fn update(id: i64, round: i64) -> Update {
     let events: Vec<_> = [100, 200, 300 + round]
         .iter()
@@ -59,7 +59,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// Medians by statement. Each `pass` over the same tables has rounds and leases of its own.
+/// Medians by statement. Each `pass` over the same tables has its own rounds and leases.
 async fn measure(store: &Store, rows: i64, pass: i64) -> Vec<(&'static str, Duration)> {
     let (ownership, mut offset) = store
         .take_partition("bench", 0, Uuid::now_v7(), at(0))
@@ -70,7 +70,7 @@ async fn measure(store: &Store, rows: i64, pass: i64) -> Vec<(&'static str, Dura
         Some((_, all)) => all.push(began.elapsed()),
         None => times.push((name, vec![began.elapsed()])),
     };
-    // What the pass before claimed or applied is due again.
+    // What the previous pass claimed or applied is due again.
     let now = at(3_600 + pass * 6_400);
     for round in (0..ROUNDS as i64).map(|n| pass * 1_000 + n) {
         let began = Instant::now();
@@ -134,13 +134,13 @@ async fn measure(store: &Store, rows: i64, pass: i64) -> Vec<(&'static str, Dura
         .collect()
 }
 
-/// What one filled database showed, by the modes of [`MODES`].
+/// The measurements of one database, by the modes of [`MODES`].
 struct Subject {
     times: Vec<Vec<(&'static str, Duration)>>,
     scans: Vec<i64>,
 }
 
-/// Fills a database of its own with `rows` parcels and measures.
+/// Fills a new database with `rows` parcels and measures.
 async fn subject(server: &str, rows: i64) -> Subject {
     let admin = Database::connect(format!("{server}/postgres"))
         .await
@@ -181,10 +181,10 @@ async fn subject(server: &str, rows: i64) -> Subject {
     seen
 }
 
-/// An event as both ways hand it over: parcel, code, time, place, text, digest.
+/// An event as both ways send it: parcel, code, time, place, text, digest.
 type Event = (i64, String, Time, String, String, Vec<u8>);
 
-/// So many events that nobody has written yet.
+/// So many new events.
 fn events(rows: usize) -> Vec<Event> {
     (0..rows as i64)
         .map(|n| {
@@ -209,10 +209,10 @@ async fn write_by_json(connection: &DatabaseConnection, events: &[Event]) {
         .collect();
     let sql = format!(
         "{INSERT} SELECT tracking_id, status_raw, event_time, location, message, decode(digest, 'hex') \
-         FROM jsonb_to_recordset($1) AS u(tracking_id bigint, status_raw text, event_time timestamptz, location text, \
+         FROM jsonb_to_recordset(:events) AS u(tracking_id bigint, status_raw text, event_time timestamptz, location text, \
          message text, digest text) ON CONFLICT DO NOTHING"
     );
-    let sql = Sql::new(Dialect::Postgres, sql).bind(serde_json::Value::Array(rows));
+    let sql = Sql::new(Dialect::Postgres, sql).bind("events", serde_json::Value::Array(rows));
     let written = connection.execute_raw(sql.statement()).await;
     written.expect("writes");
 }
@@ -227,7 +227,7 @@ async fn write_by_unnest(connection: &DatabaseConnection, events: &[Event]) {
         .column("digest", |event| event.5.clone());
     let sql = format!(
         "{INSERT} SELECT tracking_id, status_raw, event_time, location, message, digest FROM {} ON CONFLICT DO NOTHING",
-        set.from(1)
+        set.from()
     );
     let sql = Sql::new(Dialect::Postgres, sql).bind_set(set);
     let written = connection.execute_raw(sql.statement()).await;
@@ -237,7 +237,7 @@ async fn write_by_unnest(connection: &DatabaseConnection, events: &[Event]) {
 /// Writes sets of rows both ways in turn and prints the medians.
 async fn compare_sets(server: &str) {
     let mut options = ConnectOptions::new(format!("{server}/postgres"));
-    // A temporary table is its session's own.
+    // Only the session that created a temporary table sees it.
     options.max_connections(1);
     let connection = Database::connect(options).await.expect("connects");
     let table = "CREATE TEMP TABLE sets (tracking_id bigint, status_raw text, event_time timestamptz, location text, \
@@ -291,7 +291,7 @@ fn main() {
     }
     if failed {
         eprintln!(
-            "error: a statement grew more than {RATIO_MAX} times with the tables, or scanned a large one"
+            "error: a statement took more than {RATIO_MAX} times as long on the large tables, or scanned one"
         );
         std::process::exit(1);
     }

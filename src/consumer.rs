@@ -21,7 +21,7 @@ use crate::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::consumer::parts::ConsumerParts;
 use crate::kafka::record::Fetched;
 use crate::outage::Outage;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// How long to wait after a failure of the store or the bus before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

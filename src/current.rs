@@ -11,9 +11,10 @@ use crate::cache::Cache;
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, Change, TrackNumber, Tracking};
+use crate::store::Store;
+use crate::store::error::StoreError;
 use crate::store::trackings::Refresh;
 use crate::store::updates::{Applied, Batch};
-use crate::store::{Store, StoreError};
 
 /// The current states of all trackings. A clone reads and writes the same.
 #[derive(Clone)]

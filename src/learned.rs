@@ -16,8 +16,9 @@ use crate::plan::parcel::{Standing, class_of};
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::plan::{Class, HOURS};
-use crate::store::prices::AccountPlan;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::account_plans::AccountPlan;
+use crate::store::error::StoreError;
 
 /// What was learned about all accounts. A clone shares the memory.
 #[derive(Clone)]
@@ -133,7 +134,7 @@ impl Learned {
         account: &Account,
         now: Time,
     ) -> Result<Arc<LearnedAccount>, StoreError> {
-        let plan = self.store.pricing(&account.name).await?;
+        let plan = self.store.account_plan(&account.name).await?;
         let fitted_at = |plan: &Option<AccountPlan>| plan.as_ref().map(|plan| plan.refitted_at);
         let current = self.account(&account.name).filter(|before| {
             let age = (now - before.sections_read_at).num_seconds() as f64 / 3_600.0;

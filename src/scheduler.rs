@@ -142,7 +142,7 @@ impl Scheduler {
         let states = self
             .parts
             .store
-            .carrier_states()
+            .account_states()
             .await
             .context("cannot read the state of the accounts")?;
         self.caller.pauses.merge(&states).await;

@@ -1,19 +1,31 @@
 //! The store: all SQL of the house, for SQLite and PostgreSQL.
 //!
-//! One struct, a file for each thing it keeps. Statements are raw, since they work on whole sets and on locks, which the
-//! query builder does not; they are written once for both databases, with the few differences in [`sql`] and [`set`].
+//! One struct, a file for each thing it keeps. A plain read or write of one table goes through its [`entity`] and sea-orm's
+//! query builder; so does every filter. Other statements are written by hand, once for both databases ([`sql`]):
+//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`] and most of [`trackings`] and
+//!   [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY nor `json_each`.
+//! - [`claims`]: such a set again, under CTEs whose plan matters. A test holds that PostgreSQL reads the claim index alone.
+//! - Taking free partitions (a CTE with a lock), counting calls (a CASE for each column) and the reports of [`events`]
+//!   (aggregates over a limited subquery): the builder could, in many times the lines.
+//!
+//! Times and UUIDs have a type of their own in PostgreSQL only: see [`column`] for reading and [`native`] for writing.
 //! SQLite has one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
 
-pub mod carrier_state;
+pub mod account_plans;
+pub mod account_states;
 pub mod claims;
+pub mod column;
 pub mod dead_letters;
 pub mod dialect;
+pub mod entity;
+pub mod error;
 pub mod events;
 pub mod learned;
 pub mod lock;
 pub mod migrate;
+pub mod native;
 pub mod partitions;
-pub mod prices;
+pub mod rows;
 pub mod set;
 pub mod sql;
 pub mod trackings;
@@ -30,117 +42,36 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
+    ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryTrait, Select,
     SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
     TransactionTrait,
 };
 
 use crate::clock::{Time, machine_now};
 use crate::plan::Sections;
+use crate::store::column::Stamp;
 use crate::store::dialect::Dialect;
+use crate::store::error::StoreError;
+use crate::store::native::{Native, Transaction};
+use crate::store::rows::{Readable, Reader};
 use crate::store::set::Set;
-use crate::store::sql::{Row, Sql};
+use crate::store::sql::Sql;
 
-/// How long a query waits for a connection before the database counts as away.
+/// How long a query waits for a connection before the database counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long, in milliseconds, PostgreSQL lets a transaction do nothing before it ends it: one of a process that was stopped
-/// holds rows that all others need. Ours do nothing for as long as the cache takes to raise a fence, two seconds.
+/// How long, in milliseconds, a transaction may be idle before PostgreSQL ends it: that of a stopped process holds locks
+/// that all others need. Ours are idle while the cache raises a fence, for two seconds at most.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
-/// How long a connection to PostgreSQL stays open unused: shorter than networks forget about it.
+/// How long a connection to PostgreSQL stays open unused: less than the time after which networks forget it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a connection may take to show that it still works.
+/// How long a connection may take to answer a ping.
 const PING_MAX: Duration = Duration::from_secs(5);
 
-/// How long SQLite waits for another process's write before it gives up.
+/// How long SQLite waits for another process's write before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the store could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database is away or too busy: worth another try later.
-    #[error("the database is not available")]
-    Unavailable(#[source] DbErr),
-    /// The database gave a statement up that took longer than it may: fewer rows at once may get through.
-    #[error("the database took too long over a statement")]
-    Slow(#[source] DbErr),
-    /// The database refuses this statement with these values: another try gives the same.
-    #[error("the database refused a statement")]
-    Refused(#[source] DbErr),
-    /// A row holds what no row can hold.
-    #[error("table {table} holds an unreadable {column}: {reason}")]
-    Corrupt {
-        table: &'static str,
-        column: String,
-        reason: String,
-    },
-    /// The partition's offset or owner is not what the caller thinks: somebody else has gone on.
-    #[error("partition {partition} of {topic} has moved on without us")]
-    OffsetMoved { topic: String, partition: i32 },
-    #[error("{0}")]
-    Url(String),
-    #[error("cannot migrate the database")]
-    Migrate(#[source] sea_orm::sqlx::migrate::MigrateError),
-}
-
-impl StoreError {
-    /// Whether another try may succeed when the database is back.
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Slow(_))
-    }
-}
-
-impl From<DbErr> for StoreError {
-    fn from(error: DbErr) -> Self {
-        match &error {
-            DbErr::Exec(RuntimeErr::SqlxError(inner))
-            | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
-                if is_refusal(inner) {
-                    Self::Refused(error)
-                } else if is_time_out(inner) {
-                    Self::Slow(error)
-                } else {
-                    Self::Unavailable(error)
-                }
-            }
-            DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => Self::Refused(error),
-            _ => Self::Unavailable(error),
-        }
-    }
-}
-
-/// Whether the database looked at the statement and refused its values, rather than being away, busy or shut down.
-fn is_refusal(error: &sea_orm::sqlx::Error) -> bool {
-    use sea_orm::sqlx::Error;
-    match error {
-        Error::Database(inner) => match inner.code().as_deref() {
-            // PostgreSQL: 22 data exception, 23 integrity, 54 limit exceeded. Not 42, a table or a right that is missing:
-            // no record is to blame for that.
-            Some(code) if code.len() == 5 => ["22", "23", "54"]
-                .iter()
-                .any(|class| code.starts_with(class)),
-            // SQLite's primary result codes (the low byte): 18 too big, 19 constraint, 20 mismatch, 25 range. Not 1, which
-            // is what a missing table gives.
-            Some(code) => code
-                .parse::<u32>()
-                .is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
-            None => false,
-        },
-        Error::Encode(_)
-        | Error::Decode(_)
-        | Error::ColumnDecode { .. }
-        | Error::TypeNotFound { .. } => true,
-        _ => false,
-    }
-}
-
-/// Whether PostgreSQL ended the statement at its statement_timeout.
-fn is_time_out(error: &sea_orm::sqlx::Error) -> bool {
-    let error = error.as_database_error();
-    error.is_some_and(|error| error.code().as_deref() == Some("57014"))
-}
 
 /// How a store connects, and how many connections it may hold.
 #[derive(Clone, Debug)]
@@ -149,9 +80,9 @@ pub struct Connections {
     pub readers: u32,
     /// PostgreSQL's connections.
     pub postgres: u32,
-    /// The longest that PostgreSQL works on one statement.
+    /// PostgreSQL cancels a statement that takes longer.
     pub statement_timeout: Duration,
-    /// A PEM file of certificates that PostgreSQL's is trusted by besides the machine's own, where the URL names none.
+    /// A PEM file of certificates to trust besides the machine's own, unless the URL names one.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -166,22 +97,23 @@ impl Default for Connections {
     }
 }
 
-/// The database, behind one type for both kinds. A clone is the same store.
+/// The database, of either kind. A clone is the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    writer: Native<DatabaseConnection>,
+    reader: Native<DatabaseConnection>,
     dialect: Dialect,
+    rows: Reader,
     sections: Arc<Sections>,
 }
 
 impl Store {
-    /// Opens the database at `url` (`sqlite://FILE` or `postgres://…`); a missing SQLite file is created.
+    /// Opens the database at `url` (`sqlite://FILE` or `postgres://…`); creates a missing SQLite file.
     ///
     /// Does not migrate: see [`Store::migrate`].
     ///
     /// # Errors
-    /// [`StoreError::Url`] where the URL is not one of ours, [`StoreError::Unavailable`] where nothing answers there.
+    /// [`StoreError::Url`] if the URL has another scheme or is malformed, [`StoreError::Unavailable`] if nothing answers.
     pub async fn open(url: &str, connections: Connections) -> Result<Self, StoreError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Self::open_postgres(url, connections).await
@@ -196,7 +128,7 @@ impl Store {
 
     async fn open_sqlite(url: &str, connections: Connections) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Url(format!("store.url is not readable: {error}")))?
+            .map_err(|error| StoreError::Url(format!("store.url is malformed: {error}")))?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
@@ -217,16 +149,17 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.clone())
             .await
-            .map_err(connect_error)?;
+            .map_err(StoreError::connect)?;
         let reader = SqlitePoolOptions::new()
             .max_connections(connections.readers.max(1))
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options);
         Ok(Self {
-            writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-            reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+            writer: Native(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+            reader: Native(SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)),
             dialect: Dialect::Sqlite,
+            rows: Reader::default(),
             sections: Arc::default(),
         })
     }
@@ -247,21 +180,22 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
             .test_before_acquire(false)
-            // sqlx asks again itself, but would wait for as long as the network does.
+            // In place of sqlx's own test, which has no time limit.
             .after_release(|connection, _| Box::pin(still_works(connection)))
             .connect_with(options)
             .await
-            .map_err(connect_error)?;
-        let both = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+            .map_err(StoreError::connect)?;
+        let both = Native(SqlxPostgresConnector::from_sqlx_postgres_pool(pool));
         Ok(Self {
             writer: both.clone(),
             reader: both,
             dialect: Dialect::Postgres,
+            rows: Reader::default(),
             sections: Arc::default(),
         })
     }
 
-    /// The same store, which learns by these sections; without them all carriers are learned as one.
+    /// The same store, learning by these sections; without them it learns about all carriers together.
     pub fn learning_by(self, sections: Sections) -> Self {
         Self {
             sections: Arc::new(sections),
@@ -269,45 +203,45 @@ impl Store {
         }
     }
 
-    /// The sections that it learns by.
+    /// The sections to learn by.
     pub fn sections(&self) -> &Sections {
         &self.sections
     }
 
-    /// Asks the database for a sign of life.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.reader.execute_unprepared("SELECT 1").await?;
         Ok(())
     }
 
-    /// The time that every role goes by: PostgreSQL's own, or this machine's where the database is a file on it.
+    /// The time that all roles use: PostgreSQL's, or for SQLite this machine's.
     pub async fn time(&self) -> Result<Time, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Now {
+            now: Stamp,
+        }
         match self.dialect {
             Dialect::Sqlite => Ok(machine_now()),
             Dialect::Postgres => {
-                let sql = Sql::new(self.dialect, "SELECT clock_timestamp() AS now");
-                let row = self.reader.query_one_raw(sql.statement()).await?;
-                let row = row.ok_or_else(|| StoreError::Corrupt {
-                    table: "(none)",
-                    column: "now".to_owned(),
-                    reason: "no row".to_owned(),
-                })?;
-                Row::new(&row, self.dialect, "(none)").time("now")
+                let sql = self.sql("SELECT clock_timestamp() AS now");
+                let now = Now::find_by_statement(sql.statement());
+                let now = now.one(&self.reader).await?;
+                Ok(now.ok_or_else(nothing_returned)?.now.0)
             }
         }
     }
 
-    /// Closes all connections; what is under way ends first.
+    /// Closes all connections once the statements in progress have ended.
     pub async fn close(self) {
         for connection in [self.reader, self.writer] {
-            if let Err(error) = connection.close().await {
-                tracing::warn!("could not close the database: {error}");
+            if let Err(error) = connection.0.close().await {
+                tracing::warn!("could not close the database connections: {error}");
             }
         }
     }
 
     /// Begins a transaction that writes. On SQLite it waits for the one writing connection.
-    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+    async fn begin(&self) -> Result<Transaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: match self.dialect {
                 Dialect::Sqlite => Some(SqliteTransactionMode::Immediate),
@@ -315,11 +249,20 @@ impl Store {
             },
             ..TransactionOptions::default()
         };
-        Ok(self.writer.begin_with_options(options).await?)
+        Ok(Native(self.writer.0.begin_with_options(options).await?))
     }
 
     fn sql(&self, text: impl Into<String>) -> Sql {
         Sql::new(self.dialect, text)
+    }
+
+    /// Reads rows of one table for a request: see [`Reader::answer`].
+    async fn find<T: Readable>(
+        &self,
+        select: Select<impl EntityTrait>,
+    ) -> Result<Vec<T>, StoreError> {
+        let found = self.reader.query_all(&select.into_query()).await?;
+        self.rows.answer(&found)
     }
 
     fn set<'a, R>(&self, rows: &'a [R]) -> Set<'a, R> {
@@ -327,23 +270,25 @@ impl Store {
     }
 }
 
-/// How to connect to `url`; `ca_file` is trusted too, unless the URL names a file of its own.
+/// The options to connect to `url`. `ca_file` is trusted too, unless the URL names a file.
 fn postgres_options(url: &str, ca_file: Option<&Path>) -> Result<PgConnectOptions, StoreError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| StoreError::Url("store.url is not a readable postgres:// URL".to_owned()))?;
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        StoreError::Url("store.url is not a well-formed postgres:// URL".to_owned())
+    })?;
     Ok(match ca_file {
         Some(ca_file) if !url.contains("sslrootcert=") => options.ssl_root_cert(ca_file),
         Some(_) | None => options,
     })
 }
 
-/// Whether a connection that somebody may have let go in the middle still works; without an answer it is closed.
+/// Whether a connection that comes back to the pool still works: its user may have been cancelled in mid-statement.
 async fn still_works(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let ping = tokio::time::timeout(PING_MAX, connection.ping()).await;
     ping.unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map(|()| true)
 }
 
-fn connect_error(error: sea_orm::sqlx::Error) -> StoreError {
-    StoreError::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+/// The error for a statement that always returns a row and did not.
+fn nothing_returned() -> StoreError {
+    DbErr::RecordNotFound("the database returned no row".to_owned()).into()
 }

@@ -10,8 +10,8 @@ use crate::consumer::parts::ConsumerParts;
 use crate::kafka::message;
 use crate::kafka::record::{Fetched, Record};
 use crate::model::{Update, clean_text};
-use crate::store::StoreError;
 use crate::store::dead_letters::DeadLetter;
+use crate::store::error::StoreError;
 use crate::store::partitions::Ownership;
 use crate::store::updates::{Applied, Batch};
 

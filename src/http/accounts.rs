@@ -11,8 +11,8 @@ use crate::clock::Time;
 use crate::clock::day_of;
 use crate::http::Serve;
 use crate::model::CarrierCode;
-use crate::store::StoreError;
-use crate::store::carrier_state::CarrierState;
+use crate::store::account_states::AccountState;
+use crate::store::error::StoreError;
 
 /// How old the figures of the metrics may be: they are counted over all trackings.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -57,10 +57,10 @@ pub struct Standings {
 /// How all accounts stand now.
 pub async fn standings(serve: &Serve) -> Result<Standings, StoreError> {
     let now = serve.clock.now();
-    let states = serve.store.carrier_states().await?;
-    let mut states: HashMap<String, CarrierState> = states
+    let states = serve.store.account_states().await?;
+    let mut states: HashMap<String, AccountState> = states
         .into_iter()
-        .map(|state| (state.budget.clone(), state))
+        .map(|state| (state.account.clone(), state))
         .collect();
     let mut waiting: HashMap<&str, Waiting> = HashMap::new();
     let mut unrouted = BTreeMap::new();
@@ -94,7 +94,7 @@ pub async fn standings(serve: &Serve) -> Result<Standings, StoreError> {
 fn standing(
     account: &Arc<Account>,
     waiting: Waiting,
-    state: Option<CarrierState>,
+    state: Option<AccountState>,
     now: Time,
 ) -> Standing {
     let used = state

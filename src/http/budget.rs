@@ -21,7 +21,7 @@ use crate::plan::outlook::{Supply, staleness};
 use crate::serving::docs;
 use crate::serving::extract::Path;
 use crate::serving::problem::{FieldError, Kind, Problem};
-use crate::store::prices::AccountPlan;
+use crate::store::account_plans::AccountPlan;
 
 /// Which carrier.
 #[derive(Debug, Deserialize, JsonSchema)]

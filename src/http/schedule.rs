@@ -22,7 +22,7 @@ use crate::plan::{HOURS, SLOTS, age_class, slot_of};
 use crate::serving::docs;
 use crate::serving::extract::Path;
 use crate::serving::problem::{Kind, Problem};
-use crate::store::carrier_state::CarrierState;
+use crate::store::account_states::AccountState;
 
 /// When a parcel is looked at next, and why then.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -139,10 +139,10 @@ pub async fn schedule(
         return Ok(axum::Json(answer(&row, reason, None, None, None, now)));
     };
     let account = &route.account;
-    let states = serve.store.carrier_states().await?;
+    let states = serve.store.account_states().await?;
     let state = states
         .into_iter()
-        .find(|state| state.budget == account.name);
+        .find(|state| state.account == account.name);
     let known = serve.learned.refresh(account, now).await?;
     let section = serve.store.sections().of(row.carrier_code.as_str());
     let expectation = expectation(&row, account, section, &known, now);
@@ -197,7 +197,7 @@ fn expectation(
 fn reason(
     row: &Tracking,
     account: &Account,
-    state: Option<&CarrierState>,
+    state: Option<&AccountState>,
     expectation: Option<&Expectation>,
     now: Time,
 ) -> Reason {
@@ -240,7 +240,7 @@ fn reason(
     }
 }
 
-fn left_today(account: &Account, state: Option<&CarrierState>, now: Time) -> Option<i64> {
+fn left_today(account: &Account, state: Option<&AccountState>, now: Time) -> Option<i64> {
     let per_day = account.limits.per_day;
     (per_day > 0).then(|| state.map_or(i64::from(per_day), |state| state.left(per_day, None, now)))
 }
@@ -249,7 +249,7 @@ fn answer(
     row: &Tracking,
     reason: Reason,
     account: Option<&Account>,
-    state: Option<CarrierState>,
+    state: Option<AccountState>,
     expectation: Option<Expectation>,
     now: Time,
 ) -> Schedule {

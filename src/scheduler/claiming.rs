@@ -14,7 +14,7 @@ use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
 use crate::scheduler::Scheduler;
 use crate::scheduler::call::{Call, connect_timeout};
-use crate::store::carrier_state::CarrierState;
+use crate::store::account_states::AccountState;
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
 
 /// The most carrier codes read in one cycle; the next cycle continues after the last one.
@@ -60,7 +60,7 @@ impl Scheduler {
     pub(super) async fn claim_early(
         &mut self,
         mut carriers: Vec<DueCarrier>,
-        states: &[CarrierState],
+        states: &[AccountState],
     ) -> anyhow::Result<usize> {
         carriers.sort_by_key(|due| due.earliest);
         let monotonic = self.parts.clock.monotonic();
@@ -96,7 +96,7 @@ impl Scheduler {
         &mut self,
         carrier: &CarrierCode,
         early: bool,
-        states: &[CarrierState],
+        states: &[AccountState],
     ) -> anyhow::Result<Taken> {
         let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
             if self.unroutable.insert(carrier.as_str().to_owned()) {
@@ -162,7 +162,7 @@ impl Scheduler {
 
     /// How many more calls the account may make: its free slots, within the day's limit. None while it is paused, and one
     /// at a time while its calls fail.
-    fn calls_free(&mut self, account: &Account, states: &[CarrierState]) -> u32 {
+    fn calls_free(&mut self, account: &Account, states: &[AccountState]) -> u32 {
         let now = self.parts.clock.now();
         let pause = self.caller.pauses.until(&account.name);
         if pause.is_some_and(|until| until > now) {
@@ -171,7 +171,7 @@ impl Scheduler {
         }
         let lane = self.lanes.entry(account.name.clone()).or_default();
         let free = u32::try_from(account.slots.saturating_sub(lane.busy())).unwrap_or(u32::MAX);
-        let state = states.iter().find(|state| state.budget == account.name);
+        let state = states.iter().find(|state| state.account == account.name);
         let mut calls = free;
         if self.caller.pauses.is_failing(&account.name) {
             calls = calls.min(u32::from(lane.busy() == 0));
@@ -229,9 +229,6 @@ impl Scheduler {
             .claim_due(carrier, take, now, lease, limit)
             .await
             .with_context(|| format!("cannot claim parcels of {carrier}"))?;
-        for error in &claimed.unreadable {
-            tracing::error!(carrier = %carrier, "skipped an unreadable tracking of {carrier}: {error}");
-        }
         self.parts
             .metrics
             .claimed()

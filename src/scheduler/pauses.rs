@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Time, delta};
 use crate::store::Store;
-use crate::store::carrier_state::CarrierState;
+use crate::store::account_states::AccountState;
 
 /// After this many failed calls in a row, the account is probed with one call at a time.
 const FAILING_FROM: u32 = 5;
@@ -57,13 +57,13 @@ impl Pauses {
     }
 
     /// Merges the pauses that other workers stored into ours, and stores those of ours whose first write failed.
-    pub async fn merge(&self, states: &[CarrierState]) {
+    pub async fn merge(&self, states: &[AccountState]) {
         for (account, until, reason) in self.unsaved() {
             self.store_pause(&account, until, &reason).await;
         }
         let mut pauses = self.lock();
         for state in states {
-            let pause = pauses.entry(state.budget.clone()).or_default();
+            let pause = pauses.entry(state.account.clone()).or_default();
             pause.until = pause.until.max(state.paused_until);
             pause.fails = state.fails;
         }

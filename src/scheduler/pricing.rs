@@ -22,8 +22,9 @@ use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::store::prices::AccountPlan;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::account_plans::AccountPlan;
+use crate::store::error::StoreError;
 
 /// How often the prices are adjusted, on the store's clock.
 const EVERY: Duration = Duration::from_secs(60);
@@ -232,7 +233,7 @@ impl Pricer {
         let store = &self.parts.store;
         let lease = delta(self.parts.clock.scaled(LEASE));
         let start = AccountPlan {
-            budget: account.name.clone(),
+            account: account.name.clone(),
             price: Price::start(0.0),
             shares: Shares::default(),
             shares_day: 0,
@@ -287,7 +288,7 @@ impl Pricer {
             plan.refitted_at = now;
         }
         let refit = due.then_some((fitted_before, account.codes.as_slice()));
-        store.set_pricing(&plan, self.member, refit).await?;
+        store.set_account_plan(&plan, self.member, refit).await?;
         Ok(())
     }
 

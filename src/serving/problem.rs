@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -2,32 +2,34 @@
 
 use std::time::Duration;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait as _, QueryResult};
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::model::{CarrierCode, Tracking};
-use crate::store::sql::Row;
-use crate::store::trackings::{COLUMNS, read};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::column::Stamp;
+use crate::store::entity::{columns, tracking};
+use crate::store::error::StoreError;
+use crate::store::rows::{Readable, Unreadable, get};
 
-/// A carrier with active trackings that nobody holds, and the earliest time at which one of them is due.
+/// A carrier with active trackings that no worker holds, and the earliest time at which one of them is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueCarrier {
     pub carrier_code: CarrierCode,
     pub earliest: Time,
 }
 
-/// A stretch of the carriers, in the database's order of their codes, which is not Rust's.
+/// A range of the carriers, in the database's order of their codes, which is not Rust's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DueCarriers {
     pub carriers: Vec<DueCarrier>,
-    /// The last code that was looked at, where more may come after it.
+    /// The last code of the range, if more may come after it.
     pub cut_after: Option<String>,
 }
 
-/// How many parcels that are not yet due a claim looks at: where all of them were checked just now, or are in back-off,
-/// looking further would cost more than the permits are worth.
+/// How many parcels that are not yet due a claim looks at. If all of these were checked just now or are in backoff, looking
+/// further would cost more than the spare permits are worth.
 const EARLY_SCAN_MAX: u32 = 1_000;
 
 /// Which trackings of a carrier may be taken.
@@ -35,8 +37,8 @@ const EARLY_SCAN_MAX: u32 = 1_000;
 pub enum Take {
     /// Those whose check is due.
     Due,
-    /// After those, also the next ones to be due, if their last good answer is older than this and no failure has come
-    /// since: for permits that cannot be saved for later.
+    /// After those also the next ones to be due, if their last good answer is older than this and no check has failed
+    /// since: for spare permits that cannot be saved for later.
     Early { answered_before: Time },
 }
 
@@ -45,58 +47,122 @@ pub enum Take {
 pub struct Claimed {
     /// Each holds a lease whose `lease_id` is the id of its check.
     pub trackings: Vec<Tracking>,
-    /// Rows that could not be read. They keep the lease, so they come up once a lease at most.
-    pub unreadable: Vec<StoreError>,
+    /// How many corrupt rows were skipped. They keep the lease, so each is claimed again once a lease at most.
+    pub corrupt: usize,
 }
 
+/// A carrier's code with the times at which the next urgent and the next other tracking are due.
+struct Carrier {
+    code: String,
+    urgent_at: Option<Stamp>,
+    due_at: Option<Stamp>,
+}
+
+impl Readable for Carrier {
+    const TABLE: &'static str = "trackings";
+    const KEY: &'static str = "code";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        // A corrupt time counts as past: the claim then takes its row and skips it, so that the next one comes up.
+        let at = |name| get(row, name).unwrap_or(Some(Stamp(Time::UNIX_EPOCH)));
+        Ok(Self {
+            code: get(row, "code")?,
+            urgent_at: at("urgent_at"),
+            due_at: at("due_at"),
+        })
+    }
+}
+
+/// The claim. Each kind of candidates is a range of the claim index of its own: one range over both priorities would read
+/// everything that is not due yet. `{…}` is filled in by [`Store::claim_due`].
+const CLAIM: &str = "WITH
+urgent AS MATERIALIZED ({urgent}),
+due AS MATERIALIZED ({due}),
+{early}
+chosen AS (
+  SELECT c.id AS row_id, row_number() OVER (ORDER BY c.priority DESC, c.next_check_at, c.id) AS place
+  FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due {and_early}) AS c
+),
+-- A new check id for each; those left over at the end match no row.
+leases AS (SELECT u.nth, u.check_id FROM {check_ids})
+UPDATE trackings SET lease_until = :lease_until, lease_id = leases.check_id
+FROM chosen JOIN leases ON leases.nth = chosen.place
+WHERE trackings.id = chosen.row_id
+RETURNING {columns}";
+
+/// The due trackings of one priority that no worker holds.
+const DUE: &str = "SELECT id, priority, next_check_at FROM trackings
+  WHERE carrier_code = :carrier AND active AND priority = {priority} AND next_check_at <= :now
+  AND (lease_until IS NULL OR lease_until <= :now)
+  ORDER BY next_check_at, id LIMIT :limit {locked}";
+
+/// The trackings for the permits that are left over.
+const EARLY: &str = "room AS (SELECT :limit - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n),
+-- Not locked, since most of these are not taken.
+ahead AS MATERIALIZED (
+  SELECT id, next_check_at, check_fail_count, last_ok_at, lease_until FROM trackings
+  WHERE carrier_code = :carrier AND active AND priority = 0 AND next_check_at > :now
+  ORDER BY next_check_at, id LIMIT {scan}
+),
+-- Locked, and for that the conditions are asked again, since another worker may have taken a row meanwhile.
+early AS MATERIALIZED (
+  SELECT id, priority, next_check_at FROM trackings
+  WHERE id IN (
+    SELECT id FROM ahead WHERE {free} ORDER BY next_check_at, id
+    LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)
+  ) AND active AND priority = 0 AND {free} {locked}
+),";
+
+/// Whether a tracking may be checked early.
+const FREE: &str = "check_fail_count = 0 AND last_ok_at < :answered_before \
+    AND (lease_until IS NULL OR lease_until <= :now)";
+
+/// Walks the claim index from one carrier's code to the next, instead of reading all that is due.
+const CARRIERS: &str = "WITH RECURSIVE codes(code, n) AS (
+  SELECT (SELECT MIN(carrier_code) FROM trackings WHERE active AND carrier_code > :after), 1
+  UNION ALL
+  SELECT (SELECT MIN(t.carrier_code) FROM trackings AS t WHERE t.active AND t.carrier_code > codes.code), codes.n + 1
+  FROM codes WHERE codes.code IS NOT NULL AND codes.n < :limit
+)
+SELECT code, ({urgent}) AS urgent_at, ({due}) AS due_at FROM codes WHERE code IS NOT NULL ORDER BY code";
+
+/// When a carrier's next tracking of one priority that no worker holds is due.
+const EARLIEST: &str = "SELECT t.next_check_at FROM trackings AS t
+  WHERE t.carrier_code = codes.code AND t.active AND t.priority = {priority}
+  AND (t.lease_until IS NULL OR t.lease_until <= :now)
+  ORDER BY t.next_check_at LIMIT 1";
+
 impl Store {
-    /// The next `limit` carriers after the code `after` (all from the first where it is empty), by code; those with
-    /// nothing that may be claimed are left out.
-    ///
-    /// Walks the claim index from carrier to carrier instead of over all that is due.
+    /// The next `limit` carriers after the code `after` (from the first if it is empty), by code, without those that have
+    /// nothing to claim.
     pub async fn due_carriers(
         &self,
         after: &str,
         limit: u32,
         now: Time,
     ) -> Result<DueCarriers, StoreError> {
-        let earliest = |priority: i32| {
-            format!(
-                "(SELECT t.next_check_at FROM trackings AS t WHERE t.carrier_code = codes.code AND t.active \
-                 AND t.priority = {priority} AND (t.lease_until IS NULL OR t.lease_until <= $3) \
-                 ORDER BY t.next_check_at LIMIT 1)"
-            )
-        };
-        let sql = format!(
-            "WITH RECURSIVE codes(code, n) AS (\
-               SELECT (SELECT MIN(carrier_code) FROM trackings WHERE active AND carrier_code > $1), 1 \
-               UNION ALL \
-               SELECT (SELECT MIN(t.carrier_code) FROM trackings AS t WHERE t.active AND t.carrier_code > codes.code), \
-                      codes.n + 1 \
-               FROM codes WHERE codes.code IS NOT NULL AND codes.n < $2) \
-             SELECT code, {} AS urgent_at, {} AS due_at FROM codes WHERE code IS NOT NULL ORDER BY code",
-            earliest(1),
-            earliest(0)
-        );
+        let earliest = |priority: &str| EARLIEST.replace("{priority}", priority);
+        let sql = CARRIERS
+            .replace("{urgent}", &earliest("1"))
+            .replace("{due}", &earliest("0"));
         let sql = self
             .sql(sql)
-            .bind(after)
-            .bind(i64::from(limit))
-            .bind_time(now);
+            .bind("after", after)
+            .bind("limit", i64::from(limit))
+            .bind("now", now);
         let found = self.reader.query_all_raw(sql.statement()).await?;
+        let carriers: Vec<Carrier> = self.rows.readable(&found);
         let mut due = DueCarriers::default();
-        for row in &found {
-            let row = Row::new(row, self.dialect, "trackings");
-            let code: String = row.get("code")?;
-            if found.len() >= limit as usize {
-                due.cut_after = Some(code.clone());
-            }
-            let times = [row.opt_time("urgent_at")?, row.opt_time("due_at")?];
-            let Some(earliest) = times.into_iter().flatten().min() else {
+        if found.len() >= limit as usize {
+            due.cut_after = carriers.last().map(|carrier| carrier.code.clone());
+        }
+        for carrier in carriers {
+            let times = [carrier.urgent_at, carrier.due_at];
+            let Some(earliest) = times.into_iter().flatten().map(|at| at.0).min() else {
                 continue;
             };
-            // A code that cannot be one is left to the claim, which never asks for it.
-            if let Ok(carrier_code) = CarrierCode::parse(code) {
+            // A corrupt code is left out: no route leads from it.
+            if let Ok(carrier_code) = CarrierCode::parse(carrier.code) {
                 due.carriers.push(DueCarrier {
                     carrier_code,
                     earliest,
@@ -118,83 +184,53 @@ impl Store {
         lease: Duration,
         limit: u32,
     ) -> Result<Claimed, StoreError> {
-        let candidates = |name: &str, priority: i32, locked: &str| {
-            format!(
-                "{name} AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings \
-                 WHERE carrier_code = $1 AND active AND priority = {priority} AND next_check_at <= $2 \
-                 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY next_check_at, id LIMIT $3 {locked})"
-            )
-        };
-        let locked = self.dialect.skip_locked();
         let check_ids: Vec<Uuid> = (0..limit).map(|_| Uuid::now_v7()).collect();
         let check_ids = self.set(&check_ids).column("check_id", |id| *id);
-        let (early, more, from) = match take {
-            Take::Due => (String::new(), "", check_ids.from(5)),
-            Take::Early { .. } => {
-                let free = "check_fail_count = 0 AND last_ok_at < $5 AND (lease_until IS NULL OR lease_until <= $2)";
-                let early = format!(
-                    "room AS (SELECT $3 - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n), \
-                     ahead AS MATERIALIZED (\
-                       SELECT id, next_check_at, check_fail_count, last_ok_at, lease_until FROM trackings \
-                       WHERE carrier_code = $1 AND active AND priority = 0 AND next_check_at > $2 \
-                       ORDER BY next_check_at, id LIMIT {EARLY_SCAN_MAX}), \
-                     early AS MATERIALIZED (SELECT id, priority, next_check_at FROM trackings WHERE id IN (\
-                       SELECT id FROM ahead WHERE {free} ORDER BY next_check_at, id \
-                       LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)) \
-                     AND active AND priority = 0 AND {free} {locked}), "
-                );
-                (early, " UNION ALL SELECT * FROM early", check_ids.from(6))
-            }
+        let (early, and_early) = match take {
+            Take::Due => ("", ""),
+            Take::Early { .. } => (EARLY, "UNION ALL SELECT * FROM early"),
         };
-        // Ranges of the claim index, one after the other: one range over both priorities would read all that is not
-        // yet due.
-        let sql = format!(
-            "WITH {}, {}, {early} chosen AS (\
-               SELECT every_kind.id AS row_id, \
-                      row_number() OVER (ORDER BY every_kind.priority DESC, every_kind.next_check_at, every_kind.id) AS place \
-               FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due{more}) AS every_kind), \
-             leases AS (SELECT u.nth AS nth, u.check_id AS check_id FROM {from}) \
-             UPDATE trackings SET lease_until = $4, lease_id = leases.check_id \
-             FROM chosen JOIN leases ON leases.nth = chosen.place \
-             WHERE trackings.id = chosen.row_id RETURNING {COLUMNS}",
-            candidates("urgent", 1, locked),
-            candidates("due", 0, locked)
-        );
+        let sql = CLAIM
+            .replace("{early}", early)
+            .replace("{and_early}", and_early)
+            .replace("{urgent}", &DUE.replace("{priority}", "1"))
+            .replace("{due}", &DUE.replace("{priority}", "0"))
+            .replace("{free}", FREE)
+            .replace("{scan}", &EARLY_SCAN_MAX.to_string())
+            .replace("{locked}", self.dialect.skip_locked())
+            .replace("{check_ids}", &check_ids.from())
+            .replace("{columns}", &columns::<tracking::Entity>("trackings."));
         let mut sql = self
             .sql(sql)
-            .bind(carrier.as_str())
-            .bind_time(now)
-            .bind(i64::from(limit))
-            .bind_time(now + lease);
+            .bind("carrier", carrier.as_str())
+            .bind("now", now)
+            .bind("limit", i64::from(limit))
+            .bind("lease_until", now + lease)
+            .bind_set(check_ids);
         if let Take::Early { answered_before } = take {
-            sql = sql.bind_time(answered_before);
+            sql = sql.bind("answered_before", answered_before);
         }
-        let sql = sql.bind_set(check_ids);
         let found = self.writer.query_all_raw(sql.statement()).await?;
-        let mut claimed = Claimed::default();
-        for row in &found {
-            match read(row, self.dialect) {
-                Ok(tracking) => claimed.trackings.push(tracking),
-                Err(error) => claimed.unreadable.push(error),
-            }
-        }
+        let mut trackings: Vec<Tracking> = self.rows.readable(&found);
         // RETURNING has no order.
-        claimed
-            .trackings
-            .sort_by_key(|t| (std::cmp::Reverse(t.urgent), t.next_check_at, t.id));
-        Ok(claimed)
+        trackings.sort_by_key(|t| (std::cmp::Reverse(t.urgent), t.next_check_at, t.id));
+        Ok(Claimed {
+            corrupt: found.len() - trackings.len(),
+            trackings,
+        })
     }
 
-    /// Ends leases that were not used, each only where it is still held by the same check.
+    /// Ends leases that were not used, each only if the same check still holds it.
     pub async fn give_back(&self, leases: &[(i64, Uuid)]) -> Result<(), StoreError> {
+        // By id, as everywhere, so that two transactions cannot deadlock.
         let mut leases = leases.to_vec();
         leases.sort_unstable();
         let set = self.set(&leases);
         let set = set.column("row_id", |l| l.0).column("check_id", |l| l.1);
-        let from = set.from(1);
         let sql = format!(
-            "UPDATE trackings SET lease_until = NULL, lease_id = NULL FROM {from} \
-             WHERE trackings.id = u.row_id AND trackings.lease_id = u.check_id"
+            "UPDATE trackings SET lease_until = NULL, lease_id = NULL FROM {} \
+             WHERE trackings.id = u.row_id AND trackings.lease_id = u.check_id",
+            set.from()
         );
         let sql = self.sql(sql).bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;

@@ -17,7 +17,7 @@ impl Dialect {
         }
     }
 
-    /// Locks the selected rows, passing over those that another worker holds; SQLite has one writer anyway.
+    /// Locks the selected rows and skips those that another transaction holds. SQLite has one writer anyway.
     pub fn skip_locked(self) -> &'static str {
         match self {
             Self::Sqlite => "",

@@ -1,32 +1,40 @@
-//! Events: a tracking's history, and the report of codes that nobody mapped.
+//! Events: a tracking's history, and the report of unmapped codes.
 
-use sea_orm::{ConnectionTrait, QueryResult};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult as _,
+    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _,
+};
 
 use crate::clock::Time;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, TrackingEvent};
-use crate::store::dialect::Dialect;
-use crate::store::sql::Row;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+use crate::store::column::Stamp;
+use crate::store::entity::event::{Column, Entity, Model};
+use crate::store::entity::tracking;
+use crate::store::error::StoreError;
+use crate::store::rows::{Readable, Unreadable, get};
 
-/// How many of the newest unmapped events the report looks at.
+/// How many of the newest unmapped events the report covers.
 const UNMAPPED_SCAN_MAX: i64 = 100_000;
 
-/// A carrier's code or text that no adapter knows a status for.
+const TABLE: &str = "tracking_events";
+
+/// A carrier's code or text that its adapter maps to no status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmapped {
     pub carrier_code: String,
     pub status_raw: String,
     /// The text of one such event.
     pub message: String,
-    /// How many of the newest 100,000 unmapped events carry it.
+    /// How many of the newest 100,000 unmapped events have it.
     pub count: i64,
     pub last_seen_at: Time,
     /// One tracking that has it.
     pub tracking_id: i64,
 }
 
-/// An event as it came to be known: how long it stayed unseen.
+/// An event with the times that tell how late it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenEvent {
     pub id: i64,
@@ -35,72 +43,51 @@ pub struct SeenEvent {
     pub event_time: Time,
     /// When it was applied.
     pub seen_at: Time,
-    /// When its tracking was made; older events were there before anybody looked.
+    /// When its tracking was created: an older event could not have been seen in time.
     pub tracked_at: Time,
 }
 
 impl Store {
-    /// The events that came after the one with the id `after`, up to `limit`, in the order in which they came.
+    /// The events that were applied after the one with the id `after`, at most `limit`, in that order.
     pub async fn events_after(&self, after: i64, limit: u32) -> Result<Vec<SeenEvent>, StoreError> {
         let sql = self
             .sql(
                 "SELECT e.id, t.carrier_code, e.status, e.event_time, e.created_at, t.created_at AS tracked_at \
-                 FROM (SELECT id, tracking_id, status, event_time, created_at FROM tracking_events WHERE id > $1 \
-                       ORDER BY id LIMIT $2) AS e \
+                 FROM (SELECT id, tracking_id, status, event_time, created_at FROM tracking_events WHERE id > :after \
+                       ORDER BY id LIMIT :limit) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id ORDER BY e.id",
             )
-            .bind(after)
-            .bind(i64::from(limit));
+            .bind("after", after)
+            .bind("limit", i64::from(limit));
         let found = self.reader.query_all_raw(sql.statement()).await?;
-        found
-            .iter()
-            .map(|row| {
-                let row = Row::new(row, self.dialect, "tracking_events");
-                Ok(SeenEvent {
-                    id: row.get("id")?,
-                    carrier_code: row.get("carrier_code")?,
-                    status: Status::parse(&row.get::<String>("status")?).unwrap_or(Status::Unknown),
-                    event_time: row.time("event_time")?,
-                    seen_at: row.time("created_at")?,
-                    tracked_at: row.time("tracked_at")?,
-                })
-            })
-            .collect()
+        self.rows.answer(&found)
     }
 
-    /// A tracking's events by time and id, both descending; `None` where there is no such tracking.
+    /// A tracking's events by time and id, both descending; `None` if there is no such tracking.
     pub async fn events(
         &self,
         tracking_id: i64,
         limit: u32,
         offset: u64,
     ) -> Result<Option<Vec<TrackingEvent>>, StoreError> {
-        let sql = self
-            .sql(
-                "SELECT id, tracking_id, status, sub_status, status_raw, event_time, location, message, \
-                 payload_json, mapping_version, created_at FROM tracking_events WHERE tracking_id = $1 \
-                 ORDER BY event_time DESC, id DESC LIMIT $2 OFFSET $3",
-            )
-            .bind(tracking_id)
-            .bind(i64::from(limit))
-            .bind(i64::try_from(offset).unwrap_or(i64::MAX));
-        let found = self.reader.query_all_raw(sql.statement()).await?;
-        if found.is_empty() {
-            let known = self
-                .sql("SELECT 1 AS one FROM trackings WHERE id = $1")
-                .bind(tracking_id);
-            if self
-                .reader
-                .query_one_raw(known.statement())
-                .await?
-                .is_none()
-            {
+        let select = Entity::find()
+            .filter(Column::TrackingId.eq(tracking_id))
+            .order_by_desc(Column::EventTime)
+            .order_by_desc(Column::Id)
+            .limit(u64::from(limit))
+            // Both databases read it as a signed number.
+            .offset(offset.min(i64::MAX.unsigned_abs()));
+        let events = self.find(select).await?;
+        if events.is_empty() {
+            let tracking = tracking::Entity::find_by_id(tracking_id)
+                .select_only()
+                .column(tracking::Column::Id);
+            let tracking = self.reader.query_one(&tracking.into_query()).await?;
+            if tracking.is_none() {
                 return Ok(None);
             }
         }
-        let events: Result<Vec<TrackingEvent>, StoreError> =
-            found.iter().map(|row| read(row, self.dialect)).collect();
-        events.map(Some)
+        Ok(Some(events))
     }
 
     /// The unmapped codes among the newest unmapped events, the most frequent first, at most `limit`.
@@ -110,46 +97,68 @@ impl Store {
                 "SELECT t.carrier_code AS carrier_code, e.status_raw AS status_raw, MAX(e.message) AS message, \
                  COUNT(*) AS count, MAX(e.created_at) AS last_seen_at, MAX(e.tracking_id) AS tracking_id \
                  FROM (SELECT tracking_id, status_raw, message, created_at FROM tracking_events \
-                       WHERE status = 'UNKNOWN' ORDER BY id DESC LIMIT $1) AS e \
+                       WHERE status = 'UNKNOWN' ORDER BY id DESC LIMIT :scan) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id \
-                 GROUP BY t.carrier_code, e.status_raw ORDER BY count DESC, carrier_code, status_raw LIMIT $2",
+                 GROUP BY t.carrier_code, e.status_raw ORDER BY count DESC, carrier_code, status_raw LIMIT :limit",
             )
-            .bind(UNMAPPED_SCAN_MAX)
-            .bind(i64::from(limit));
+            .bind("scan", UNMAPPED_SCAN_MAX)
+            .bind("limit", i64::from(limit));
         let found = self.reader.query_all_raw(sql.statement()).await?;
-        found
-            .iter()
-            .map(|row| {
-                let row = Row::new(row, self.dialect, "tracking_events");
-                Ok(Unmapped {
-                    carrier_code: row.get("carrier_code")?,
-                    status_raw: row.get("status_raw")?,
-                    message: row.get("message")?,
-                    count: row.get("count")?,
-                    last_seen_at: row.time("last_seen_at")?,
-                    tracking_id: row.get("tracking_id")?,
-                })
-            })
-            .collect()
+        self.rows.answer(&found)
     }
 }
 
-fn read(row: &QueryResult, dialect: Dialect) -> Result<TrackingEvent, StoreError> {
-    let row = Row::new(row, dialect, "tracking_events");
-    let sub_status: Option<String> = row.get("sub_status")?;
-    Ok(TrackingEvent {
-        id: row.get("id")?,
-        tracking_id: row.get("tracking_id")?,
-        event: Event {
-            status: Status::parse(&row.get::<String>("status")?).unwrap_or(Status::Unknown),
-            sub_status: sub_status.and_then(|word| SubStatus::parse(&word)),
-            status_raw: row.get("status_raw")?,
-            event_time: row.time("event_time")?,
-            location: row.get("location")?,
-            message: row.get("message")?,
-            payload_json: row.get("payload_json")?,
-            mapping_version: row.get("mapping_version")?,
-        },
-        created_at: row.time("created_at")?,
-    })
+impl Readable for TrackingEvent {
+    const TABLE: &'static str = TABLE;
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let row = Model::from_query_result_nullable(row, "")?;
+        Ok(Self {
+            id: row.id,
+            tracking_id: row.tracking_id,
+            event: Event {
+                status: Status::parse(&row.status).unwrap_or(Status::Unknown),
+                sub_status: row.sub_status.and_then(|word| SubStatus::parse(&word)),
+                status_raw: row.status_raw,
+                event_time: row.event_time.0,
+                location: row.location,
+                message: row.message,
+                payload_json: row.payload_json,
+                mapping_version: row.mapping_version,
+            },
+            created_at: row.created_at.0,
+        })
+    }
+}
+
+impl Readable for SeenEvent {
+    const TABLE: &'static str = TABLE;
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let status: String = get(row, "status")?;
+        Ok(Self {
+            id: get(row, "id")?,
+            carrier_code: get(row, "carrier_code")?,
+            status: Status::parse(&status).unwrap_or(Status::Unknown),
+            event_time: get::<Stamp>(row, "event_time")?.0,
+            seen_at: get::<Stamp>(row, "created_at")?.0,
+            tracked_at: get::<Stamp>(row, "tracked_at")?.0,
+        })
+    }
+}
+
+impl Readable for Unmapped {
+    const TABLE: &'static str = TABLE;
+    const KEY: &'static str = "tracking_id";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        Ok(Self {
+            carrier_code: get(row, "carrier_code")?,
+            status_raw: get(row, "status_raw")?,
+            message: get(row, "message")?,
+            count: get(row, "count")?,
+            last_seen_at: get::<Stamp>(row, "last_seen_at")?.0,
+            tracking_id: get(row, "tracking_id")?,
+        })
+    }
 }

@@ -1,16 +1,18 @@
-//! What is learned of how soon news follows, shared by all workers: the consumer adds to it with what it applies.
+//! What is learned about how soon news follows, shared by all workers. The consumer adds what its updates teach.
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, QueryResult};
 
 use crate::model::{Tracking, Update};
 use crate::plan::hazard::{Cell, Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
 use crate::plan::{AGES, SLOTS, Sections};
+use crate::store::Store;
 use crate::store::dialect::Dialect;
-use crate::store::sql::Row;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::native::Transaction;
+use crate::store::rows::{Readable, Unreadable};
 
 /// What a batch of updates taught. The order of the keys is the order of the locks.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    /// Adds what `update` teaches, where `row` is the tracking before it.
+    /// Adds what `update` teaches; `row` is the tracking before it.
     pub(super) fn add(&mut self, sections: &Sections, row: &Tracking, update: &Update) {
         let section = sections.of(row.carrier_code.as_str());
         learn_from(row, update, |code, gain| match gain {
@@ -46,10 +48,10 @@ impl Lesson {
 }
 
 impl Store {
-    /// Adds a lesson to what is known. Last in a transaction: all consumers add to the same few rows.
+    /// Adds a lesson to the counts. Last in a transaction, since all consumers lock the same few rows.
     pub(super) async fn write_lesson(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         lesson: Lesson,
     ) -> Result<(), StoreError> {
         if lesson.cells.is_empty() {
@@ -71,7 +73,7 @@ impl Store {
              events = hazard_cells.events + excluded.events, hours = hazard_cells.hours + excluded.hours, \
              fast_events = hazard_cells.fast_events + excluded.fast_events, \
              fast_hours = hazard_cells.fast_hours + excluded.fast_hours",
-            set.from(1)
+            set.from()
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
@@ -91,7 +93,7 @@ impl Store {
              SELECT u.section, u.code, u.events, u.weights, u.ended FROM {} WHERE TRUE ORDER BY u.nth \
              ON CONFLICT (section, code) DO UPDATE SET events = hazard_leaves.events + excluded.events, \
              weights = hazard_leaves.weights + excluded.weights, ended = hazard_leaves.ended + excluded.ended",
-            set.from(1)
+            set.from()
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
@@ -106,50 +108,46 @@ impl Store {
         let mut codes: BTreeMap<&'static str, Counts> = BTreeMap::new();
         let cells = self
             .sql(
-                "SELECT code, age, slot, events, hours, fast_events, fast_hours FROM hazard_cells \
-                 WHERE section = $1",
+                "SELECT section, code, age, slot, events, hours, fast_events, fast_hours FROM hazard_cells \
+                 WHERE section = :section",
             )
-            .bind(section);
-        for row in &self.reader.query_all_raw(cells.statement()).await? {
-            let row = Row::new(row, self.dialect, "hazard_cells");
-            let code = word(&row.get::<String>("code")?);
-            let (age, slot) = (index(&row, "age")?, index(&row, "slot")?);
-            // A cell of an edition with other ages or slots says nothing here.
-            if age >= AGES || slot >= SLOTS {
-                continue;
-            }
-            match read_cell(&row) {
-                Ok(cell) => counts(&mut codes, code).cells[age][slot] = cell,
-                Err(error) => {
-                    tracing::error!("passed over what was learned of {section}, {code}: {error}")
-                }
+            .bind("section", section);
+        let found = self.reader.query_all_raw(cells.statement()).await?;
+        for row in self.rows.readable::<CellRow>(&found) {
+            let (age, slot) = (index(row.age), index(row.slot));
+            // An edition of the program with other ages or slots wrote the others.
+            if age < AGES && slot < SLOTS {
+                counts(&mut codes, word(&row.code)).cells[age][slot] = Cell {
+                    events: row.events,
+                    hours: row.hours,
+                    fast_events: row.fast_events,
+                    fast_hours: row.fast_hours,
+                };
             }
         }
         let leaves = self
-            .sql("SELECT code, events, weights, ended FROM hazard_leaves WHERE section = $1")
-            .bind(section);
-        for row in &self.reader.query_all_raw(leaves.statement()).await? {
-            let row = Row::new(row, self.dialect, "hazard_leaves");
-            let code = word(&row.get::<String>("code")?);
-            match read_leave(&row) {
-                Ok(leave) => counts(&mut codes, code).leave = leave,
-                Err(error) => {
-                    tracing::error!("passed over what was learned of {section}, {code}: {error}")
-                }
-            }
+            .sql("SELECT section, code, events, weights, ended FROM hazard_leaves WHERE section = :section")
+            .bind("section", section);
+        let found = self.reader.query_all_raw(leaves.statement()).await?;
+        for row in self.rows.readable::<LeaveRow>(&found) {
+            counts(&mut codes, word(&row.code)).leave = Leave {
+                events: row.events,
+                weights: row.weights,
+                ended: row.ended,
+            };
         }
         Ok(codes)
     }
 
-    /// Takes off what the memories of `sections` lose in `hours`.
+    /// Ages the counts of `sections` by `hours`.
     pub(super) async fn forget(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         sections: &[String],
         hours: f64,
     ) -> Result<(), StoreError> {
         let (slow, fast) = left_after(hours.clamp(0.0, 1_000.0 * REFIT_EVERY));
-        // Locked in the order in which consumers add, so that the two cannot lock each other out.
+        // Locked in the order in which consumers add, so that the two cannot deadlock.
         let (locked, collated) = match self.dialect {
             Dialect::Sqlite => ("", ""),
             Dialect::Postgres => ("FOR UPDATE OF t", "COLLATE \"C\""),
@@ -157,28 +155,30 @@ impl Store {
         let mut sections = sections.to_vec();
         sections.sort_unstable();
         let names = self.set(&sections).column("name", String::clone);
-        let of = |columns: &str, table: &str, first: usize| {
+        // The rows of the sections, locked in the order of their key.
+        let mine = |table: &str, key: &str| {
             format!(
-                "WITH mine AS (SELECT t.section, {columns} FROM {table} AS t JOIN {} ON u.name = t.section \
-                 ORDER BY t.section {collated}, t.code {collated}, {columns} {locked})",
-                names.from(first)
+                "WITH mine AS (SELECT t.section, {key} FROM {table} AS t JOIN {} ON u.name = t.section \
+                 ORDER BY t.section {collated}, t.code {collated}, {key} {locked})",
+                names.from()
             )
         };
         let cells = format!(
-            "{} UPDATE hazard_cells SET events = events * $1, hours = hours * $1, fast_events = fast_events * $2, \
-             fast_hours = fast_hours * $2 FROM mine WHERE hazard_cells.section = mine.section \
+            "{} UPDATE hazard_cells SET events = events * :slow, hours = hours * :slow, \
+             fast_events = fast_events * :fast, fast_hours = fast_hours * :fast \
+             FROM mine WHERE hazard_cells.section = mine.section \
              AND hazard_cells.code = mine.code AND hazard_cells.age = mine.age AND hazard_cells.slot = mine.slot",
-            of("t.code, t.age, t.slot", "hazard_cells", 3)
+            mine("hazard_cells", "t.code, t.age, t.slot")
         );
-        let cells = self.sql(cells).bind(slow).bind(fast);
+        let cells = self.sql(cells).bind("slow", slow).bind("fast", fast);
         let cells = cells.bind_set(names.clone());
         transaction.execute_raw(cells.statement()).await?;
         let leaves = format!(
-            "{} UPDATE hazard_leaves SET events = events * $1, weights = weights * $1, ended = ended * $1 FROM mine \
-             WHERE hazard_leaves.section = mine.section AND hazard_leaves.code = mine.code",
-            of("t.code", "hazard_leaves", 2)
+            "{} UPDATE hazard_leaves SET events = events * :slow, weights = weights * :slow, ended = ended * :slow \
+             FROM mine WHERE hazard_leaves.section = mine.section AND hazard_leaves.code = mine.code",
+            mine("hazard_leaves", "t.code")
         );
-        let leaves = self.sql(leaves).bind(slow).bind_set(names);
+        let leaves = self.sql(leaves).bind("slow", slow).bind_set(names);
         transaction.execute_raw(leaves.statement()).await?;
         Ok(())
     }
@@ -190,38 +190,67 @@ fn counts<'a>(codes: &'a mut BTreeMap<&'static str, Counts>, code: &'static str)
         .or_insert_with(|| Counts::new(class_of(code)))
 }
 
-fn read_cell(row: &Row) -> Result<Cell, StoreError> {
-    Ok(Cell {
-        events: count(row, "events")?,
-        hours: count(row, "hours")?,
-        fast_events: count(row, "fast_events")?,
-        fast_hours: count(row, "fast_hours")?,
-    })
+#[derive(FromQueryResult)]
+struct CellRow {
+    code: String,
+    age: i16,
+    slot: i16,
+    events: f64,
+    hours: f64,
+    fast_events: f64,
+    fast_hours: f64,
 }
 
-fn read_leave(row: &Row) -> Result<Leave, StoreError> {
-    Ok(Leave {
-        events: count(row, "events")?,
-        weights: count(row, "weights")?,
-        ended: count(row, "ended")?,
-    })
+impl Readable for CellRow {
+    const TABLE: &'static str = "hazard_cells";
+    const KEY: &'static str = "section";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let row = Self::from_query_result_nullable(row, "")?;
+        check("events", row.events)?;
+        check("hours", row.hours)?;
+        check("fast_events", row.fast_events)?;
+        check("fast_hours", row.fast_hours)?;
+        Ok(row)
+    }
 }
 
-fn index(row: &Row, column: &str) -> Result<usize, StoreError> {
-    Ok(usize::from(row.get::<i16>(column)?.unsigned_abs()))
+#[derive(FromQueryResult)]
+struct LeaveRow {
+    code: String,
+    events: f64,
+    weights: f64,
+    ended: f64,
+}
+
+impl Readable for LeaveRow {
+    const TABLE: &'static str = "hazard_leaves";
+    const KEY: &'static str = "section";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let row = Self::from_query_result_nullable(row, "")?;
+        check("events", row.events)?;
+        check("weights", row.weights)?;
+        check("ended", row.ended)?;
+        Ok(row)
+    }
+}
+
+/// Refuses a count that cannot be calculated with.
+fn check(column: &str, count: f64) -> Result<(), Unreadable> {
+    if count.is_finite() && count >= 0.0 {
+        Ok(())
+    } else {
+        Err(Unreadable::new(column, format!("{count} is not a count")))
+    }
+}
+
+/// An age or a slot as an index; what the tables cannot hold is out of range.
+fn index(number: i16) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// An age or a slot as the tables hold it.
 fn small(index: usize) -> i16 {
     i16::try_from(index).unwrap_or(i16::MAX)
-}
-
-/// A count that something can be reckoned with.
-fn count(row: &Row, column: &str) -> Result<f64, StoreError> {
-    let count: f64 = row.get(column)?;
-    if count.is_finite() && count >= 0.0 {
-        Ok(count)
-    } else {
-        Err(row.corrupt(column, format!("{count} is no count")))
-    }
 }

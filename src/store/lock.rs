@@ -1,7 +1,7 @@
-//! A lock on the whole database, held by each process for its life: alone, or together with others that share.
+//! A lock on the whole database that each process holds for its life, exclusive or shared.
 //!
-//! On SQLite it is a file lock beside the database; on PostgreSQL a session's advisory lock, on a connection of its own,
-//! which a pooler between the program and the server must not share.
+//! On SQLite it is a lock on a file beside the database. On PostgreSQL it is a session's advisory lock on a connection of its
+//! own, which a pooler between the program and the server must not share.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
 
-use crate::store::{StoreError, connect_error, postgres_options};
+use crate::store::error::StoreError;
+use crate::store::postgres_options;
 
-/// What the lock is called in PostgreSQL: the letters of TRACKBOX.
+/// The lock's key in PostgreSQL: the letters of TRACKBOX.
 const KEY: i64 = i64::from_be_bytes(*b"TRACKBOX");
 
 /// How long the server may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// How often, and how often in all, a lock is tried that the last process may be about to let go.
+/// How often a lock is tried, and how many times in all: the process that holds it may be about to exit.
 const TRY_EVERY: Duration = Duration::from_millis(200);
 const TRIES: u32 = 5;
 
@@ -34,15 +35,15 @@ enum Held {
         _file: File,
     },
     Session(PgConnection),
-    /// The server went away, and the lock with it.
+    /// The connection broke, and the lock with it.
     Lost,
 }
 
 impl StoreLock {
-    /// Locks the database at `url`, `alone` or together with others; `None` where others hold it so that it cannot be.
+    /// Locks the database at `url`, exclusively if `alone`; `None` if another process's lock does not allow it.
     ///
     /// # Errors
-    /// Where the database is away, or its folder cannot be written.
+    /// If the database is unavailable, or its folder cannot be written.
     pub async fn take(
         url: &str,
         ca_file: Option<&Path>,
@@ -68,11 +69,11 @@ impl StoreLock {
         Ok(None)
     }
 
-    /// Makes sure that the lock is still held, and takes it again where the server went away; `false` where somebody
-    /// else took it meanwhile.
+    /// Checks that the lock is still held, and takes it again after the connection broke; `false` if another process
+    /// has taken it meanwhile.
     ///
     /// # Errors
-    /// Where the database is away: nobody else gets the lock either.
+    /// If the database is unavailable: no other process gets the lock then either.
     pub async fn keep(&mut self) -> Result<bool, StoreError> {
         if let Held::Session(session) = &mut self.held {
             let alive = tokio::time::timeout(ANSWER_MAX, session.ping()).await;
@@ -92,12 +93,14 @@ impl StoreLock {
         Ok(true)
     }
 
-    /// Lets the lock go, so that the next process need not wait for the server to notice.
+    /// Releases the lock at once, so that the next process need not wait until the server notices.
     pub async fn release(self) {
         if let Held::Session(session) = self.held {
             let closed = tokio::time::timeout(ANSWER_MAX, session.close()).await;
             if !matches!(closed, Ok(Ok(()))) {
-                tracing::debug!("the lock on the database ends with its connection");
+                tracing::debug!(
+                    "could not close the connection that holds the lock; the lock ends with it"
+                );
             }
         }
     }
@@ -110,7 +113,7 @@ fn lock_file(file: &str, alone: bool) -> Result<Option<File>, StoreError> {
         StoreError::Url(format!("cannot {what} {path}: {error}"))
     };
     if let Some(folder) = Path::new(&path).parent() {
-        std::fs::create_dir_all(folder).map_err(|error| refused("make the folder of", error))?;
+        std::fs::create_dir_all(folder).map_err(|error| refused("create the folder of", error))?;
     }
     let lock = File::create(&path).map_err(|error| refused("create", error))?;
     let locked = if alone {
@@ -145,7 +148,7 @@ async fn lock_session(
         Ok(got.then_some(session))
     };
     match tokio::time::timeout(ANSWER_MAX, locked).await {
-        Ok(locked) => locked.map_err(connect_error),
-        Err(_) => Err(connect_error(sqlx::Error::PoolTimedOut)),
+        Ok(locked) => locked.map_err(StoreError::connect),
+        Err(_) => Err(StoreError::connect(sqlx::Error::PoolTimedOut)),
     }
 }

@@ -4,8 +4,9 @@ use sea_orm::sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Mi
 use sea_orm::sqlx::{Connection as _, Executor as _, SqlSafeStr as _, SqlStr};
 use std::borrow::Cow;
 
+use crate::store::Store;
 use crate::store::dialect::Dialect;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
 
 /// What a connection that migrates is held to instead of what others are: to wait an hour at most for a lock.
 const SQLITE_PATIENCE: &str = "PRAGMA busy_timeout = 3600000";
@@ -80,7 +81,7 @@ impl Store {
 
     /// All in one transaction that shuts other writers out from its beginning: the migrator itself takes no lock here.
     async fn migrate_sqlite(&self, migrator: &Migrator) -> Result<(), MigrateError> {
-        let pool = self.writer.get_sqlite_connection_pool();
+        let pool = self.writer.0.get_sqlite_connection_pool();
         let mut connection = pool.acquire().await?.detach();
         connection.execute(SQLITE_PATIENCE).await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -93,7 +94,7 @@ impl Store {
     /// On a connection of its own: an index of a large table takes longer than any other statement may, and so may the
     /// wait for another program that makes it.
     async fn migrate_postgres(&self, migrator: &Migrator) -> Result<(), MigrateError> {
-        let pool = self.writer.get_postgres_connection_pool();
+        let pool = self.writer.0.get_postgres_connection_pool();
         let mut connection = pool.acquire().await?.detach();
         connection.execute(POSTGRES_PATIENCE).await?;
         migrator.run(&mut connection).await?;
@@ -106,7 +107,7 @@ impl Store {
         let table = Migrator::DEFAULT.table_name;
         let applied = match self.dialect {
             Dialect::Sqlite => {
-                let pool = self.writer.get_sqlite_connection_pool();
+                let pool = self.writer.0.get_sqlite_connection_pool();
                 let mut connection = pool
                     .acquire()
                     .await
@@ -119,7 +120,7 @@ impl Store {
                 connection.list_applied_migrations(&table).await
             }
             Dialect::Postgres => {
-                let pool = self.writer.get_postgres_connection_pool();
+                let pool = self.writer.0.get_postgres_connection_pool();
                 let mut connection = pool
                     .acquire()
                     .await

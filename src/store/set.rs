@@ -1,7 +1,8 @@
 //! A set of rows as parameters of one statement: one round trip, however many rows it has.
 //!
-//! PostgreSQL gets an array a column and UNNESTs them; SQLite one JSON text, which `json_each` reads. Writing events by
-//! arrays takes about half as long as by one JSON parameter on PostgreSQL too: the bench `store` compares the two.
+//! PostgreSQL gets one array a column and UNNESTs them; SQLite gets one JSON text and reads it with `json_each`. The query
+//! builder has neither. One JSON parameter would do for PostgreSQL too, but takes about twice as long: the bench `store`
+//! compares the two.
 
 use sea_orm::Value;
 use sea_orm::sea_query::ValueType;
@@ -16,10 +17,10 @@ pub trait Cell: Default + Into<Value> + ValueType {
     /// PostgreSQL's name of the type.
     const POSTGRES: &'static str;
 
-    /// As SQLite reads it out of JSON.
+    /// The value in the JSON that SQLite gets.
     fn json(self) -> serde_json::Value;
 
-    /// What makes the column of what was read out of JSON.
+    /// The SQL that turns the JSON value `read` into the column's value.
     fn from_json(read: String) -> String {
         read
     }
@@ -62,13 +63,13 @@ impl Cell for Vec<u8> {
     }
 }
 
-/// A table made of `rows`, with a column for each thing that is asked of them and their place `nth`, counted from 1.
+/// The table `u`: a row for each of `rows`, the columns that were added, and the row's place `nth`, counted from 1.
 #[derive(Clone, Debug)]
 pub struct Set<'a, R> {
     dialect: Dialect,
     rows: &'a [R],
     names: Vec<&'static str>,
-    /// How each column is read, in the order of `names`.
+    /// The SQL of each column, in the order of `names`.
     read: Vec<String>,
     /// PostgreSQL: each array's name and type, and the array.
     arrays: Vec<(String, &'static str, Value)>,
@@ -107,7 +108,7 @@ impl<'a, R> Set<'a, R> {
 
     /// Adds a column that is NULL where a row has no value.
     ///
-    /// Arrays of sea-orm hold no NULL (it panics): a second array says where there is a value.
+    /// sea-orm panics over a NULL in an array: a second array says which rows have a value.
     pub fn nullable<T: Cell>(mut self, name: &'static str, of: impl Fn(&R) -> Option<T>) -> Self {
         match self.dialect {
             Dialect::Sqlite => {
@@ -140,24 +141,32 @@ impl<'a, R> Set<'a, R> {
         self.arrays.push((name, T::POSTGRES, array));
     }
 
-    pub fn names(&self) -> &[&'static str] {
-        &self.names
+    /// The names of the columns, each behind `prefix`.
+    pub fn names(&self, prefix: &str) -> String {
+        let names = self.names.iter().map(|name| format!("{prefix}{name}"));
+        names.collect::<Vec<_>>().join(", ")
     }
 
-    /// The FROM item that makes the table `u` of the parameters from number `first` on: those of a set come last.
-    pub fn from(&self, first: usize) -> String {
+    /// `name = u.name` of each column, for an UPDATE.
+    pub fn assignments(&self) -> String {
+        let names = self.names.iter().map(|name| format!("{name} = u.{name}"));
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The FROM item that makes the table `u`.
+    pub fn from(&self) -> String {
         let columns: Vec<String> = std::iter::zip(&self.read, &self.names)
             .map(|(read, name)| format!("{read} AS {name}"))
             .collect();
         let columns = columns.join(", ");
         match self.dialect {
             Dialect::Sqlite => {
-                format!("(SELECT key + 1 AS nth, {columns} FROM json_each(${first})) AS u")
+                format!("(SELECT key + 1 AS nth, {columns} FROM json_each(:u_rows)) AS u")
             }
             Dialect::Postgres => {
                 let (mut arrays, mut names) = (Vec::new(), Vec::new());
-                for (place, (name, kind, _)) in self.arrays.iter().enumerate() {
-                    arrays.push(format!("${}::{kind}[]", first + place));
+                for (name, kind, _) in &self.arrays {
+                    arrays.push(format!(":u_{name}::{kind}[]"));
                     names.push(name.as_str());
                 }
                 let (arrays, names) = (arrays.join(", "), names.join(", "));
@@ -169,10 +178,15 @@ impl<'a, R> Set<'a, R> {
     }
 
     /// The parameters of [`Set::from`].
-    pub fn values(self) -> Vec<Value> {
+    pub fn parameters(self) -> Vec<(String, Value)> {
         match self.dialect {
-            Dialect::Sqlite => vec![json!(self.cells).into()],
-            Dialect::Postgres => self.arrays.into_iter().map(|(_, _, array)| array).collect(),
+            Dialect::Sqlite => vec![("u_rows".to_owned(), json!(self.cells).into())],
+            Dialect::Postgres => {
+                let arrays = self.arrays.into_iter();
+                arrays
+                    .map(|(name, _, array)| (format!("u_{name}"), array))
+                    .collect()
+            }
         }
     }
 }

@@ -1,13 +1,10 @@
-//! What the two databases say differently, and how a row is read.
+//! A statement written by hand.
 //!
-//! A statement takes `$1`, `$2`, … in both; whole sets of rows travel as a [`Set`].
+//! Its parameters have names, `:now`, and are numbered when it is sent, so that one can be added anywhere and used twice. A
+//! whole set of rows is a [`Set`].
 
-use chrono::{DateTime, Utc};
-use sea_orm::{QueryResult, Statement, TryGetable, Value};
-use uuid::Uuid;
+use sea_orm::{Statement, Value};
 
-use crate::clock::Time;
-use crate::store::StoreError;
 use crate::store::dialect::Dialect;
 use crate::store::set::Set;
 
@@ -16,7 +13,7 @@ use crate::store::set::Set;
 pub struct Sql {
     dialect: Dialect,
     text: String,
-    values: Vec<Value>,
+    parameters: Vec<(String, Value)>,
 }
 
 impl Sql {
@@ -24,102 +21,76 @@ impl Sql {
         Self {
             dialect,
             text: text.into(),
-            values: Vec::new(),
+            parameters: Vec::new(),
         }
     }
 
-    /// Adds the next parameter.
-    pub fn bind(mut self, value: impl Into<Value>) -> Self {
-        self.values.push(value.into());
+    /// Sets the parameter `:name`. What the text does not use is not sent.
+    pub fn bind(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.parameters.push((name.to_owned(), value.into()));
         self
     }
 
-    /// Adds a time as the next parameter, in the database's own type.
-    pub fn bind_time(self, time: Time) -> Self {
-        match self.dialect {
-            Dialect::Sqlite => self.bind(time.timestamp_micros()),
-            Dialect::Postgres => self.bind(time),
-        }
-    }
-
-    /// Adds the id of a check or a member as the next parameter, in the database's own type.
-    pub fn bind_uuid(self, id: Uuid) -> Self {
-        match self.dialect {
-            Dialect::Sqlite => self.bind(id.to_string()),
-            Dialect::Postgres => self.bind(id),
-        }
-    }
-
-    /// Adds the parameters of a set: behind all others.
+    /// Sets the parameters of [`Set::from`].
     pub fn bind_set<R>(mut self, set: Set<R>) -> Self {
-        self.values.extend(set.values());
+        self.parameters.extend(set.parameters());
         self
     }
 
+    /// The statement with `$1`, `$2`, … which both databases read. A name without a value stays, and the database
+    /// rejects it.
     pub fn statement(self) -> Statement {
-        Statement::from_sql_and_values(self.dialect.backend(), self.text, self.values)
+        let mut parameters: Vec<(String, Option<Value>)> = self
+            .parameters
+            .into_iter()
+            .map(|(name, value)| (name, Some(value)))
+            .collect();
+        let mut numbers = vec![0; parameters.len()];
+        let mut values = Vec::with_capacity(parameters.len());
+        let mut text = String::with_capacity(self.text.len());
+        let mut rest = self.text.as_str();
+        while let Some(colon) = rest.find(':') {
+            text.push_str(&rest[..colon]);
+            rest = &rest[colon + 1..];
+            let end = rest
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(rest.len());
+            let name = &rest[..end];
+            let Some(place) = parameters.iter().position(|(known, _)| known == name) else {
+                text.push(':');
+                // A cast, `::bigint[]`, whose second colon begins no name either.
+                if let Some(cast) = rest.strip_prefix(':') {
+                    text.push(':');
+                    rest = cast;
+                }
+                continue;
+            };
+            if let Some(value) = parameters[place].1.take() {
+                values.push(value);
+                numbers[place] = values.len();
+            }
+            text.push_str(&format!("${}", numbers[place]));
+            rest = &rest[end..];
+        }
+        text.push_str(rest);
+        Statement::from_sql_and_values(self.dialect.backend(), text, values)
     }
 }
 
-/// One row of an answer, read by column name; what cannot be read is an error with an address.
-pub struct Row<'a> {
-    row: &'a QueryResult,
-    dialect: Dialect,
-    table: &'static str,
-}
+#[cfg(test)]
+mod tests {
+    use super::{Dialect, Sql};
 
-impl<'a> Row<'a> {
-    pub fn new(row: &'a QueryResult, dialect: Dialect, table: &'static str) -> Self {
-        Self {
-            row,
-            dialect,
-            table,
-        }
-    }
-
-    /// A column of any plain type.
-    pub fn get<T: TryGetable>(&self, column: &str) -> Result<T, StoreError> {
-        self.row
-            .try_get("", column)
-            .map_err(|error| self.corrupt(column, error.to_string()))
-    }
-
-    pub fn time(&self, column: &str) -> Result<Time, StoreError> {
-        self.opt_time(column)?
-            .ok_or_else(|| self.corrupt(column, "no value".to_owned()))
-    }
-
-    pub fn opt_time(&self, column: &str) -> Result<Option<Time>, StoreError> {
-        match self.dialect {
-            Dialect::Postgres => self.get::<Option<DateTime<Utc>>>(column),
-            Dialect::Sqlite => self
-                .get::<Option<i64>>(column)?
-                .map(|micros| {
-                    DateTime::from_timestamp_micros(micros)
-                        .ok_or_else(|| self.corrupt(column, format!("{micros} µs is no time")))
-                })
-                .transpose(),
-        }
-    }
-
-    pub fn opt_uuid(&self, column: &str) -> Result<Option<Uuid>, StoreError> {
-        match self.dialect {
-            Dialect::Postgres => self.get::<Option<Uuid>>(column),
-            Dialect::Sqlite => self
-                .get::<Option<String>>(column)?
-                .map(|text| {
-                    Uuid::parse_str(&text).map_err(|error| self.corrupt(column, error.to_string()))
-                })
-                .transpose(),
-        }
-    }
-
-    /// The error for a column that holds what it cannot hold.
-    pub fn corrupt(&self, column: &str, reason: String) -> StoreError {
-        StoreError::Corrupt {
-            table: self.table,
-            column: column.to_owned(),
-            reason,
-        }
+    #[test]
+    fn parameters_are_numbered_in_the_order_of_their_first_use() {
+        let sql = Sql::new(
+            Dialect::Postgres,
+            "SELECT :b, :a + :b, :a_b::bigint, '1::2'",
+        );
+        let sql = sql.bind("a", 1).bind("a_b", 2).bind("b", 3).bind("c", 4);
+        let statement = sql.statement();
+        assert_eq!(statement.sql, "SELECT $1, $2 + $1, $3::bigint, '1::2'");
+        let values = statement.values.expect("has values").0;
+        assert_eq!(values, [3.into(), 1.into(), 2.into()]);
     }
 }

@@ -1,27 +1,33 @@
-//! Apply: a batch of a partition's records takes effect, together with the partition's offset, in one transaction.
+//! Apply: one transaction gives a batch of a partition's records their effect and moves the partition's offset.
 
 use std::collections::{BTreeMap, HashSet};
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::{
+    ActiveValue, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _,
+    QueryFilter as _,
+};
 
 use crate::clock::Time;
 use crate::model::merge::merge;
 use crate::model::status::Status;
 use crate::model::{Change, Event, Outcome, Tracking, Update};
+use crate::store::Store;
+use crate::store::column::{Key, Stamp};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::store::entity::{dead_letter, event, partition, tracking};
+use crate::store::error::StoreError;
 use crate::store::learned::Lesson;
+use crate::store::native::Transaction;
 use crate::store::partitions::{GROUP, Ownership};
 use crate::store::set::Set;
-use crate::store::sql::Row;
-use crate::store::{Store, StoreError};
 
 /// Records of one partition in the order of their offsets, read and ready to take effect.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub ownership: Ownership,
-    /// The offset that was asked for: the partition must stand exactly there.
+    /// The offset that was asked for: the partition's offset must be exactly this.
     pub first_offset: i64,
-    /// Where the partition stands afterwards: the last offset seen + 1, also where nothing was kept.
+    /// The partition's offset afterwards: the last one seen + 1, even if no record was kept.
     pub next_offset: i64,
     pub updates: Vec<Update>,
     pub dead_letters: Vec<DeadLetter>,
@@ -31,24 +37,24 @@ pub struct Batch {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     pub changes: Vec<Change>,
-    /// Updates of trackings that are not there.
+    /// Updates of trackings that do not exist.
     pub unknown_trackings: u64,
-    /// Updates that were no news: repeated or overtaken.
+    /// Updates that changed nothing: repeated or overtaken.
     pub without_effect: u64,
-    /// Events that were not there before, or got a newer mapping's status.
+    /// Events that were added, or got a newer mapping's status.
     pub events_new: u64,
-    /// Of these, how many have a code that nobody mapped.
+    /// How many of these have an unmapped code.
     pub events_unmapped: u64,
 }
 
 impl Store {
     /// Applies `batch` whole or not at all. Repeating a batch that was applied is [`StoreError::OffsetMoved`].
     ///
-    /// `before_commit` raises the cache's fence for the changes, which are not yet visible to anybody.
+    /// `before_commit` invalidates the cached values of the changes, which are not visible to others yet.
     ///
     /// # Errors
-    /// [`StoreError::OffsetMoved`] where the partition has another owner or offset, [`StoreError::Refused`] where the
-    /// database refuses something in the batch, [`StoreError::Unavailable`] where it is away.
+    /// [`StoreError::OffsetMoved`] if the partition has another owner or offset, [`StoreError::Refused`] if the database
+    /// rejects something in the batch, [`StoreError::Unavailable`] if it cannot be reached.
     pub async fn apply(
         &self,
         batch: &Batch,
@@ -90,7 +96,7 @@ impl Store {
             .await?;
         self.write_dead_letters(&transaction, &batch.dead_letters)
             .await?;
-        // A lease that ended is no change that anybody sees.
+        // The end of a lease is not a visible change.
         write.retain(|change| change.new.version != change.old.version);
         before_commit(&write).await;
         self.write_lesson(&transaction, lesson).await?;
@@ -99,29 +105,31 @@ impl Store {
         Ok(applied)
     }
 
-    /// The fence: only the owner whose last word was `first_offset` goes on.
+    /// The fence: only the owner that has applied everything before `first_offset` may go on.
     async fn move_offset(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         batch: &Batch,
         now: Time,
     ) -> Result<(), StoreError> {
+        use partition::Column;
         let owner = &batch.ownership;
-        let sql = self
-            .sql(
-                "UPDATE consumer_partitions SET next_offset = $1, updated_at = $2 WHERE group_name = $3 \
-                 AND topic = $4 AND partition = $5 AND owner = $6 AND epoch = $7 AND next_offset = $8",
-            )
-            .bind(batch.next_offset)
-            .bind_time(now)
-            .bind(GROUP)
-            .bind(owner.topic.as_str())
-            .bind(owner.partition)
-            .bind_uuid(owner.member)
-            .bind(owner.epoch)
-            .bind(batch.first_offset);
-        let moved = transaction.execute_raw(sql.statement()).await?;
-        if moved.rows_affected() == 1 {
+        let moved = partition::ActiveModel {
+            next_offset: ActiveValue::Set(batch.next_offset),
+            updated_at: ActiveValue::Set(Stamp(now)),
+            ..partition::ActiveModel::default()
+        };
+        let moved = partition::Entity::update_many()
+            .set(moved)
+            .filter(Column::GroupName.eq(GROUP))
+            .filter(Column::Topic.eq(owner.topic.as_str()))
+            .filter(Column::Partition.eq(owner.partition))
+            .filter(Column::Owner.eq(Key(owner.member)))
+            .filter(Column::Epoch.eq(owner.epoch))
+            .filter(Column::NextOffset.eq(batch.first_offset))
+            .exec(transaction)
+            .await?;
+        if moved.rows_affected == 1 {
             Ok(())
         } else {
             Err(StoreError::OffsetMoved {
@@ -131,10 +139,11 @@ impl Store {
         }
     }
 
-    /// Locks the batch's trackings in the order of their ids, so that two consumers cannot lock each other out.
+    /// Locks the batch's trackings in the order of their ids, so that two consumers cannot deadlock. A corrupt one is
+    /// skipped like an unknown one.
     async fn lock(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         by_tracking: &BTreeMap<i64, Vec<&Update>>,
     ) -> Result<Vec<Tracking>, StoreError> {
         if by_tracking.is_empty() {
@@ -143,47 +152,33 @@ impl Store {
         let ids: Vec<i64> = by_tracking.keys().copied().collect();
         let sql = self.by_ids_sql(&ids, self.dialect.for_update());
         let found = transaction.query_all_raw(sql.statement()).await?;
-        let mut rows = Vec::with_capacity(found.len());
-        for row in &found {
-            match crate::store::trackings::read(row, self.dialect) {
-                Ok(row) => rows.push(row),
-                // Passed over like an unknown one: a row that nobody can read must not stop its partition.
-                Err(error) => tracing::error!("passed over an unreadable tracking: {error}"),
-            }
-        }
-        Ok(rows)
+        Ok(self.rows.readable(&found))
     }
 
     async fn write_trackings(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         changes: &[Change],
     ) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
         let set = with_written(self.set(changes));
-        let list: Vec<String> = set
-            .names()
-            .iter()
-            .map(|name| format!("{name} = u.{name}"))
-            .collect();
+        let assignments = set.assignments();
         let set = set.column("row_id", |change| change.new.id);
         let sql = format!(
-            "UPDATE trackings SET {} FROM {} WHERE trackings.id = u.row_id",
-            list.join(", "),
-            set.from(1)
+            "UPDATE trackings SET {assignments} FROM {} WHERE trackings.id = u.row_id",
+            set.from()
         );
         let sql = self.sql(sql).bind_set(set);
-        let written = transaction
-            .execute_raw(sql.statement())
-            .await?
-            .rows_affected();
+        let written = transaction.execute_raw(sql.statement()).await?;
+        let written = written.rows_affected();
         if written == changes.len() as u64 {
             Ok(())
         } else {
             Err(StoreError::Corrupt {
                 table: "trackings",
+                row: "unknown".to_owned(),
                 column: "id".to_owned(),
                 reason: format!("{written} of {} locked rows were written", changes.len()),
             })
@@ -192,46 +187,52 @@ impl Store {
 
     async fn write_events(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         by_tracking: &BTreeMap<i64, Vec<&Update>>,
         journeys: &BTreeMap<i64, i32>,
         now: Time,
         applied: &mut Applied,
     ) -> Result<(), StoreError> {
+        use event::Column;
         let rows = event_rows(by_tracking, journeys);
         if rows.is_empty() {
             return Ok(());
         }
         let set = self
             .set(&rows)
-            .column("tracking_id", |row| row.tracking_id)
-            .column("status", |row| row.event.status.to_string())
-            .nullable("sub_status", |row| {
+            .column(Column::TrackingId.as_str(), |row| row.tracking_id)
+            .column(Column::Status.as_str(), |row| row.event.status.to_string())
+            .nullable(Column::SubStatus.as_str(), |row| {
                 row.event.sub_status.map(|s| s.to_string())
             })
-            .column("status_raw", |row| row.event.status_raw.clone())
-            .column("event_time", |row| row.event.event_time)
-            .column("location", |row| row.event.location.clone())
-            .column("message", |row| row.event.message.clone())
-            .column("payload_json", |row| row.event.payload_json.clone())
-            .column("journey", |row| row.journey)
-            .column("digest", |row| row.digest.to_vec())
-            .column("mapping_version", |row| row.event.mapping_version);
+            .column(Column::StatusRaw.as_str(), |row| {
+                row.event.status_raw.clone()
+            })
+            .column(Column::EventTime.as_str(), |row| row.event.event_time)
+            .column(Column::Location.as_str(), |row| row.event.location.clone())
+            .column(Column::Message.as_str(), |row| row.event.message.clone())
+            .column(Column::PayloadJson.as_str(), |row| {
+                row.event.payload_json.clone()
+            })
+            .column(Column::Journey.as_str(), |row| row.journey)
+            .column(Column::Digest.as_str(), |row| row.digest.to_vec())
+            .column(Column::MappingVersion.as_str(), |row| {
+                row.event.mapping_version
+            });
         let sql = format!(
-            "INSERT INTO tracking_events (tracking_id, status, sub_status, status_raw, event_time, location, message, \
-             payload_json, journey, digest, mapping_version, created_at) \
-             SELECT u.tracking_id, u.status, u.sub_status, u.status_raw, u.event_time, u.location, u.message, \
-             u.payload_json, u.journey, u.digest, u.mapping_version, $1 FROM {} WHERE TRUE ORDER BY u.nth \
+            "INSERT INTO tracking_events ({}, created_at) SELECT {}, :now FROM {} WHERE TRUE ORDER BY u.nth \
              ON CONFLICT (tracking_id, digest) DO UPDATE SET status = excluded.status, \
              sub_status = excluded.sub_status, mapping_version = excluded.mapping_version \
              WHERE excluded.mapping_version > tracking_events.mapping_version RETURNING status",
-            set.from(2)
+            set.names(""),
+            set.names("u."),
+            set.from()
         );
-        let sql = self.sql(sql).bind_time(now).bind_set(set);
+        let sql = self.sql(sql).bind("now", now).bind_set(set);
         let written = transaction.query_all_raw(sql.statement()).await?;
         applied.events_new = written.len() as u64;
         for row in &written {
-            let status: String = Row::new(row, self.dialect, "tracking_events").get("status")?;
+            let status: String = row.try_get("", Column::Status.as_str())?;
             applied.events_unmapped += u64::from(status == Status::Unknown.as_str());
         }
         Ok(())
@@ -239,30 +240,34 @@ impl Store {
 
     async fn write_dead_letters(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         letters: &[DeadLetter],
     ) -> Result<(), StoreError> {
+        use dead_letter::Column;
         if letters.is_empty() {
             return Ok(());
         }
         let cut = |bytes: &[u8], max: usize| bytes[..bytes.len().min(max)].to_vec();
         let set = self
             .set(letters)
-            .column("topic", |letter| letter.topic.clone())
-            .column("partition", |letter| letter.partition)
-            .column("record_offset", |letter| letter.offset)
-            .nullable("record_key", |letter| {
+            .column(Column::Topic.as_str(), |letter| letter.topic.clone())
+            .column(Column::Partition.as_str(), |letter| letter.partition)
+            .column(Column::RecordOffset.as_str(), |letter| letter.offset)
+            .nullable(Column::RecordKey.as_str(), |letter| {
                 letter.key.as_deref().map(|key| cut(key, KEY_BYTES_MAX))
             })
-            .column("value", |letter| cut(&letter.value, VALUE_BYTES_MAX))
-            .column("size_bytes", |letter| letter.size_bytes)
-            .column("error", |letter| letter.error.clone())
-            .column("at", |letter| letter.at);
+            .column(Column::Value.as_str(), |letter| {
+                cut(&letter.value, VALUE_BYTES_MAX)
+            })
+            .column(Column::SizeBytes.as_str(), |letter| letter.size_bytes)
+            .column(Column::Error.as_str(), |letter| letter.error.clone())
+            .column(Column::At.as_str(), |letter| letter.at);
         let sql = format!(
-            "INSERT INTO dead_letters (topic, partition, record_offset, record_key, value, size_bytes, error, at) \
-             SELECT u.topic, u.partition, u.record_offset, u.record_key, u.value, u.size_bytes, u.error, u.at \
-             FROM {} WHERE TRUE ORDER BY u.nth ON CONFLICT (topic, partition, record_offset) DO NOTHING",
-            set.from(1)
+            "INSERT INTO dead_letters ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
+             ON CONFLICT (topic, partition, record_offset) DO NOTHING",
+            set.names(""),
+            set.names("u."),
+            set.from()
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
@@ -271,31 +276,38 @@ impl Store {
 }
 
 /// The columns that an update may change.
-fn with_written<'a>(set: Set<'a, Change>) -> Set<'a, Change> {
-    set.column("status", |c| c.new.status.to_string())
-        .nullable("sub_status", |c| c.new.sub_status.map(|s| s.to_string()))
-        .column("direction", |c| c.new.direction.to_string())
-        .column("status_raw", |c| c.new.status_raw.clone())
-        .nullable("status_at", |c| c.new.status_at)
-        .column("heard", |c| c.new.heard.rank())
-        .nullable("status_checked_at", |c| c.new.status_checked_at)
-        .nullable("status_check_id", |c| c.new.status_check_id)
-        .nullable("last_event_code", |c| c.new.last_event_code.clone())
-        .nullable("last_event_at", |c| c.new.last_event_at)
-        .nullable("last_ok_at", |c| c.new.last_ok_at)
-        .nullable("last_checked_at", |c| c.new.last_checked_at)
-        .nullable("last_check_id", |c| c.new.last_check_id)
-        .column("next_check_at", |c| c.new.next_check_at)
-        .column("check_fail_count", |c| {
+fn with_written(set: Set<Change>) -> Set<Change> {
+    use tracking::Column;
+    set.column(Column::Status.as_str(), |c| c.new.status.to_string())
+        .nullable(Column::SubStatus.as_str(), |c| {
+            c.new.sub_status.map(|s| s.to_string())
+        })
+        .column(Column::Direction.as_str(), |c| c.new.direction.to_string())
+        .column(Column::StatusRaw.as_str(), |c| c.new.status_raw.clone())
+        .nullable(Column::StatusAt.as_str(), |c| c.new.status_at)
+        .column(Column::Heard.as_str(), |c| c.new.heard.rank())
+        .nullable(Column::StatusCheckedAt.as_str(), |c| {
+            c.new.status_checked_at
+        })
+        .nullable(Column::StatusCheckId.as_str(), |c| c.new.status_check_id)
+        .nullable(Column::LastEventCode.as_str(), |c| {
+            c.new.last_event_code.clone()
+        })
+        .nullable(Column::LastEventAt.as_str(), |c| c.new.last_event_at)
+        .nullable(Column::LastOkAt.as_str(), |c| c.new.last_ok_at)
+        .nullable(Column::LastCheckedAt.as_str(), |c| c.new.last_checked_at)
+        .nullable(Column::LastCheckId.as_str(), |c| c.new.last_check_id)
+        .column(Column::NextCheckAt.as_str(), |c| c.new.next_check_at)
+        .column(Column::CheckFailCount.as_str(), |c| {
             i32::try_from(c.new.check_fail_count).unwrap_or(i32::MAX)
         })
-        .column("last_error", |c| c.new.last_error.clone())
-        .column("priority", |c| i16::from(c.new.urgent))
-        .column("active", |c| c.new.active)
-        .nullable("lease_until", |c| c.new.lease_until)
-        .nullable("lease_id", |c| c.new.lease_id)
-        .column("version", |c| c.new.version)
-        .column("updated_at", |c| c.new.updated_at)
+        .column(Column::LastError.as_str(), |c| c.new.last_error.clone())
+        .column(Column::Priority.as_str(), |c| i16::from(c.new.urgent))
+        .column(Column::Active.as_str(), |c| c.new.active)
+        .nullable(Column::LeaseUntil.as_str(), |c| c.new.lease_until)
+        .nullable(Column::LeaseId.as_str(), |c| c.new.lease_id)
+        .column(Column::Version.as_str(), |c| c.new.version)
+        .column(Column::UpdatedAt.as_str(), |c| c.new.updated_at)
 }
 
 /// An event to write.
@@ -306,7 +318,7 @@ struct EventRow<'a> {
     digest: [u8; 32],
 }
 
-/// Every event of known trackings once: of a repeated one the newest mapping's, else the first.
+/// Every event of known trackings once: of a repeated one that of the newest mapping, or else the first.
 fn event_rows<'a>(
     by_tracking: &BTreeMap<i64, Vec<&'a Update>>,
     journeys: &BTreeMap<i64, i32>,
@@ -324,7 +336,7 @@ fn event_rows<'a>(
             })
             .flatten()
             .collect();
-        // Stable: of one mapping the first stays first. By time, so that ids follow time where they can.
+        // Stable: of one mapping the first stays first.
         events.sort_by_key(|event| std::cmp::Reverse(event.mapping_version));
         let mut seen = HashSet::with_capacity(events.len());
         let mut distinct: Vec<(&Event, [u8; 32])> = events
@@ -332,6 +344,7 @@ fn event_rows<'a>(
             .map(|event| (event, event.digest(*journey)))
             .filter(|(_, digest)| seen.insert(*digest))
             .collect();
+        // So that the ids of a batch's events follow their times.
         distinct.sort_by_key(|(event, _)| event.event_time);
         rows.extend(distinct.into_iter().map(|(event, digest)| EventRow {
             tracking_id: *id,

@@ -23,7 +23,7 @@ async fn a_pause_is_never_shortened() {
             let paused = store.pause("CDEK", at(until), reason, at(now));
             paused.await.expect("pauses");
         }
-        let states = store.carrier_states().await.expect("reads");
+        let states = store.account_states().await.expect("reads");
         assert_eq!(states[0].paused_until, Some(at(100)));
         assert_eq!(states[0].pause_reason, "429");
     })
@@ -77,7 +77,7 @@ async fn the_calls_of_a_day_drip_and_never_exceed_its_limit() {
             .await
             .expect("gives back");
         let next = midnight + TimeDelta::hours(35);
-        let states = store.carrier_states().await.expect("reads");
+        let states = store.account_states().await.expect("reads");
         let left = states[0].left(240, Some(10.0 / 60.0), next);
         assert_eq!(left, 2, "after ten hours without calls");
         assert_eq!(states[0].left(240, None, next), 240);
@@ -99,7 +99,7 @@ async fn the_calls_of_a_day_drip_and_never_exceed_its_limit() {
 async fn the_calls_of_all_workers_are_counted_by_the_minute() {
     on_every_store(async |TestStore { store, .. }| {
         let last_minute = async |secs: i64| {
-            let states = store.carrier_states().await.expect("reads");
+            let states = store.account_states().await.expect("reads");
             states[0].calls_of_last_minute(at(secs))
         };
         let count = async |calls: u32, secs: i64| {
@@ -136,12 +136,12 @@ async fn a_pause_that_could_not_be_stored_is_stored_when_the_database_is_back() 
         rename("carrier_state", "away").await;
         pauses.pause("CDEK", at(3_600), "asked to").await;
         rename("away", "carrier_state").await;
-        let states = store.carrier_states().await.expect("reads");
+        let states = store.account_states().await.expect("reads");
         assert_eq!(states.len(), 0, "none is stored");
         pauses.merge(&states).await;
-        let states = store.carrier_states().await.expect("reads");
+        let states = store.account_states().await.expect("reads");
         assert_eq!(
-            (states[0].budget.as_str(), states[0].paused_until),
+            (states[0].account.as_str(), states[0].paused_until),
             ("CDEK", Some(at(3_600)))
         );
         assert_eq!(states[0].pause_reason, "asked to");
@@ -166,9 +166,9 @@ async fn an_unreadable_account_stops_no_other_account() {
         if test.is_sqlite() {
             let spoil = spoil("9223372036854775807");
             database.execute_unprepared(&spoil).await.expect("writes");
-            let states = store.carrier_states().await.expect("reads");
+            let states = store.account_states().await.expect("reads");
             assert_eq!(states.len(), 1);
-            assert_eq!(states[0].budget, "POST_RU");
+            assert_eq!(states[0].account, "POST_RU");
         } else {
             for time in ["'infinity'", "'-infinity'", "'200000-01-01Z'"] {
                 let refused = database.execute_unprepared(&spoil(time)).await;

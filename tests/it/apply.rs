@@ -4,7 +4,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use trackbox::model::status::Status;
-use trackbox::store::StoreError;
+use trackbox::store::error::StoreError;
 use uuid::Uuid;
 
 use crate::support::fixture::{Applier, TOPIC, TestStore, create, events, on_every_store, read};
@@ -148,7 +148,7 @@ async fn a_batch_at_a_wrong_offset_is_refused_with_its_partition() {
             .expect_err("is refused");
         assert_eq!(
             error.to_string(),
-            format!("partition 0 of {TOPIC} has moved on without us")
+            format!("partition 0 of {TOPIC} has another owner or offset by now")
         );
     })
     .await;

@@ -158,8 +158,18 @@ async fn what_is_forgotten_is_subtracted_once_by_one_worker() {
         found.refitted_at = at(6 * HOUR);
         let sections = ["CDEK".to_owned()];
         let refit = Some((at(0), sections.as_slice()));
-        assert!(store.set_pricing(&found, one, refit).await.expect("writes"));
-        assert!(!store.set_pricing(&found, other, refit).await.expect("asks"));
+        assert!(
+            store
+                .set_account_plan(&found, one, refit)
+                .await
+                .expect("writes")
+        );
+        assert!(
+            !store
+                .set_account_plan(&found, other, refit)
+                .await
+                .expect("asks")
+        );
         learned.values_mut().for_each(|counts| counts.forget(6.0));
         assert_close(&store.learned("CDEK").await.expect("reads"), &learned);
         assert_close(&store.learned("OTHER").await.expect("reads"), &untouched);
@@ -182,7 +192,7 @@ async fn learning_and_forgetting_at_once_never_deadlock() {
                 for _ in 0..30 {
                     let refit = Some((at(0), sections.as_slice()));
                     let set = store
-                        .set_pricing(&pricing("CDEK", 1.0), member, refit)
+                        .set_account_plan(&pricing("CDEK", 1.0), member, refit)
                         .await;
                     assert!(set.expect("writes"));
                 }
@@ -265,20 +275,20 @@ async fn unreadable_counts_are_skipped_and_an_unreadable_price_is_replaced() {
         let learned = store.learned(Sections::REST).await.expect("reads the rest");
         let cells = learned["IN_TRANSIT"].cells.as_flattened();
         assert!(cells.iter().all(|cell| cell.hours >= 0.0));
-        let error = store.pricing("CDEK").await.expect_err("is no price");
+        let error = store.account_plan("CDEK").await.expect_err("is no price");
         assert_eq!(
             error.to_string(),
-            "table prices holds an unreadable by_hour: not 24 numbers"
+            "table prices, row CDEK: by_hour is unreadable: not 24 numbers"
         );
         // The worker that leads replaces it.
         assert!(
             store
-                .set_pricing(&pricing("CDEK", 1.0), member, None)
+                .set_account_plan(&pricing("CDEK", 1.0), member, None)
                 .await
                 .expect("writes")
         );
         assert_eq!(
-            store.pricing("CDEK").await.expect("reads"),
+            store.account_plan("CDEK").await.expect("reads"),
             Some(pricing("CDEK", 1.0))
         );
     })

@@ -1,9 +1,10 @@
 //! What every store promises consumers that share the partitions of a topic.
 
 use trackbox::clock::Time;
+use trackbox::store::Store;
+use trackbox::store::error::StoreError;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::Batch;
-use trackbox::store::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::support::fixture::{TOPIC, TestStore, on_every_store};

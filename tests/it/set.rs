@@ -2,9 +2,11 @@
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::clock::Time;
+use trackbox::store::column::{Key, Stamp};
 use trackbox::store::dialect::Dialect;
+use trackbox::store::rows::get;
 use trackbox::store::set::Set;
-use trackbox::store::sql::{Row, Sql};
+use trackbox::store::sql::Sql;
 use uuid::Uuid;
 
 use crate::support::fixture::{TestStore, on_every_store};
@@ -75,52 +77,56 @@ async fn a_set_of_rows_arrives_as_it_was_sent() {
         let database = Database::connect(&test.url).await.expect("connects");
         for sent in [rows(), Vec::new()] {
             let set = set(dialect, &sent);
-            let from = set.from(2);
+            let from = set.from();
             let sql = Sql::new(
                 dialect,
-                format!("SELECT u.*, $1 AS before FROM {from} ORDER BY u.nth"),
+                format!("SELECT u.*, :before AS before FROM {from} ORDER BY u.nth"),
             );
-            let sql = sql.bind(9_i64).bind_set(set);
+            let sql = sql.bind("before", 9_i64).bind_set(set);
             let found = database.query_all_raw(sql.statement()).await;
             let found = found.expect("selects");
             assert_eq!(found.len(), sent.len());
             for (place, (found, sent)) in found.iter().zip(&sent).enumerate() {
-                let row = Row::new(found, dialect, "u");
-                assert_eq!(row.get::<i64>("nth").expect("nth"), place as i64 + 1);
-                assert_eq!(row.get::<i64>("before").expect("before"), 9);
+                assert_eq!(get::<i64>(found, "nth").expect("nth"), place as i64 + 1);
+                assert_eq!(get::<i64>(found, "before").expect("before"), 9);
                 let arrived = (
-                    row.get("a").expect("a"),
-                    row.get("b").expect("b"),
-                    row.get("c").expect("c"),
-                    row.get("d").expect("d"),
-                    row.get("e").expect("e"),
-                    row.get("f").expect("f"),
-                    row.time("g").expect("g"),
-                    row.opt_uuid("h").expect("h").expect("no NULL"),
-                    row.get("i").expect("i"),
+                    get(found, "a").expect("a"),
+                    get(found, "b").expect("b"),
+                    get(found, "c").expect("c"),
+                    get(found, "d").expect("d"),
+                    get(found, "e").expect("e"),
+                    get(found, "f").expect("f"),
+                    get::<Stamp>(found, "g").expect("g").0,
+                    get::<Key>(found, "h").expect("h").0,
+                    get(found, "i").expect("i"),
                 );
                 assert_eq!(&arrived, sent);
                 let has = |there: bool| there == sent.4;
                 assert!(has(
-                    row.get::<Option<i16>>("na").expect("na") == Some(sent.0)
+                    get::<Option<i16>>(found, "na").expect("na") == Some(sent.0)
                 ));
                 assert!(has(
-                    row.get::<Option<i32>>("nb").expect("nb") == Some(sent.1)
+                    get::<Option<i32>>(found, "nb").expect("nb") == Some(sent.1)
                 ));
                 assert!(has(
-                    row.get::<Option<i64>>("nc").expect("nc") == Some(sent.2)
+                    get::<Option<i64>>(found, "nc").expect("nc") == Some(sent.2)
                 ));
                 assert!(has(
-                    row.get::<Option<f64>>("nd").expect("nd") == Some(sent.3)
+                    get::<Option<f64>>(found, "nd").expect("nd") == Some(sent.3)
                 ));
                 assert!(has(
-                    row.get::<Option<bool>>("ne").expect("ne") == Some(sent.4)
+                    get::<Option<bool>>(found, "ne").expect("ne") == Some(sent.4)
+                ));
+                assert!(has(get::<Option<String>>(found, "nf")
+                    .expect("nf")
+                    .as_ref()
+                    == Some(&sent.5)));
+                assert!(has(
+                    get::<Option<Stamp>>(found, "ng").expect("ng") == Some(Stamp(sent.6))
                 ));
                 assert!(has(
-                    row.get::<Option<String>>("nf").expect("nf").as_ref() == Some(&sent.5)
+                    get::<Option<Key>>(found, "nh").expect("nh") == Some(Key(sent.7))
                 ));
-                assert!(has(row.opt_time("ng").expect("ng") == Some(sent.6)));
-                assert!(has(row.opt_uuid("nh").expect("nh") == Some(sent.7)));
             }
         }
         database.close().await.expect("closes");

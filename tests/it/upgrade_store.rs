@@ -74,7 +74,7 @@ async fn the_accounts_and_dead_letters_of_the_version_before_are_read() {
             at: at(10),
         };
         assert_eq!(letters, [letter]);
-        let states = store.carrier_states().await.expect("reads");
+        let states = store.account_states().await.expect("reads");
         let state = &states[0];
         assert_eq!((state.paused_until, state.fails), (Some(at(3_600)), 2));
         assert_eq!(
@@ -84,7 +84,7 @@ async fn the_accounts_and_dead_letters_of_the_version_before_are_read() {
         assert_eq!(state.calls_of_last_minute(at(60)), 7);
         let mut priced = pricing("CDEK", 2.5);
         priced.price.by_hour[7] = 3.25;
-        let kept = store.pricing("CDEK").await.expect("reads");
+        let kept = store.account_plan("CDEK").await.expect("reads");
         assert_eq!(kept, Some(priced));
         let learned = store.learned(Sections::REST).await.expect("reads");
         let cells = learned["RETURNING_REFUSED"].cells.as_flattened();

@@ -11,7 +11,7 @@ use crate::http::tests::Api;
 use crate::model::fixture::at;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
-use crate::store::prices::AccountPlan;
+use crate::store::account_plans::AccountPlan;
 
 const HOUR: i64 = 3_600;
 
@@ -42,7 +42,7 @@ fn check(id: &str, secs: i64, events: &[(&str, i64)], next: i64) -> Value {
 
 async fn price(api: &Api, parcels: i64, now: Time) {
     let pricing = AccountPlan {
-        budget: "CDEK".to_owned(),
+        account: "CDEK".to_owned(),
         price: Price {
             whole: 0.25,
             by_hour: std::array::from_fn(|hour| if hour < 6 { 0.5 } else { 1.0 }),
@@ -63,7 +63,7 @@ async fn price(api: &Api, parcels: i64, now: Time) {
         .await
         .expect("leads");
     store
-        .set_pricing(&pricing, member, None)
+        .set_account_plan(&pricing, member, None)
         .await
         .expect("writes");
 }
@@ -280,7 +280,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
     let mut refitted = api
         .serve
         .store
-        .pricing("CDEK")
+        .account_plan("CDEK")
         .await
         .expect("reads")
         .expect("has one");
@@ -292,7 +292,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
         .await
         .expect("leads");
     store
-        .set_pricing(&refitted, member, None)
+        .set_account_plan(&refitted, member, None)
         .await
         .expect("writes");
     let body = api.get("/carriers/CDEK/budget").await.ok();

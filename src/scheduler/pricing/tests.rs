@@ -71,7 +71,7 @@ impl House {
     }
 
     async fn price(&self) -> f64 {
-        let plan = self.store.pricing("CDEK").await.expect("reads");
+        let plan = self.store.account_plan("CDEK").await.expect("reads");
         plan.expect("has one").price.whole
     }
 
@@ -146,7 +146,7 @@ async fn what_was_learned_is_refitted_every_six_hours() {
     let fitted = async || {
         house
             .store
-            .pricing("CDEK")
+            .account_plan("CDEK")
             .await
             .expect("reads")
             .map(|it| it.refitted_at)

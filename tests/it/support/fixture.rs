@@ -7,9 +7,10 @@ use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
 use trackbox::store::claims::Take;
+use trackbox::store::error::StoreError;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::{Applied, Batch};
-use trackbox::store::{Connections, Store, StoreError};
+use trackbox::store::{Connections, Store};
 use uuid::Uuid;
 
 use crate::support::engines::server;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use trackbox::plan::price::Price;
 use trackbox::plan::quota::Shares;
 use trackbox::store::Store;
-use trackbox::store::prices::AccountPlan;
+use trackbox::store::account_plans::AccountPlan;
 use uuid::Uuid;
 
 use crate::support::time::at;
@@ -12,7 +12,7 @@ use crate::support::time::at;
 /// What is known of an account before anything was learned, except that the price is `whole`.
 pub fn pricing(account: &str, whole: f64) -> AccountPlan {
     AccountPlan {
-        budget: account.to_owned(),
+        account: account.to_owned(),
         price: Price {
             whole,
             by_hour: [1.0; 24],

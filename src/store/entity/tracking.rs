@@ -1,0 +1,48 @@
+//! Table `trackings`: one number at one carrier that we follow.
+
+use sea_orm::{
+    ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait,
+    EnumIter, PrimaryKeyTrait,
+};
+
+use crate::store::column::{Key, Stamp};
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "trackings")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub carrier_code: String,
+    pub track_number: String,
+    pub status: String,
+    pub sub_status: Option<String>,
+    pub direction: String,
+    pub status_raw: String,
+    pub status_at: Option<Stamp>,
+    pub heard: i16,
+    pub status_checked_at: Option<Stamp>,
+    pub status_check_id: Option<Key>,
+    pub last_event_code: Option<String>,
+    pub last_event_at: Option<Stamp>,
+    pub last_ok_at: Option<Stamp>,
+    pub last_checked_at: Option<Stamp>,
+    pub last_check_id: Option<Key>,
+    pub next_check_at: Stamp,
+    pub check_fail_count: i32,
+    pub last_error: String,
+    /// 1: refreshed and not checked since.
+    pub priority: i16,
+    pub refreshed_at: Option<Stamp>,
+    pub active: bool,
+    pub lease_until: Option<Stamp>,
+    pub lease_id: Option<Key>,
+    pub journey: i32,
+    pub version: i64,
+    pub created_at: Stamp,
+    pub updated_at: Stamp,
+}
+
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

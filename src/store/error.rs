@@ -1,0 +1,96 @@
+//! Why the store could not do what was asked, and how that follows from what the database said.
+
+use sea_orm::sqlx::Error as SqlxError;
+use sea_orm::sqlx::migrate::MigrateError;
+use sea_orm::{DbErr, RuntimeErr};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is unreachable or too busy: the same call may succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] DbErr),
+    /// The database cancelled a statement that took too long: one with fewer rows may succeed.
+    #[error("the database took too long over a statement")]
+    Slow(#[source] DbErr),
+    /// The database rejects this statement with these values: the same call fails again.
+    #[error("the database refused a statement")]
+    Refused(#[source] DbErr),
+    /// A row holds something that the program never writes.
+    #[error("table {table}, row {row}: {column} is unreadable: {reason}")]
+    Corrupt {
+        table: &'static str,
+        row: String,
+        column: String,
+        reason: String,
+    },
+    /// The partition's offset or owner is not the one that the caller knows: another consumer has taken it.
+    #[error("partition {partition} of {topic} has another owner or offset by now")]
+    OffsetMoved { topic: String, partition: i32 },
+    /// The URL or the file that it names cannot be used.
+    #[error("{0}")]
+    Url(String),
+    #[error("cannot migrate the database")]
+    Migrate(#[from] MigrateError),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Slow(_))
+    }
+
+    /// The error of a connection that could not be made.
+    pub fn connect(error: SqlxError) -> Self {
+        Self::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::Exec(RuntimeErr::SqlxError(inner))
+            | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
+                if is_refusal(inner) {
+                    Self::Refused(error)
+                } else if is_time_out(inner) {
+                    Self::Slow(error)
+                } else {
+                    Self::Unavailable(error)
+                }
+            }
+            DbErr::Type(_) | DbErr::TryIntoErr { .. } | DbErr::Json(_) => Self::Refused(error),
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// Whether the database rejected the statement's values, as opposed to being unreachable, busy or shut down.
+fn is_refusal(error: &SqlxError) -> bool {
+    match error {
+        SqlxError::Database(inner) => match inner.code().as_deref() {
+            // PostgreSQL: 22 data exception, 23 integrity, 54 limit exceeded. Not 42, a missing table or right: no
+            // record is to blame for that.
+            Some(code) if code.len() == 5 => ["22", "23", "54"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            // SQLite's primary result codes (the low byte): 18 too big, 19 constraint, 20 mismatch, 25 range. Not 1,
+            // which stands for a missing table.
+            Some(code) => code
+                .parse::<u32>()
+                .is_ok_and(|code| matches!(code & 0xff, 18 | 19 | 20 | 25)),
+            None => false,
+        },
+        SqlxError::Encode(_)
+        | SqlxError::Decode(_)
+        | SqlxError::ColumnDecode { .. }
+        | SqlxError::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
+/// Whether PostgreSQL cancelled the statement at its statement_timeout.
+fn is_time_out(error: &SqlxError) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some("57014"))
+}
