@@ -11,6 +11,7 @@ mod bus;
 mod claims;
 mod consumer;
 mod consumer_on_kafka;
+mod corrupt;
 mod dead_letters;
 mod documents;
 mod events;
