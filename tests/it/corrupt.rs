@@ -86,7 +86,7 @@ async fn a_corrupt_row_stops_neither_claims_nor_updates() {
 /// SQLite holds any number as a time; PostgreSQL refuses those that are none.
 #[tokio::test]
 async fn a_corrupt_time_or_id_hides_no_other_parcel_of_its_carrier() {
-    let test = crate::fixture::sqlite().await;
+    let test = crate::support::fixture::sqlite().await;
     let (store, url) = (test.store.clone(), test.url.clone());
     let rows = create(&store, "CDEK", 2).await;
     let database = Database::connect(&url).await.expect("connects");
