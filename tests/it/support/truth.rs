@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use trackbox::clock::{Time, cut};
 use trackbox::model::{TrackingEvent, clean_text};
 use trackbox::store::Store;
-use trackbox_emulator::emulator::{Emulator, TrueEvent};
+use trackbox_emulator::emulator::Emulator;
+use trackbox_emulator::truth::TrueEvent;
 
 /// Two reports with the same key are the same event.
 type Key = (Time, String, String, String);

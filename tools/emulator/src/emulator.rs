@@ -1,4 +1,4 @@
-//! The parcels, and what has happened to them by now.
+//! The emulator: its parcels, the calls that it counts, and the faults that are switched on.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -9,33 +9,33 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use serde::Serialize;
 
 use crate::faults::{Fault, Rule, Rules};
 use crate::journeys;
 use crate::ledger::{Counter, End, Ledger};
-use crate::moving::{Moving, Told};
+use crate::moving::{Moving, Report};
 use crate::options::{Options, Progress};
 use crate::scenario::Parcel;
 use crate::time::Time;
+use crate::truth::{Truth, TruthPage};
 
-/// The most parcels kept.
+/// Upper limit of the parcels kept.
 const PARCELS_MAX: usize = 2_000_000;
 
 /// Carrier and track number.
 type Key = (String, String);
 
-/// An emulator. A clone is the same one.
+/// An emulator. Clones share one state.
 #[derive(Clone)]
 pub struct Emulator(Arc<Inner>);
 
 struct Inner {
     options: Options,
     time: Time,
-    /// What calls are counted by, for the limits and the ledger.
+    /// The clock that calls are counted by, for the limits and the ledger.
     counted: Time,
     state: Mutex<State>,
-    /// Requests that wait in an artificial delay.
+    /// How many requests wait in an artificial delay.
     sleeping: AtomicUsize,
 }
 
@@ -49,7 +49,7 @@ struct State {
 /// Why parcels could not be seeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeedError {
-    /// Its place in the list.
+    /// The index of the first refused parcel.
     pub place: usize,
     pub reason: String,
 }
@@ -62,40 +62,7 @@ impl std::fmt::Display for SeedError {
 
 impl std::error::Error for SeedError {}
 
-/// An event that happened, or that a fault invented.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TrueEvent {
-    pub status: String,
-    pub status_raw: String,
-    pub event_time: DateTime<Utc>,
-    pub location: String,
-    pub message: String,
-}
-
-/// What is true of a parcel now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Truth {
-    pub carrier: String,
-    pub track_number: String,
-    pub status: String,
-    pub status_raw: String,
-    /// Whether nothing more is to happen.
-    pub done: bool,
-    /// All that has happened and been told, oldest first.
-    pub events: Vec<TrueEvent>,
-    /// What switched-on faults told besides.
-    pub fault_events: Vec<TrueEvent>,
-}
-
-/// Some truths of all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct TruthPage {
-    pub total: usize,
-    pub items: Vec<Truth>,
-}
-
-/// A call that was let in: the faults that befall it.
+/// A call within the limit, with the faults that apply to it.
 #[derive(Clone, Debug, Default)]
 pub struct Admitted {
     pub faults: Vec<Fault>,
@@ -107,7 +74,7 @@ impl Emulator {
         Self::counting_by(options, time, counted)
     }
 
-    /// One whose calls are counted by another time than its parcels travel by: that one may run faster.
+    /// An emulator with two clocks: parcels move by `time`, which may run fast, and calls are counted by `counted`.
     pub fn counting_by(options: Options, time: Time, counted: Time) -> Self {
         let chance = StdRng::seed_from_u64(options.seed);
         let state = State {
@@ -125,10 +92,10 @@ impl Emulator {
         }))
     }
 
-    /// Makes parcels known; one that was known starts anew. All or none.
+    /// Adds all of `parcels`, or none if one is invalid. A parcel that is known already starts again.
     ///
     /// # Errors
-    /// [`SeedError`] names the first parcel that cannot be.
+    /// [`SeedError`] names the first invalid parcel.
     pub fn seed(&self, parcels: Vec<Parcel>) -> Result<usize, SeedError> {
         for (place, parcel) in parcels.iter().enumerate() {
             parcel
@@ -167,7 +134,7 @@ impl Emulator {
         self.lock().counter.ledger()
     }
 
-    /// Counts a call on arrival; `None` where the limit refuses it.
+    /// Counts a call when it arrives. `None`: the call is beyond the limit.
     pub fn arrive(&self, carrier: &str, number: &str) -> Option<Admitted> {
         let limit = self.0.options.limit_per_minute(carrier);
         let now = self.0.time.now();
@@ -176,33 +143,35 @@ impl Emulator {
             state.counter.end(carrier, End::Limited);
             return None;
         }
-        let faults = state.rules.befall(carrier, number, now);
+        let faults = state.rules.apply(carrier, number, now);
         Some(Admitted { faults })
     }
 
+    /// Counts how a call ended.
     pub fn end(&self, carrier: &str, end: End) {
         self.lock().counter.end(carrier, end);
     }
 
-    /// Whether a call fails that fails with this chance.
+    /// Decides by chance whether a call with this failure rate fails.
     pub fn fails(&self, rate: f64) -> bool {
         rate > 0.0 && self.lock().chance.random_bool(rate.clamp(0.0, 1.0))
     }
 
-    /// A number from 0 to 1 by chance.
+    /// A random number from 0 to 1.
     pub fn share(&self) -> f64 {
         self.lock().chance.random()
     }
 
-    /// Whether a parcel of this number was seeded.
+    /// Whether the parcel was seeded or asked for.
     pub fn knows(&self, carrier: &str, number: &str) -> bool {
         self.lock()
             .parcels
             .contains_key(&(carrier.to_owned(), number.to_owned()))
     }
 
-    /// A call for a parcel: it may move, and what is told of it is answered. An unseeded number is seeded now.
-    pub fn ask(&self, carrier: &str, number: &str, faults: &[Fault]) -> Told {
+    /// Answers a call about a parcel, after moving it if its progress depends on calls. A number that was not seeded
+    /// gets its carrier's default journey.
+    pub fn ask(&self, carrier: &str, number: &str, faults: &[Fault]) -> Report {
         let now = self.0.time.now();
         let mut state = self.lock();
         let key = (carrier.to_owned(), number.to_owned());
@@ -213,13 +182,13 @@ impl Emulator {
             parcels, chance, ..
         } = &mut *state;
         let Some(moving) = parcels.get_mut(&key) else {
-            return Told::default();
+            return Report::default();
         };
         if self.0.options.progress == Progress::Ask {
             moving.take_step(now, chance);
         }
         moving.invent(faults);
-        moving.told(now, faults)
+        moving.report(now, faults)
     }
 
     pub fn truth(&self, carrier: &str, number: &str) -> Option<Truth> {
@@ -231,7 +200,7 @@ impl Emulator {
             .map(|moving| moving.truth(now))
     }
 
-    /// The truths of all parcels by carrier and number, from `offset` on.
+    /// At most `limit` parcels by carrier and number, starting at `offset`.
     pub fn truths(&self, offset: usize, limit: usize) -> TruthPage {
         let now = self.0.time.now();
         let state = self.lock();
@@ -247,7 +216,7 @@ impl Emulator {
         }
     }
 
-    /// Switches a fault on; `None` switches all of the rule's carrier off.
+    /// Switches a fault on. `None` switches off all faults of the carrier.
     pub fn set_fault(&self, carrier: &str, rule: Option<Rule>) {
         let now = self.0.time.now();
         self.lock().rules.set(carrier, rule, now);
@@ -261,7 +230,7 @@ impl Emulator {
         self.0.time.now()
     }
 
-    /// Waits in the emulator's time; [`Emulator::sleeping`] counts who does.
+    /// Waits for `wait` of the emulator's time; counted by [`Emulator::sleeping`].
     pub async fn sleep(&self, wait: Duration) {
         if wait.is_zero() {
             return;
@@ -270,28 +239,24 @@ impl Emulator {
         self.0.time.sleep(wait).await;
     }
 
-    /// Never ends, unless the client goes away or the server stops; counted as sleeping.
+    /// Waits until the client disconnects or the server stops; counted by [`Emulator::sleeping`].
     pub async fn hang(&self) {
         let _awake = Asleep::new(&self.0.sleeping);
         std::future::pending::<()>().await;
     }
 
-    /// How many requests wait in an artificial delay; a test that moves time waits for it.
+    /// How many requests wait in an artificial delay. A test that moves time by hand waits for this number first.
     pub fn sleeping(&self) -> usize {
         self.0.sleeping.load(Ordering::SeqCst)
     }
 
-    pub fn router(&self) -> axum::Router {
-        crate::http::router(self.clone())
-    }
-
-    /// Never held across an await.
+    /// The lock must not be held across an await.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock()
     }
 }
 
-/// Counts a sleeper for as long as it lives, also where its request is dropped.
+/// Counts a waiting request until it is dropped, which also happens if the client disconnects.
 struct Asleep<'a>(&'a AtomicUsize);
 
 impl<'a> Asleep<'a> {

@@ -1,29 +1,29 @@
-//! Faults: ways in which an answer goes wrong, switched on at run time, by carrier and perhaps by number.
+//! Faults: ways in which an answer goes wrong. They are switched on at run time, for a carrier or for one number.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::emulator::TrueEvent;
-use crate::moving::unit;
+use crate::chance::unit;
+use crate::truth::TrueEvent;
 
-/// The most rules at once.
+/// Upper limit of the rules in force.
 pub const RULES_MAX: usize = 1_000;
 
-/// The most events that a fault invents for one parcel.
+/// Upper limit of the events that a fault invents for one parcel.
 const EVENTS_MAX: u32 = 100_000;
 
-/// A fault and whom it befalls.
+/// A fault and the calls that it applies to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     pub carrier: String,
-    /// Only this number; absent: all of the carrier.
+    /// Applies to this number only; absent: to all numbers of the carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub track_number: Option<String>,
-    /// The share of calls that it befalls, 0 to 1.
+    /// The share of calls that the fault applies to, 0 to 1.
     #[serde(default = "all")]
     pub share: f64,
-    /// Only the next so many calls; absent: until it is switched off.
+    /// Applies to this many more calls; absent: until it is switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
     #[serde(flatten)]
@@ -46,15 +46,15 @@ pub enum Fault {
     Latency {
         #[serde(default)]
         fixed_ms: u64,
-        /// Up to so much more.
+        /// Upper limit of the random delay that is added.
         #[serde(default)]
         spread_ms: u64,
     },
     /// Never answers.
     Hang,
-    /// Answers this status with a line of text.
+    /// Answers with this status and a line of text.
     Status { code: u16 },
-    /// Answers 429, perhaps with Retry-After in seconds or as a date.
+    /// Answers 429, with Retry-After if `retry_after_secs` is given: in seconds, or as a date if `as_date` is set.
     TooManyRequests {
         #[serde(default)]
         retry_after_secs: Option<u64>,
@@ -63,13 +63,13 @@ pub enum Fault {
     },
     /// Answers 200 with a body that is no JSON.
     Malformed,
-    /// Announces more than it sends, and closes the connection.
+    /// Sends half of the body that Content-Length announces, then closes the connection.
     Truncated,
     /// Sends the right body as text/html.
     WrongContentType,
-    /// Sends the right body with a wrong status.
+    /// Sends the right body with this status.
     WrongStatus { code: u16 },
-    /// Sends a body of so many bytes.
+    /// Sends a body of this many bytes.
     HugeBody {
         #[serde(default = "huge")]
         bytes: u64,
@@ -78,22 +78,22 @@ pub enum Fault {
     SlowDrip { every_ms: u64 },
     /// Closes the connection without an answer.
     Closed,
-    /// Knows nobody: 404.
+    /// Answers 404.
     NotFound,
-    /// Tells of an event far in the future.
+    /// Reports an event far in the future.
     FutureEvent,
-    /// Tells of an event in 1970.
+    /// Reports an event in 1970.
     AncientEvent,
-    /// Tells of very many events.
+    /// Reports very many events.
     ManyEvents {
         #[serde(default = "many")]
         count: u32,
     },
-    /// Tells of an event with control characters in its texts.
+    /// Reports an event with control characters in its texts.
     ControlCharacters,
-    /// Tells of an event with NUL in its texts.
+    /// Reports an event with NUL in its texts.
     Nul,
-    /// Sends a body with bytes that are no UTF-8.
+    /// Sends a body with bytes that are not UTF-8.
     InvalidUtf8,
 }
 
@@ -108,13 +108,13 @@ fn many() -> u32 {
 /// An event that never happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invented {
-    /// The fault that tells of it.
+    /// The kind of fault that reports it.
     pub fault: &'static str,
     pub event: TrueEvent,
 }
 
 impl Fault {
-    /// A word for it, the same for all of its kind.
+    /// The name of its kind, as in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Latency { .. } => "latency",
@@ -138,9 +138,9 @@ impl Fault {
         }
     }
 
-    /// The events that it tells of a parcel: the same ones at every call.
+    /// The events that it invents for a parcel, the same ones at every call.
     pub fn invents(&self, carrier: &str, number: &str) -> Vec<Invented> {
-        // A base that differs by parcel, within the year before 2026.
+        // A time in 2025 that differs by parcel.
         let base = 1_735_689_600 + (unit(&(carrier, number)) * 30_000_000.0) as i64;
         let event = |at: i64, raw: &str, message: String| Invented {
             fault: self.name(),
@@ -168,7 +168,7 @@ impl Fault {
         }
     }
 
-    /// What is wrong with its parameters.
+    /// Refuses parameters out of range, with the reason.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Status { code } | Self::WrongStatus { code } if !(200..=599).contains(code) => {
@@ -192,7 +192,7 @@ impl Fault {
 }
 
 impl Rule {
-    /// What is wrong with it, named by its fields.
+    /// Refuses fields out of range, with the reason.
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.share) {
             return Err("share must be 0 to 1".to_owned());
@@ -205,13 +205,14 @@ impl Rule {
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
-    /// Counts calls, so that a share is the same for the same order of calls.
+    /// How many calls were made. It decides which calls a share applies to, so the same sequence of calls always gives
+    /// the same faults.
     calls: u64,
     changed_at: Option<DateTime<Utc>>,
 }
 
 impl Rules {
-    /// Adds a rule in place of an equal kind for the same parcels; `None` ends all of the carrier.
+    /// Adds a rule. It replaces the rule of the same kind for the same parcels. `None` removes all rules of the carrier.
     pub fn set(&mut self, carrier: &str, rule: Option<Rule>, now: DateTime<Utc>) {
         self.changed_at = Some(now);
         match rule {
@@ -233,8 +234,8 @@ impl Rules {
         self.rules.clone()
     }
 
-    /// The faults that befall a call.
-    pub fn befall(&mut self, carrier: &str, number: &str, now: DateTime<Utc>) -> Vec<Fault> {
+    /// The faults that apply to a call that arrives now.
+    pub fn apply(&mut self, carrier: &str, number: &str, now: DateTime<Utc>) -> Vec<Fault> {
         if self.rules.is_empty() {
             return Vec::new();
         }

@@ -1,9 +1,9 @@
-//! What the emulator speaks: the carriers' v1 API, two aggregators, and the administration.
+//! The emulator's HTTP API: the carriers' v1 API, two aggregators, and administration.
 
 pub mod admin;
 pub mod aggregators;
 pub mod deliver;
-pub mod problem;
+pub mod error;
 #[cfg(test)]
 mod tests;
 pub mod v1;
@@ -14,10 +14,10 @@ use axum::routing::{get, post};
 
 use crate::emulator::Emulator;
 
-/// The largest body, in bytes.
+/// Upper limit of a request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// All paths of the emulator.
+/// All endpoints of an emulator.
 pub fn router(emulator: Emulator) -> Router {
     Router::new()
         .route("/healthz", get(admin::health))
@@ -35,8 +35,8 @@ pub fn router(emulator: Emulator) -> Router {
             "/v1/admin/faults",
             get(admin::faults).post(admin::set_fault),
         )
-        .fallback(problem::no_path)
-        .method_not_allowed_fallback(problem::no_method)
+        .fallback(error::no_path)
+        .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(emulator)
 }

@@ -1,32 +1,32 @@
-//! The ledger: every call by carrier, counted when it arrives and before anything delays it.
+//! The ledger: every call by carrier, counted when it arrives, before any artificial delay.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-/// The most carriers that are told apart; calls of further ones are counted together under `*`.
+/// Upper limit of the carriers counted one by one. Calls of further carriers are counted together under `*`.
 const CARRIERS_MAX: usize = 10_000;
 
-/// What the ledger says of one carrier.
+/// The calls of one carrier.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Calls {
-    /// 0 is no limit.
+    /// 0: no limit.
     pub limit_per_minute: u32,
     pub calls: u64,
     pub ok: u64,
-    /// Refused because of the limit.
+    /// Refused because they were beyond the limit.
     pub limited: u64,
-    /// Failed in any other way, by chance or by a fault.
+    /// Failed for any other reason, by chance or by a fault.
     pub failed: u64,
     /// The most calls in a UTC calendar minute.
     pub busiest_minute: u64,
     /// The most calls in any 60 s.
     pub busiest_sliding: u64,
-    /// Calls that came beyond the limit in their calendar minute.
+    /// Calls beyond the limit of their calendar minute.
     pub over_minute: u64,
-    /// Calls that came beyond the limit in the 60 s that end with them.
+    /// Calls beyond the limit in the 60 s that end with them.
     pub over_sliding: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Ledger {
     pub carriers: BTreeMap<String, Calls>,
 }
 
-/// The calls of one carrier as they come in.
+/// Counts the calls of one carrier.
 #[derive(Debug, Default)]
 struct Book {
     calls: Calls,
@@ -46,14 +46,14 @@ struct Book {
     in_minute: u64,
 }
 
-/// Keeps the ledger.
+/// Counts the calls of all carriers.
 #[derive(Debug, Default)]
 pub struct Counter {
     books: BTreeMap<String, Book>,
 }
 
 impl Counter {
-    /// Counts a call that arrives at `now`; answers whether the limit of the calendar minute admits it.
+    /// Counts a call that arrives at `now`, and returns whether it is within the limit of the calendar minute.
     pub fn arrive(&mut self, carrier: &str, limit: u32, now: DateTime<Utc>) -> bool {
         let book = self.book(carrier);
         book.calls.limit_per_minute = limit;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_over_the_minutes_edge_is_over_in_sixty_seconds_and_not_in_its_minutes() {
+    fn a_burst_across_two_minutes_is_over_the_sliding_limit_only() {
         let mut counter = Counter::default();
         for n in 0..10 {
             assert!(counter.arrive("A", 5, at(if n < 5 { 59_000 } else { 61_000 })));

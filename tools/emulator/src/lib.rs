@@ -1,8 +1,10 @@
 //! Emulates the carriers' tracking APIs, with limits, faults, a ledger of calls, and the truth to judge a tracker by.
 //!
-//! [`emulator`] holds the parcels, [`moving`] decides what has happened to one; [`ledger`] counts calls; [`faults`] says how an
-//! answer goes wrong; [`http`] speaks. All time comes from [`time`], so that a test can move it by hand.
+//! [`emulator`] holds the parcels: [`scenario`] describes one, [`journeys`] and [`route`] invent its steps, [`moving`] decides what has
+//! happened to it, and [`truth`] is how that is shown. [`ledger`] counts calls, [`faults`] spoil answers, [`http`] is the
+//! API and [`serve`] puts it on a port. All time comes from [`time`], so that a test can move it by hand.
 
+pub mod chance;
 pub mod emulator;
 pub mod faults;
 pub mod http;
@@ -10,6 +12,8 @@ pub mod journeys;
 pub mod ledger;
 pub mod moving;
 pub mod options;
+pub mod route;
 pub mod scenario;
 pub mod serve;
 pub mod time;
+pub mod truth;

@@ -1,4 +1,4 @@
-//! The program: an emulator on a port.
+//! The command `trackbox-emulator`: an emulator on a port.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -14,23 +14,28 @@ use trackbox_emulator::options::{Options, Progress};
 use trackbox_emulator::serve::serve;
 use trackbox_emulator::time::Time;
 
-/// Emulates the carriers' tracking APIs: CDEK, Russian Post, any other code, and two aggregators.
+/// Emulates the tracking APIs of CDEK, Russian Post, any other carrier, and two aggregators.
 ///
-/// Ask it for a number: curl localhost:9000/v1/tracking/CDEK/1234567890. What it counted: /v1/admin/ledger; what is
-/// true: /v1/admin/truth; how to make it fail: POST /v1/admin/faults {"carrier":"CDEK","fault":"hang"}.
+/// Ask for a number:   curl localhost:9000/v1/tracking/CDEK/1234567890
+/// See counted calls:  curl localhost:9000/v1/admin/ledger
+/// See what is true:   curl localhost:9000/v1/admin/truth
+/// Make CDEK hang:     curl localhost:9000/v1/admin/faults -d '{"carrier":"CDEK","fault":"hang"}'
+/// Repair it:          curl localhost:9000/v1/admin/faults -d '{"carrier":"CDEK","fault":"none"}'
 #[derive(Parser)]
-#[command(version)]
+#[command(version, verbatim_doc_comment)]
 struct Cli {
-    /// IP address and port.
+    /// IP address and port to listen on
     #[arg(long, default_value = "127.0.0.1:9000")]
     listen: SocketAddr,
-    /// What makes parcels move: a call that asks, or the clock.
+    /// What makes parcels move
     #[arg(long, value_enum, default_value_t = Progress::Ask)]
     progress: Progress,
-    /// Calls a minute that a carrier allows, as CDEK=600; 0 is no limit. Built in: CDEK=60, POST_RU=20.
+    /// Calls a minute that a carrier allows, such as CDEK=600; 0: no limit; may be given several times
+    ///
+    /// Built in: CDEK=60, POST_RU=20, no limit for other carriers.
     #[arg(long, value_name = "CARRIER=N", value_parser = limit)]
     limit: Vec<(String, u32)>,
-    /// Fixes all that is left to chance.
+    /// Seed of everything random: the same seed gives the same steps, delays and failures
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -38,10 +43,10 @@ struct Cli {
 fn limit(text: &str) -> Result<(String, u32), String> {
     let (carrier, limit) = text
         .split_once('=')
-        .ok_or("write it as CARRIER=N, for example CDEK=600")?;
+        .ok_or("must be CARRIER=N, such as CDEK=600")?;
     let limit = limit
         .parse()
-        .map_err(|_| format!("{limit} is no whole number"))?;
+        .map_err(|_| format!("{limit:?} must be a whole number, 0 or more"))?;
     Ok((carrier.to_owned(), limit))
 }
 
@@ -75,10 +80,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         seed: cli.seed,
         limits,
     };
-    let address = listener.local_addr().context("the port has no address")?;
+    let address = listener
+        .local_addr()
+        .context("cannot read the address of the port")?;
     tracing::info!(
+        %address,
         "emulating carriers on http://{address} (ledger: /v1/admin/ledger, truth: /v1/admin/truth)"
     );
+
     serve(Emulator::new(options, Time::system()), listener, stop).await?;
     tracing::info!("stopped");
     Ok(())

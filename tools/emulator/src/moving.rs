@@ -1,53 +1,52 @@
-//! One parcel: how far it has come, what the carrier tells of it, and what is true.
-
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+//! One parcel: how far it has come, what the carrier reports about it, and what is true.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use crate::emulator::{TrueEvent, Truth};
+use crate::chance::{hash, unit};
 use crate::faults::{Fault, Invented};
 use crate::options::Progress;
 use crate::scenario::{Parcel, Step};
+use crate::truth::{TrueEvent, Truth};
 
 /// A parcel and how far it has come.
 pub struct Moving {
     parcel: Parcel,
-    /// When each step happens (by the clock: all of them; asked: those that have happened).
+    /// When each step happens. Progress `clock`: of all steps; progress `ask`: of those that have happened.
     times: Vec<DateTime<Utc>>,
-    /// What faults have told of it that never happened.
+    /// The events that faults have invented for it.
     invented: Vec<Invented>,
 }
 
-/// What a carrier tells of a parcel.
+/// What a carrier reports about a parcel.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Report {
     pub status: String,
     pub status_raw: String,
     pub status_at: Option<DateTime<Utc>>,
-    /// As the carrier lists them: perhaps out of order, perhaps repeated.
-    pub events: Vec<ToldEvent>,
+    /// In the carrier's order: some journeys list them out of order or repeat them.
+    pub events: Vec<ReportedEvent>,
 }
 
 #[derive(Clone, Debug)]
-pub struct ToldEvent {
+pub struct ReportedEvent {
     pub event: TrueEvent,
     pub step: Step,
-    /// Its place in the journey, from 1.
+    /// Its position in the journey, from 1.
     pub number: usize,
 }
 
-impl ToldEvent {
-    /// The carrier's own record of it.
+impl ReportedEvent {
+    /// The carrier's own record of the event.
     pub fn payload(&self) -> Value {
         json!({"step": self.number, "code": self.event.status_raw})
     }
 }
 
 impl Moving {
-    /// A parcel that nothing has happened to yet; by the clock, one whose times are all fixed.
+    /// A parcel at its beginning. With progress `clock`, this fixes the time of every step.
     pub fn new(parcel: Parcel, progress: Progress, seed: u64, now: DateTime<Utc>) -> Self {
         let times = match progress {
             Progress::Ask => Vec::new(),
@@ -60,7 +59,7 @@ impl Moving {
         }
     }
 
-    /// Remembers what these faults tell of it that never happened; a kind of fault tells the same every time.
+    /// Adds the events that `faults` invent for this parcel, once for each kind of fault.
     pub fn invent(&mut self, faults: &[Fault]) {
         for fault in faults {
             if self
@@ -74,7 +73,8 @@ impl Moving {
         }
     }
 
-    /// Progress `ask`: the first step at the first call, a further one when its time has passed, or by chance.
+    /// Progress `ask`: takes the first step at the first call, and later steps when `step_seconds` have passed or by
+    /// chance.
     pub fn take_step(&mut self, now: DateTime<Utc>, chance: &mut StdRng) {
         let seconds = i64::try_from(self.parcel.step_seconds).unwrap_or(i64::MAX);
         let due = match self.times.last() {
@@ -89,10 +89,10 @@ impl Moving {
         }
     }
 
-    /// The steps that have happened and been told, with their times, in the order of the journey.
+    /// The steps that have happened and that the carrier reports by now, with their times, in the journey's order.
     ///
-    /// What is told late is told at the latest with the last step: after that nobody would ask any more.
-    fn happened(&self, now: DateTime<Utc>) -> Vec<(usize, &Step, DateTime<Utc>)> {
+    /// A late step is reported with the last step at the latest, because a tracker asks no more after that.
+    fn reported(&self, now: DateTime<Utc>) -> Vec<(usize, &Step, DateTime<Utc>)> {
         let all = self.times.len() == self.parcel.steps.len();
         let end = self
             .times
@@ -111,9 +111,9 @@ impl Moving {
     }
 
     pub fn truth(&self, now: DateTime<Utc>) -> Truth {
-        let happened = self.happened(now);
-        let newest = happened.iter().max_by_key(|(place, _, at)| (*at, *place));
-        let mut events: Vec<TrueEvent> = happened
+        let reported = self.reported(now);
+        let newest = reported.iter().max_by_key(|(place, _, at)| (*at, *place));
+        let mut events: Vec<TrueEvent> = reported
             .iter()
             .map(|(_, step, at)| true_event(step, *at))
             .collect();
@@ -126,7 +126,7 @@ impl Moving {
                 || "UNKNOWN".to_owned(),
                 |(_, step, _)| step.status_raw.clone(),
             ),
-            done: happened.len() == self.parcel.steps.len(),
+            done: reported.len() == self.parcel.steps.len(),
             events,
             fault_events: self
                 .invented
@@ -136,15 +136,15 @@ impl Moving {
         }
     }
 
-    pub fn told(&self, now: DateTime<Utc>, faults: &[Fault]) -> Told {
-        let happened = self.happened(now);
-        let newest = happened
+    pub fn report(&self, now: DateTime<Utc>, faults: &[Fault]) -> Report {
+        let reported = self.reported(now);
+        let newest = reported
             .iter()
             .max_by_key(|(place, _, at)| (*at, *place))
             .copied();
         let mut events = Vec::new();
-        for (place, step, at) in &happened {
-            let event = ToldEvent {
+        for (place, step, at) in &reported {
+            let event = ReportedEvent {
                 event: true_event(step, *at),
                 step: (*step).clone(),
                 number: place + 1,
@@ -155,7 +155,7 @@ impl Moving {
         }
         for (place, invented) in self.invented.iter().enumerate() {
             if faults.iter().any(|fault| fault.name() == invented.fault) {
-                events.push(ToldEvent {
+                events.push(ReportedEvent {
                     event: invented.event.clone(),
                     step: Step::default(),
                     number: self.parcel.steps.len() + place + 1,
@@ -170,7 +170,7 @@ impl Moving {
         {
             shuffle(&mut events, &self.parcel.track_number);
         }
-        Told {
+        Report {
             status: newest.map_or_else(|| "UNKNOWN".to_owned(), |(_, step, _)| step.status.clone()),
             status_raw: newest.map_or_else(
                 || "UNKNOWN".to_owned(),
@@ -197,7 +197,7 @@ fn true_event(step: &Step, at: DateTime<Utc>) -> TrueEvent {
     }
 }
 
-/// The first step at `now`, each further one after half to one and a half times the mean.
+/// The times of all steps: the first at `now`, each later one 0.5 to 1.5 times `step_seconds` after the one before.
 fn clock_times(parcel: &Parcel, seed: u64, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let mut at = now;
     let mut times = Vec::with_capacity(parcel.steps.len());
@@ -216,27 +216,13 @@ fn clock_times(parcel: &Parcel, seed: u64, now: DateTime<Utc>) -> Vec<DateTime<U
     times
 }
 
-/// A number from 0 to 1 for anything: the same for the same.
-pub fn unit(what: &impl std::hash::Hash) -> f64 {
-    let mut hash = DefaultHasher::new();
-    what.hash(&mut hash);
-    (hash.finish() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// Puts the events in an order that says nothing, the same one for the same parcel.
-fn shuffle(events: &mut [ToldEvent], number: &str) {
-    let key = |event: &ToldEvent, place: usize| {
-        let mut hash = DefaultHasher::new();
-        (number, event.number, place).hash(&mut hash);
-        hash.finish()
-    };
-    let keys: Vec<u64> = events
-        .iter()
+/// Puts the events in an arbitrary order that is always the same for the same parcel.
+fn shuffle(events: &mut Vec<ReportedEvent>, number: &str) {
+    let mut keyed: Vec<(u64, ReportedEvent)> = std::mem::take(events)
+        .into_iter()
         .enumerate()
-        .map(|(place, event)| key(event, place))
+        .map(|(place, event)| (hash(&(number, event.number, place)), event))
         .collect();
-    let mut order: Vec<usize> = (0..events.len()).collect();
-    order.sort_by_key(|place| keys[*place]);
-    let shuffled: Vec<ToldEvent> = order.iter().map(|place| events[*place].clone()).collect();
-    events.clone_from_slice(&shuffled);
+    keyed.sort_by_key(|(key, _)| *key);
+    *events = keyed.into_iter().map(|(_, event)| event).collect();
 }

@@ -1,24 +1,24 @@
-//! How the emulator is set up.
+//! The options of an emulator.
 
 use std::collections::BTreeMap;
 
 /// What makes a parcel move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Progress {
-    /// A call does: one step on when its time has passed, or by chance.
+    /// A call moves its parcel one step on, if the time between steps has passed, and otherwise by chance.
     #[default]
     Ask,
-    /// Time does: each step's moment is fixed when the parcel is seeded, asked or not.
+    /// Each step happens at a time that is fixed when the parcel is seeded, without any call.
     Clock,
 }
 
-/// Settings of an emulator.
+/// The options of an emulator.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub progress: Progress,
-    /// Fixes all that is left to chance.
+    /// Seeds everything random.
     pub seed: u64,
-    /// Calls a minute by carrier, in place of the built-in limits; 0 is none.
+    /// Calls a minute by carrier, instead of the built-in limits; 0: no limit.
     pub limits: BTreeMap<String, u32>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Calls that a carrier allows in a calendar minute; 0 is no limit. Built in: CDEK 60, POST_RU 20.
+    /// Calls that a carrier allows in a calendar minute; 0: no limit. Built in: CDEK 60, POST_RU 20.
     pub fn limit_per_minute(&self, carrier: &str) -> u32 {
         let built_in = match carrier {
             "CDEK" => 60,

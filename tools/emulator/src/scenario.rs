@@ -1,22 +1,22 @@
-//! What is to happen to a parcel: its steps, and how fast it takes them.
+//! A parcel as it is seeded: its steps, and how fast it takes them.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// The most steps of one parcel.
+/// Upper limit of the steps of one parcel.
 pub const STEPS_MAX: usize = 10_000;
 
 /// A parcel as it is seeded.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Parcel {
     pub carrier: String,
     #[serde(alias = "track_number")]
     pub track_number: String,
-    /// Seconds from step to step; by the clock the mean of them.
+    /// Seconds from step to step; with progress `clock`, their mean.
     #[serde(alias = "step_seconds", default = "step_seconds_default")]
     pub step_seconds: u64,
-    /// The chance, 0 to 1, that a call moves the parcel before its time (progress `ask` only).
+    /// The chance, 0 to 1, that a call moves the parcel before `step_seconds` have passed (progress `ask` only).
     #[serde(alias = "progress_prob", default = "progress_prob_default")]
     pub progress_prob: f64,
     pub steps: Vec<Step>,
@@ -31,36 +31,44 @@ fn progress_prob_default() -> f64 {
 }
 
 /// One thing that happens to a parcel.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub status: String,
     #[serde(alias = "status_raw")]
     pub status_raw: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// How long after it happened the carrier tells of it, in seconds, at the latest with the last step: it may then be
-    /// older than what was told before.
-    #[serde(default, alias = "late_seconds")]
+    /// Seconds from the event until the carrier reports it, but no later than the last step. So an event may be older
+    /// than those reported before it.
+    #[serde(default, alias = "late_seconds", skip_serializing_if = "is_not_late")]
     pub late_seconds: u64,
-    /// When it happens (progress `clock` only), also in the past; else its `stepSeconds` after the one before.
-    #[serde(default, alias = "event_time")]
+    /// When it happens (progress `clock` only), which may be in the past; absent: `step_seconds` after the step before.
+    #[serde(default, alias = "event_time", skip_serializing_if = "Option::is_none")]
     pub event_time: Option<DateTime<Utc>>,
     /// How often the carrier lists it in one answer.
-    #[serde(default = "once")]
+    #[serde(default = "once", skip_serializing_if = "is_once")]
     pub repeat: u32,
-    /// The place's postal code, for the aggregators.
-    #[serde(default)]
+    /// The postal code of its location, for the aggregators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postal_code: Option<String>,
-    /// Who reported it, for the aggregators.
-    #[serde(default)]
+    /// The name of the carrier that reported it, for the aggregators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
 fn once() -> u32 {
     1
+}
+
+fn is_once(repeat: &u32) -> bool {
+    *repeat == once()
+}
+
+fn is_not_late(seconds: &u64) -> bool {
+    *seconds == 0
 }
 
 impl Step {
@@ -75,7 +83,7 @@ impl Step {
         }
     }
 
-    /// The same, with a message.
+    /// The same step with a message.
     pub fn says(mut self, message: &str) -> Self {
         self.message = Some(message.to_owned());
         self
@@ -83,7 +91,7 @@ impl Step {
 }
 
 impl Parcel {
-    /// What is wrong with it, named by its fields.
+    /// Refuses fields out of range, with the reason.
     pub fn check(&self) -> Result<(), String> {
         let text = |name: &str, text: &str| {
             let chars = text.chars().count();

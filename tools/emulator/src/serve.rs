@@ -1,4 +1,4 @@
-//! Serves an emulator on a port, with a way to close a connection without an answer.
+//! Serves an emulator on a port. It can close a connection without an answer, which axum's own server cannot.
 
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ use tower::ServiceExt as _;
 
 use crate::emulator::Emulator;
 use crate::http::deliver::CloseConnection;
+use crate::http::router;
 
-/// The pause after a connection could not be accepted, mostly for want of file descriptors.
+/// The pause after a connection could not be accepted, usually because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long answers under way may take to end when the server stops.
+/// How long requests in flight may take to finish when the server stops.
 const STOP_WAIT: Duration = Duration::from_secs(1);
 
-/// Serves until `stop`; answers under way have a second to end.
+/// Serves until `stop`, then gives requests in flight a second to finish.
 pub async fn serve(
     emulator: Emulator,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let router = emulator.router();
+    let router = router(emulator);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -45,7 +46,7 @@ pub async fn serve(
     }
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
-        tracing::debug!("connections that did not end were closed");
+        tracing::debug!("closed connections whose requests did not finish");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where time comes from: the machine, or a test that moves it by hand.
+//! The emulator's clock: the machine's, or one that a test moves by hand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 type Now = dyn Fn() -> DateTime<Utc> + Send + Sync;
 type Sleep = dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync;
 
-/// Tells the time and waits. A clone tells the same time.
+/// Tells the time and waits. Clones tell the same time.
 #[derive(Clone)]
 pub struct Time {
     now: Arc<Now>,
@@ -26,7 +26,7 @@ impl Time {
         Self::new(Utc::now, |wait| Box::pin(tokio::time::sleep(wait)))
     }
 
-    /// Any other time.
+    /// A clock of the caller's.
     pub fn new(
         now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
         sleep: impl Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync + 'static,

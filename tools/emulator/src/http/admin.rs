@@ -8,14 +8,15 @@ use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::emulator::{Emulator, SeedError, Truth, TruthPage};
+use crate::emulator::{Emulator, SeedError};
 use crate::faults::Rule;
 use crate::http::aggregators;
-use crate::http::problem::{Params, Problem, read_json};
+use crate::http::error::{ApiError, Params, read_json};
 use crate::ledger::Ledger;
 use crate::scenario::{Parcel, Step};
+use crate::truth::{Truth, TruthPage};
 
-/// The most truths in one answer.
+/// Upper limit of the parcels in one answer.
 const TRUTHS_MAX: usize = 10_000;
 
 type Body = Result<Bytes, BytesRejection>;
@@ -25,20 +26,23 @@ pub async fn health() -> Json<Value> {
 }
 
 #[derive(Deserialize)]
-struct Seeds<T> {
+struct SeedRequest<T> {
     items: Vec<T>,
 }
 
 /// `POST /v1/admin/seed-v1`
-pub async fn seed_v1(State(emulator): State<Emulator>, body: Body) -> Result<Json<Value>, Problem> {
-    let seeds: Seeds<Parcel> = read_json(body)?;
+pub async fn seed_v1(
+    State(emulator): State<Emulator>,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let seeds: SeedRequest<Parcel> = read_json(body)?;
     seeded(emulator.seed(seeds.items))
 }
 
-fn seeded(result: Result<usize, SeedError>) -> Result<Json<Value>, Problem> {
+fn seeded(result: Result<usize, SeedError>) -> Result<Json<Value>, ApiError> {
     match result {
         Ok(count) => Ok(Json(json!({"status": "ok", "count": count}))),
-        Err(error) => Err(Problem::new(
+        Err(error) => Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             error.to_string(),
         )),
@@ -74,8 +78,8 @@ struct AutoStep {
 }
 
 /// `POST /v1/admin/seed`
-pub async fn seed(State(emulator): State<Emulator>, body: Body) -> Result<Json<Value>, Problem> {
-    let seeds: Seeds<AutoParcel> = read_json(body)?;
+pub async fn seed(State(emulator): State<Emulator>, body: Body) -> Result<Json<Value>, ApiError> {
+    let seeds: SeedRequest<AutoParcel> = read_json(body)?;
     let parcels = seeds.items.into_iter().map(auto_parcel).collect();
     seeded(emulator.seed(parcels))
 }
@@ -120,11 +124,11 @@ pub async fn ledger(State(emulator): State<Emulator>) -> Json<Ledger> {
 pub async fn truth(
     State(emulator): State<Emulator>,
     path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<Truth>, Problem> {
-    let Path((carrier, number)) = path.map_err(|_| Problem::bad("the path is unreadable"))?;
+) -> Result<Json<Truth>, ApiError> {
+    let Path((carrier, number)) = path.map_err(|_| ApiError::bad("the path is unreadable"))?;
     let truth = emulator.truth(&carrier, &number);
     truth.map(Json).ok_or_else(|| {
-        Problem::new(
+        ApiError::new(
             StatusCode::NOT_FOUND,
             format!("{carrier} {number} was never seeded or asked for"),
         )
@@ -135,13 +139,13 @@ pub async fn truth(
 pub async fn truths(
     State(emulator): State<Emulator>,
     uri: Uri,
-) -> Result<Json<TruthPage>, Problem> {
+) -> Result<Json<TruthPage>, ApiError> {
     let params = Params::read(&uri)?;
     let number = |name: &str, default: usize| match params.0.get(name) {
         None => Ok(default),
         Some(text) => text
             .parse()
-            .map_err(|_| Problem::bad(format!("{name} must be a whole number, 0 or more"))),
+            .map_err(|_| ApiError::bad(format!("{name} must be a whole number, 0 or more"))),
     };
     let (offset, limit) = (number("offset", 0)?, number("limit", 100)?);
     Ok(Json(emulator.truths(offset, limit.min(TRUTHS_MAX))))
@@ -152,15 +156,15 @@ pub async fn faults(State(emulator): State<Emulator>) -> Json<Value> {
     Json(json!({"faults": emulator.faults()}))
 }
 
-/// `POST /v1/admin/faults`: switches one on, or with `"fault":"none"` all of a carrier off.
+/// `POST /v1/admin/faults`: switches a fault on; `"fault":"none"` switches off all faults of the carrier.
 pub async fn set_fault(
     State(emulator): State<Emulator>,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, ApiError> {
     let wanted: Value = read_json(body)?;
     let carrier = wanted["carrier"].as_str().unwrap_or_default().to_owned();
     if carrier.is_empty() {
-        return Err(Problem::bad(
+        return Err(ApiError::bad(
             "carrier must name the carrier whose calls go wrong",
         ));
     }
@@ -168,13 +172,13 @@ pub async fn set_fault(
         emulator.set_fault(&carrier, None);
     } else {
         let rule: Rule = serde_json::from_value(wanted).map_err(|error| {
-            Problem::new(
+            ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                format!("no such fault: {error}"),
+                format!("not a fault: {error}"),
             )
         })?;
         rule.check()
-            .map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
+            .map_err(|detail| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail))?;
         emulator.set_fault(&carrier, Some(rule));
     }
     Ok(Json(json!({"status": "ok", "faults": emulator.faults()})))

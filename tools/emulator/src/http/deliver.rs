@@ -1,4 +1,4 @@
-//! From a call to its answer: the ledger, the limit, the delays, and the faults on the way.
+//! Answers a call of a carrier: counts it, applies limit and delays, and lets faults spoil the answer.
 
 use std::time::Duration;
 
@@ -10,29 +10,29 @@ use serde_json::Value;
 
 use crate::emulator::Emulator;
 use crate::faults::Fault;
-use crate::http::problem::{Params, Problem};
+use crate::http::error::{ApiError, Params};
 use crate::ledger::End;
 
-/// How long half a body is left to be written before the connection breaks.
+/// Time for the server to write half a body before the connection breaks.
 const FLUSH_WAIT: Duration = Duration::from_millis(20);
 
 /// The size of one piece of a huge body.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Put into a response to have the server close the connection instead of sending it.
+/// An extension of a response: the server closes the connection instead of sending the response.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseConnection;
 
-/// Answers one call of `carrier` about `number`: counts it, then lets `answer` speak, then lets the faults have it.
+/// Answers one call of `carrier` about `number`: counts it, takes its `answer`, and applies the faults to that.
 pub async fn deliver(
     emulator: &Emulator,
     carrier: &str,
     number: &str,
     uri: &Uri,
-    answer: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
+    answer: impl FnOnce(&[Fault]) -> Result<Value, ApiError>,
 ) -> Response {
     let Some(admitted) = emulator.arrive(carrier, number) else {
-        return Problem::new(
+        return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("{carrier} allows no more calls this minute"),
         )
@@ -52,11 +52,11 @@ async fn answered(
     emulator: &Emulator,
     uri: &Uri,
     faults: &[Fault],
-    answer: impl FnOnce(&[Fault]) -> Result<Value, Problem>,
+    answer: impl FnOnce(&[Fault]) -> Result<Value, ApiError>,
 ) -> Response {
     let params = match read(uri) {
         Ok(params) => params,
-        Err(problem) => return problem.into_response(),
+        Err(error) => return error.into_response(),
     };
     let (delay_ms, fail_rate) = params;
     emulator
@@ -66,9 +66,9 @@ async fn answered(
         emulator.hang().await;
     }
     if emulator.fails(fail_rate) {
-        return Problem::new(
+        return ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "failed by chance, as failRate says",
+            "failed by chance: failRate is set",
         )
         .into_response();
     }
@@ -80,7 +80,7 @@ async fn answered(
     }
     let mut body = match answer(faults) {
         Ok(value) => value.to_string().into_bytes(),
-        Err(problem) => return problem.into_response(),
+        Err(error) => return error.into_response(),
     };
     if faults.contains(&Fault::InvalidUtf8) {
         spoil(&mut body);
@@ -105,7 +105,7 @@ async fn answered(
     with(StatusCode::OK, "application/json", Body::from(body))
 }
 
-fn read(uri: &Uri) -> Result<(u64, f64), Problem> {
+fn read(uri: &Uri) -> Result<(u64, f64), ApiError> {
     let params = Params::read(uri)?;
     Ok((params.delay_ms()?, params.fail_rate()?))
 }
@@ -121,18 +121,18 @@ fn latency(emulator: &Emulator, faults: &[Fault]) -> Duration {
     Duration::from_millis(millis.sum())
 }
 
-/// What is sent in place of the answer.
+/// The response that a fault sends instead of the answer.
 fn instead_of_answer(emulator: &Emulator, fault: &Fault) -> Option<Response> {
     match fault {
         Fault::Status { code } => {
             let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            Some((status, "this carrier has a bad day").into_response())
+            Some((status, "the carrier is out of order").into_response())
         }
         Fault::TooManyRequests {
             retry_after_secs,
             as_date,
         } => Some(too_many(emulator, *retry_after_secs, *as_date)),
-        Fault::NotFound => Some(Problem::new(StatusCode::NOT_FOUND, "not found").into_response()),
+        Fault::NotFound => Some(ApiError::new(StatusCode::NOT_FOUND, "not found").into_response()),
         Fault::HugeBody { bytes } => Some(huge(*bytes)),
         Fault::Closed => {
             let mut response = StatusCode::OK.into_response();
@@ -145,7 +145,7 @@ fn instead_of_answer(emulator: &Emulator, fault: &Fault) -> Option<Response> {
 
 fn too_many(emulator: &Emulator, retry_after_secs: Option<u64>, as_date: bool) -> Response {
     let mut response =
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many calls").into_response();
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many calls").into_response();
     if let Some(secs) = retry_after_secs {
         let text = if as_date {
             let at = emulator.now() + Duration::from_secs(secs);
@@ -164,10 +164,10 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Response 
     (status, [(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// Half of what its Content-Length announces, then the connection breaks.
+/// Sends half of what Content-Length announces, then breaks the connection.
 fn truncated(body: &[u8]) -> Response {
     let half = Bytes::copy_from_slice(&body[..body.len() / 2]);
-    // An error right behind it would take the half along, and the head: the server writes when the body makes it wait.
+    // The server writes only when the body is not ready. Without the wait, the error would come before anything is sent.
     let breaks = stream::once(async {
         tokio::time::sleep(FLUSH_WAIT).await;
         Err(std::io::Error::other("truncated on purpose"))
@@ -184,7 +184,7 @@ fn truncated(body: &[u8]) -> Response {
     response
 }
 
-/// A body of so many bytes, of which only one piece is in memory at a time.
+/// A body of this many bytes that keeps one piece in memory at a time.
 fn huge(bytes: u64) -> Response {
     let piece = Bytes::from(vec![b'x'; PIECE_BYTES]);
     let pieces = stream::unfold(bytes, move |left| {
@@ -215,7 +215,7 @@ fn drip(emulator: Emulator, body: Vec<u8>, every: Duration) -> Body {
     Body::from_stream(drops)
 }
 
-/// Bytes that are no UTF-8, inside the first text.
+/// Puts bytes that are not UTF-8 into the first text.
 fn spoil(body: &mut Vec<u8>) {
     let place = body
         .iter()

@@ -1,8 +1,7 @@
-//! What the emulator speaks, through its router, with a time that the test moves.
+//! The emulator's HTTP API through its router, with a clock that the test moves.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -11,9 +10,11 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::emulator::Emulator;
+use crate::http::router;
 use crate::options::{Options, Progress};
 use crate::time::Time;
 
+mod faults;
 mod wire;
 
 struct World {
@@ -59,7 +60,7 @@ impl World {
     }
 
     async fn call(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let Ok(response) = self.emulator.router().oneshot(request).await;
+        let Ok(response) = router(self.emulator.clone()).oneshot(request).await;
         let status = response.status();
         let body = to_bytes(response.into_body(), 100_000_000)
             .await
@@ -81,7 +82,7 @@ fn parcel(number: &str, prob: f64, steps: usize) -> Value {
 }
 
 #[tokio::test]
-async fn asked_a_parcel_moves_when_its_time_has_passed_or_by_chance() {
+async fn progress_ask_moves_a_parcel_when_its_time_has_passed_or_by_chance() {
     let world = World::new(Progress::Ask);
     world
         .post("/v1/admin/seed-v1", &parcel("slow", 0.0, 3))
@@ -103,7 +104,7 @@ async fn asked_a_parcel_moves_when_its_time_has_passed_or_by_chance() {
 }
 
 #[tokio::test]
-async fn by_the_clock_a_parcel_moves_at_its_own_times_asked_or_not() {
+async fn progress_clock_moves_a_parcel_at_its_own_times_without_calls() {
     let (one, two) = (World::new(Progress::Clock), World::new(Progress::Clock));
     for world in [&one, &two] {
         world.post("/v1/admin/seed-v1", &parcel("n", 0.0, 5)).await;
@@ -295,7 +296,7 @@ async fn the_aggregators_speak_their_own_way() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_seeded_or_asked_is_named() {
+async fn a_refused_request_says_what_is_wrong() {
     let world = World::new(Progress::Ask);
     let none = json!({"items": [{"carrier": "A", "trackNumber": "n", "steps": []}]});
     let (status, answer) = world.post("/v1/admin/seed-v1", &none).await;
@@ -338,81 +339,5 @@ async fn reset_forgets_everything() {
     assert_eq!(
         world.get("/v1/admin/ledger").await.1,
         json!({"carriers": {}})
-    );
-}
-
-#[tokio::test]
-async fn a_fault_befalls_whom_it_names_until_it_is_switched_off() {
-    let world = World::new(Progress::Ask);
-    let fault = json!({"carrier": "A", "trackNumber": "bad", "fault": "status", "code": 503});
-    assert_eq!(
-        world.post("/v1/admin/faults", &fault).await.0,
-        StatusCode::OK
-    );
-    assert_eq!(
-        world.get("/v1/tracking/A/bad").await.0,
-        StatusCode::SERVICE_UNAVAILABLE
-    );
-    assert_eq!(world.get("/v1/tracking/A/good").await.0, StatusCode::OK);
-    let twice = json!({"carrier": "B", "fault": "notFound", "calls": 2});
-    world.post("/v1/admin/faults", &twice).await;
-    let mut statuses = Vec::new();
-    for _ in 0..3 {
-        statuses.push(world.get("/v1/tracking/B/n").await.0.as_u16());
-    }
-    assert_eq!(statuses, [404, 404, 200]);
-    world
-        .post(
-            "/v1/admin/faults",
-            &json!({"carrier": "A", "fault": "none"}),
-        )
-        .await;
-    assert_eq!(world.get("/v1/tracking/A/bad").await.0, StatusCode::OK);
-    for wrong in [
-        json!({"carrier": "A", "fault": "dance"}),
-        json!({"carrier": "A", "fault": "status", "code": 99}),
-    ] {
-        assert_eq!(
-            world.post("/v1/admin/faults", &wrong).await.0,
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "{wrong}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn what_a_fault_invents_is_the_same_every_time_and_stands_apart_in_the_truth() {
-    let world = World::new(Progress::Ask);
-    let fault = json!({"carrier": "A", "fault": "manyEvents", "count": 100});
-    world.post("/v1/admin/faults", &fault).await;
-    let first = world.get("/v1/tracking/A/n").await.1;
-    let second = world.get("/v1/tracking/A/n").await.1;
-    assert_eq!(first["events"].as_array().map(Vec::len), Some(101));
-    assert_eq!(first["events"], second["events"]);
-    let truth = world.get("/v1/admin/truth/A/n").await.1;
-    assert_eq!(truth["events"].as_array().map(Vec::len), Some(1));
-    assert_eq!(truth["faultEvents"].as_array().map(Vec::len), Some(100));
-}
-
-#[tokio::test]
-async fn a_delay_waits_in_the_emulators_time() {
-    let asked = Arc::new(Mutex::new(Duration::ZERO));
-    let told = Arc::clone(&asked);
-    let time = Time::new(
-        || DateTime::from_timestamp(1_795_176_000, 0).expect("a time within range"),
-        move |wait| {
-            *told.lock().expect("is whole") += wait;
-            Box::pin(async {})
-        },
-    );
-    let emulator = Emulator::new(Options::default(), time);
-    let request = Request::get("/v1/tracking/A/n?delayMs=1500")
-        .body(Body::empty())
-        .expect("a request");
-    let Ok(response) = emulator.router().oneshot(request).await;
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(
-        *asked.lock().expect("is whole"),
-        Duration::from_millis(1_500)
     );
 }

@@ -1,4 +1,4 @@
-//! The carriers' own API: one number, or a batch of one carrier's.
+//! The carriers' own API: one number, or a batch of numbers of one carrier.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::emulator::Emulator;
 use crate::faults::Fault;
 use crate::http::deliver::deliver;
-use crate::http::problem::{Problem, read_json};
-use crate::moving::Told;
+use crate::http::error::{ApiError, read_json};
+use crate::moving::ReportedEvent;
 
-/// The most numbers of one batch.
+/// Upper limit of the numbers in one batch.
 const BATCH_MAX: usize = 30;
 
 /// `GET /v1/tracking/{carrier}/{number}`
@@ -24,7 +24,7 @@ pub async fn one(
     uri: Uri,
 ) -> Response {
     let Ok(Path((carrier, number))) = path else {
-        return Problem::bad("the path is unreadable").into_response();
+        return ApiError::bad("the path is unreadable").into_response();
     };
     let asked = emulator.clone();
     deliver(&emulator, &carrier, &number, &uri, |faults| {
@@ -34,31 +34,26 @@ pub async fn one(
 }
 
 fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
-    let told = emulator.ask(carrier, number, faults);
+    let report = emulator.ask(carrier, number, faults);
     json!({
         "carrier": carrier,
         "track_number": number,
-        "status": told.status,
-        "status_raw": told.status_raw,
-        "status_at": told.status_at,
-        "events": events(&told),
+        "status": report.status,
+        "status_raw": report.status_raw,
+        "status_at": report.status_at,
+        "events": report.events.iter().map(event).collect::<Vec<_>>(),
     })
 }
 
-fn events(told: &Told) -> Vec<Value> {
-    told.events
-        .iter()
-        .map(|told| {
-            json!({
-                "status": told.event.status,
-                "status_raw": told.event.status_raw,
-                "event_time": told.event.event_time,
-                "location": told.event.location,
-                "message": told.event.message,
-                "payload": told.payload(),
-            })
-        })
-        .collect()
+fn event(reported: &ReportedEvent) -> Value {
+    json!({
+        "status": reported.event.status,
+        "status_raw": reported.event.status_raw,
+        "event_time": reported.event.event_time,
+        "location": reported.event.location,
+        "message": reported.event.message,
+        "payload": reported.payload(),
+    })
 }
 
 #[derive(Deserialize)]
@@ -82,17 +77,17 @@ pub async fn batch(
 ) -> Response {
     let batch: Batch = match read_json(body) {
         Ok(batch) => batch,
-        Err(problem) => return problem.into_response(),
+        Err(error) => return error.into_response(),
     };
     let Some(first) = batch.items.first() else {
-        return Problem::bad("items must not be empty").into_response();
+        return ApiError::bad("items must not be empty").into_response();
     };
     if batch.items.len() > BATCH_MAX {
         let detail = format!(
-            "items must be at most {BATCH_MAX}, these are {}",
+            "items must have at most {BATCH_MAX} numbers, these are {}",
             batch.items.len()
         );
-        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
+        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
     }
     if let Some(place) = batch
         .items
@@ -100,10 +95,10 @@ pub async fn batch(
         .position(|item| item.carrier != first.carrier)
     {
         let detail = format!(
-            "items[{place}]: all items must be of one carrier, {}",
+            "items[{place}]: all items must have the carrier of the first, {}",
             first.carrier
         );
-        return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
+        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
     }
     let asked = emulator.clone();
     deliver(

@@ -1,4 +1,4 @@
-//! What a client sees on the wire of each fault: the bytes, and how the connection ends.
+//! Each fault as a client sees it on the wire: the bytes, and how the connection ends.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ struct Wire {
 }
 
 impl Wire {
-    /// With one fault for every call of carrier A.
+    /// Starts one with a fault for every call of carrier A.
     async fn with(fault: Value) -> Self {
         let options = Options {
             progress: Progress::Clock,
@@ -44,7 +44,7 @@ impl Wire {
         wire
     }
 
-    /// Sends a request; answers what came until the connection ended, and whether it ended in time.
+    /// Sends a request. Returns the bytes that came until the connection ended, and whether it ended in time.
     async fn send(&self, request: &str, within: Duration) -> (String, bool) {
         let mut stream = TcpStream::connect(self.address).await.expect("connects");
         stream.write_all(request.as_bytes()).await.expect("sends");
@@ -110,14 +110,14 @@ async fn a_slow_drip_comes_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn a_huge_body_is_as_large_as_it_is_told_to_be() {
+async fn a_huge_body_has_the_size_asked_for() {
     let wire = Wire::with(json!({"fault": "hugeBody", "bytes": 3_000_000})).await;
     let (answer, ended) = wire.ask().await;
     assert!(ended && answer.len() > 3_000_000, "{} bytes", answer.len());
 }
 
 #[tokio::test]
-async fn wrong_words_come_whole_and_in_time() {
+async fn other_faults_answer_in_full_and_in_time() {
     let told: [(Value, &str, &str); 8] = [
         (json!({"fault": "malformed"}), "HTTP/1.1 200", "<html>"),
         (
