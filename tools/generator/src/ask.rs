@@ -1,4 +1,6 @@
-//! Asks for the options one by one, as on a terminal: Enter takes the default, a wrong value is asked for again.
+//! Asks for the options one by one. Enter takes the default, and an invalid value is asked for again.
+//!
+//! Not by dialoguer: it takes the end of the input for Enter, and reads from a terminal only, so no test could answer it.
 
 use std::io::{self, BufRead, Write};
 
@@ -8,13 +10,13 @@ use crate::options::{
     parse_seed, parse_switch,
 };
 
-/// What stands for "no seed given".
+/// The answer for "no seed".
 const RANDOM: &str = "random";
 
-/// Asks for every option on `output` and reads the answers, a line each, from `input`.
+/// Asks for every option on `output` and reads one line for each from `input`.
 ///
 /// # Errors
-/// Where `input` ends before the last answer, is no UTF-8, or either of the two fails.
+/// `input` ends before the last answer or is not UTF-8, or reading or writing fails.
 pub fn ask(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<Options> {
     writeln!(output, "Press Enter to take the value in brackets.")?;
     let mut terminal = Terminal { input, output };
@@ -42,7 +44,7 @@ pub fn ask(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<Opti
             parse_carriers,
         )?,
         seed_emulator: terminal.ask(
-            "Give the emulator their journeys (true or false)",
+            "Give the emulator a journey for each first (true or false)",
             "true",
             parse_switch,
         )?,
@@ -78,7 +80,7 @@ impl<I: BufRead, O: Write> Terminal<'_, I, O> {
             if self.input.read_line(&mut line)? == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("the input ended at the question \"{question}\""),
+                    format!("the input ended at the question {question:?}"),
                 ));
             }
             let answer = match line.trim() {
@@ -133,9 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_asked_for_again_with_the_reason() {
+    fn an_invalid_value_is_asked_for_again_with_the_reason() {
         let (options, shown) = answered(b"\n\n\n0\n20000\n50\n\nCDEK,CDEK\nCDEK\n\n\n");
-        let options = options.expect("three wrong answers, each put right");
+        let options = options.expect("three invalid answers, each corrected");
+
         assert_eq!(
             (options.batch, options.carriers),
             (50, vec!["CDEK".to_owned()])

@@ -1,12 +1,12 @@
-//! The progress of a run on stderr: a bar on a terminal, single lines elsewhere.
+//! The progress of a run on stderr: a bar on a terminal, otherwise single lines.
 
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use trackbox_generator::options::Options;
-use trackbox_generator::run::{Event, Summary};
+use trackbox_generator::progress::{RunEvent, Summary};
 
-/// How often the bar's clock moves.
+/// How often the bar's clock is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Shows what a run reports.
@@ -18,7 +18,7 @@ pub struct Bar {
 impl Bar {
     pub fn new(options: &Options) -> Self {
         let bar = ProgressBar::new(options.count as u64).with_style(style());
-        // Hidden where stderr is no terminal; a clock that nobody sees need not run.
+        // The bar is hidden if stderr is not a terminal. Then its clock need not run.
         if !bar.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
@@ -28,14 +28,14 @@ impl Bar {
         }
     }
 
-    pub fn show(&mut self, event: &Event<'_>) {
+    pub fn show(&mut self, event: &RunEvent<'_>) {
         match event {
-            Event::Note(text) if self.bar.is_hidden() => eprintln!("{text}"),
-            Event::Note(text) => self.bar.println(text),
-            Event::Seeded { done, total } => {
+            RunEvent::Note(text) if self.bar.is_hidden() => eprintln!("{text}"),
+            RunEvent::Note(text) => self.bar.println(text),
+            RunEvent::Seeded { done, total } => {
                 self.bar.set_message(format!("seeded {done} of {total}"));
             }
-            Event::Created(summary) => {
+            RunEvent::Created(summary) => {
                 self.bar.set_position(summary.done() as u64);
                 self.bar.set_message(rate_and_rest(summary, self.rps));
             }
@@ -53,7 +53,7 @@ fn style() -> ProgressStyle {
         .expect("the template is a constant that the tests read")
 }
 
-/// The rate so far and the time that the rest will take at it, or at the wanted rate while none is known.
+/// The rate so far, and the time that the rest will take at that rate, or at the wanted rate until there is one.
 fn rate_and_rest(summary: &Summary, wanted_rps: f64) -> String {
     let rate = summary.rate.unwrap_or(wanted_rps).min(wanted_rps);
     let rest_secs = (summary.total - summary.done()) as f64 / rate;
@@ -66,7 +66,7 @@ fn rate_and_rest(summary: &Summary, wanted_rps: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use trackbox_generator::run::Summary;
+    use trackbox_generator::progress::Summary;
 
     use super::{rate_and_rest, style};
 
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_reckoned_at_the_slower_of_the_two_rates() {
+    fn the_remaining_time_follows_the_slower_of_the_two_rates() {
         let mut summary = Summary {
             total: 1_000,
             created: 400,

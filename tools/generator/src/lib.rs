@@ -1,14 +1,13 @@
-//! Makes demo parcels: numbers that look real, journeys for the emulator, trackings through the API.
+//! Makes demo parcels: numbers that look real, journeys for the emulator, and trackings through the API.
 //!
-//! [`run`] does it all; [`numbers`] stands alone for those that only want track numbers.
+//! [`run`] does all of it. [`numbers`] alone is for programs that need only track numbers.
 
 pub mod ask;
-pub mod journeys;
 pub mod numbers;
 pub mod options;
-mod outage;
 mod pace;
-pub mod parcels;
-mod problem;
+pub mod progress;
+mod refusal;
+mod retry;
 pub mod run;
 mod target;

@@ -1,6 +1,6 @@
-//! The command `trackbox-generator`: reads or asks for the options, shows progress, ends with a summary.
+//! The command `trackbox-generator`: reads or asks for the options, shows progress, and prints a summary.
 //!
-//! The summary goes to stdout, everything else to stderr. Exit codes: 0 done, 1 given up, 2 wrong options, 130 Ctrl-C.
+//! The summary goes to stdout, everything else to stderr. Exit codes: 0 done, 1 given up, 2 invalid options, 130 Ctrl-C.
 
 mod bar;
 
@@ -13,16 +13,17 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use trackbox_generator::ask;
 use trackbox_generator::options::Options;
-use trackbox_generator::run::{Event, Summary, run};
+use trackbox_generator::progress::{RunEvent, Summary};
+use trackbox_generator::run::run;
 
 use crate::bar::Bar;
 
-/// What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
+/// The exit code that shells report for a program ended by Ctrl-C: 128 + SIGINT.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Makes demo parcels: seeds the carrier emulator with their journeys and creates the trackings through the API.
+/// Makes demo parcels: gives the carrier emulator a journey for each, then creates the trackings through the API.
 ///
-/// Started with no arguments on a terminal, it asks for each value.
+/// Without arguments on a terminal, it asks for each value.
 #[derive(Parser)]
 #[command(name = "trackbox-generator", version)]
 struct Command {
@@ -43,12 +44,12 @@ fn main() -> anyhow::Result<ExitCode> {
         .build()
         .context("starting the runtime")?;
     let exit_code = runtime.block_on(generate(&options));
-    // A name look-up that hangs must not hold up the end.
+    // A name lookup that hangs must not delay the exit.
     runtime.shutdown_background();
     exit_code
 }
 
-/// Takes the options from the command line or, where it is empty and a person sits there, asks for them.
+/// Reads the options from the command line. If that is empty and this is a terminal, asks for them.
 fn options() -> anyhow::Result<Options> {
     let bare = std::env::args_os().len() <= 1;
     if bare && io::stdin().is_terminal() && io::stderr().is_terminal() {
@@ -68,8 +69,8 @@ async fn generate(options: &Options) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new(options);
     let started = Instant::now();
     let mut so_far: Option<Summary> = None;
-    let mut progress = |event: Event<'_>| {
-        if let Event::Created(summary) = &event {
+    let mut progress = |event: RunEvent<'_>| {
+        if let RunEvent::Created(summary) = &event {
             so_far = Some((*summary).clone());
         }
         bar.show(&event);

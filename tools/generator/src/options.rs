@@ -1,6 +1,6 @@
-//! What a run is told to do: the options of the command line, their defaults and their limits.
+//! The options of a run, their defaults and their limits.
 //!
-//! The same checks read the command line, the answers on a terminal, and options made in code.
+//! The same checks apply to the command line, to answers on a terminal, and to options made in code.
 
 use clap::{ArgAction, Args};
 use reqwest::Url;
@@ -12,27 +12,27 @@ pub const DEFAULT_BATCH: usize = 200;
 pub const DEFAULT_RPS: f64 = 20.0;
 pub const DEFAULT_CARRIERS: &str = "CDEK,POST_RU";
 
-/// The most parcels of one run: all of them are kept in memory, so that no number comes twice.
+/// Upper limit of the parcels of one run. Their numbers are kept in memory, so that none is used twice.
 pub const COUNT_MAX: usize = 1_000_000;
 
-/// The most items that the API takes in one request.
+/// Upper limit of the items that the API accepts in one request.
 pub const BATCH_MAX: usize = 10_000;
 
-/// The slowest and the fastest pace, in trackings a second.
+/// The lowest and the highest rate, in trackings a second.
 pub const RPS_MIN: f64 = 0.001;
 pub const RPS_MAX: f64 = 1_000_000.0;
 
-/// The most characters of a carrier code.
+/// Upper limit of the characters of a carrier code.
 pub const CARRIER_CHARS_MAX: usize = 64;
 
-/// What a run is told to do.
+/// The options of a run.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Where the TrackBox API answers
+    /// Address of the TrackBox API
     #[arg(long, value_name = "URL", default_value = DEFAULT_API_BASE, value_parser = parse_base)]
     pub api_base: String,
 
-    /// Where the carrier emulator answers
+    /// Address of the carrier emulator
     #[arg(long, value_name = "URL", default_value = DEFAULT_EMULATOR_BASE, value_parser = parse_base)]
     pub emulator_base: String,
 
@@ -40,15 +40,15 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_COUNT, value_parser = parse_count, allow_negative_numbers = true)]
     pub count: usize,
 
-    /// How many trackings go in one request, 1 to 10000
+    /// How many trackings to create in one request, 1 to 10000
     #[arg(long, value_name = "N", default_value_t = DEFAULT_BATCH, value_parser = parse_batch, allow_negative_numbers = true)]
     pub batch: usize,
 
-    /// How many trackings a second to create on average
+    /// How many trackings to create a second, on average
     #[arg(long, value_name = "RATE", default_value_t = DEFAULT_RPS, value_parser = parse_rps, allow_negative_numbers = true)]
     pub rps: f64,
 
-    /// The carriers' codes, which take turns
+    /// Codes of the carriers, separated by commas; parcels are spread over them evenly
     #[arg(long, value_name = "CODES", default_value = DEFAULT_CARRIERS, value_delimiter = ',', value_parser = parse_carrier)]
     pub carriers: Vec<String>,
 
@@ -59,7 +59,7 @@ pub struct Options {
     )]
     pub seed_emulator: bool,
 
-    /// The same seed makes the same numbers [default: a random one, printed]
+    /// Seed of the numbers: the same seed makes the same numbers [default: a random one, which is printed]
     #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
 }
@@ -80,10 +80,10 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses what no run can be made of.
+    /// Refuses options that are out of range.
     ///
     /// # Errors
-    /// The name of the first wrong option and what is wrong with it.
+    /// The name of the first invalid option and the reason.
     pub fn check(&self) -> Result<(), String> {
         let named = |name: &'static str| move |reason: String| format!("{name}: {reason}");
         parse_base(&self.api_base).map_err(named("api-base"))?;
@@ -95,10 +95,10 @@ impl Options {
     }
 }
 
-/// Reads the address of a server and takes the slashes off its end.
+/// Reads the address of a server, without the slashes at its end.
 pub(crate) fn parse_base(text: &str) -> Result<String, String> {
     let url = Url::parse(text.trim())
-        .map_err(|error| format!("not a URL ({error}), such as {DEFAULT_API_BASE}"))?;
+        .map_err(|error| format!("not a URL such as {DEFAULT_API_BASE}: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(
             "must begin with http:// or https://, not {}:",
@@ -158,7 +158,7 @@ fn parse_carrier(text: &str) -> Result<String, String> {
     let chars = carrier.chars().count();
     if chars > CARRIER_CHARS_MAX {
         return Err(format!(
-            "a carrier code has at most {CARRIER_CHARS_MAX} characters, this has {chars}"
+            "a carrier code has at most {CARRIER_CHARS_MAX} characters, this one has {chars}"
         ));
     }
     if carrier.chars().any(char::is_control) {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn no_arguments_are_the_defaults() {
+    fn without_arguments_the_defaults_apply() {
         let options = parse(&[]).expect("nothing is required");
         assert_eq!(options, Options::default());
         assert_eq!(options.check(), Ok(()));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_refused_with_the_reason() {
+    fn an_invalid_value_is_refused_with_the_reason() {
         for (arguments, reason) in [
             (
                 ["--api-base", "ftp://box"],

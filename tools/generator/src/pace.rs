@@ -1,16 +1,16 @@
-//! When the next batch may go: a rate held from the start, as a pure function of the time that has passed.
+//! When the next batch may be sent: a rate held from the start, as a pure function of the time passed.
 
 use std::time::Duration;
 
 /// Holds a rate of items a second over batches of one size.
 ///
-/// The first batch may go at once, each further one when the time of those before it has passed. Whoever comes late
-/// catches up, but by one batch at most: what a slow server cost beyond that is not made up for.
+/// The first batch may be sent at once, each further one when the time of those before it has passed. After a delay the
+/// pace catches up by at most one batch: time lost beyond that, to a slow server, is not made up.
 #[derive(Debug)]
 pub struct Pace {
     items_per_second: f64,
     catch_up: Duration,
-    /// When the next batch may go, since the start.
+    /// When the next batch may be sent, since the start.
     due: Duration,
 }
 
@@ -23,12 +23,12 @@ impl Pace {
         }
     }
 
-    /// How long to wait yet, `elapsed` after the start.
+    /// How much longer to wait, `elapsed` after the start.
     pub fn wait(&self, elapsed: Duration) -> Duration {
         self.due.saturating_sub(elapsed)
     }
 
-    /// Takes note of a batch of `items` that was through `elapsed` after the start.
+    /// Records that a batch of `items` was done `elapsed` after the start.
     pub fn passed(&mut self, elapsed: Duration, items: usize) {
         let earliest = elapsed.saturating_sub(self.catch_up);
         self.due = self.due.max(earliest) + time_of(items, self.items_per_second);
@@ -36,7 +36,7 @@ impl Pace {
 }
 
 fn time_of(items: usize, items_per_second: f64) -> Duration {
-    // Items of a batch are at most ten thousand, so the conversion is exact.
+    // A batch has at most ten thousand items, so the conversion is exact.
     Duration::from_secs_f64(items as f64 / items_per_second)
 }
 
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_batch_goes_at_once_and_the_next_at_its_time() {
+    fn the_first_batch_is_sent_at_once_and_the_next_at_its_time() {
         let mut pace = Pace::new(20.0, 200);
         assert_eq!(pace.wait(secs(0)), secs(0));
         pace.passed(secs(0), 200);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_request_is_no_delay() {
+    fn the_time_a_request_takes_does_not_slow_the_pace() {
         let mut pace = Pace::new(20.0, 200);
         for batch in 0..100 {
             let sent = secs(batch * 10);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_long_failure_one_batch_is_made_up_for_and_no_more() {
+    fn after_a_long_failure_the_pace_catches_up_by_one_batch() {
         let mut pace = Pace::new(20.0, 200);
         pace.passed(secs(95), 200);
         assert_eq!(pace.wait(secs(95)), secs(0));

@@ -1,24 +1,25 @@
-//! Sends one request until it is taken: the same body, growing waits, for a limited time.
+//! Sends a request until the server accepts or refuses it: with the same body, growing waits, for a limited time.
 
 use std::time::{Duration, Instant};
 
+use backon::{ExponentialBuilder, Retryable as _};
 use serde::Serialize;
 
-use crate::problem::Problem;
-use crate::run::Event;
+use crate::progress::RunEvent;
+use crate::refusal::Refusal;
 use crate::target::{Answer, Target};
 
-/// How long to go on with a server that fails.
+/// How long to try again while a server fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// The wait after the first failure; it doubles with each further one.
     pub first_wait: Duration,
     pub longest_wait: Duration,
-    /// The most of a `Retry-After` that is waited.
+    /// Upper limit of the `Retry-After` that is obeyed.
     pub longest_retry_after: Duration,
     /// How long one request is tried without success.
     pub give_up_after: Duration,
-    /// The time for one request, answer included.
+    /// The time for one try, including its answer.
     pub deadline: Duration,
 }
 
@@ -35,137 +36,129 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// How long to wait after the failure number `failures`, counted from 1, that came `tried` after the first try;
-    /// `None` when the time is up. The last wait is cut so that the last try comes as the time ends.
+    fn backoff(&self) -> ExponentialBuilder {
+        ExponentialBuilder::new()
+            .with_min_delay(self.first_wait)
+            .with_max_delay(self.longest_wait)
+            .without_max_times()
+    }
+
+    /// Adjusts the `backoff` after a failure that came `tried` after the first try. `None`: the time is up.
+    ///
+    /// The last wait is cut so that the last try comes when the time ends.
     fn wait(
         &self,
-        failures: u32,
+        backoff: Duration,
         retry_after: Option<Duration>,
         tried: Duration,
     ) -> Option<Duration> {
-        let left = self.give_up_after.checked_sub(tried)?;
-        if left.is_zero() {
-            return None;
-        }
-        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
-        let own = self
-            .first_wait
-            .saturating_mul(doubled)
-            .min(self.longest_wait);
+        let left = self.give_up_after.saturating_sub(tried);
         let asked = retry_after
             .unwrap_or_default()
             .min(self.longest_retry_after);
-        Some(own.max(asked).min(left))
+        (!left.is_zero()).then(|| backoff.max(asked).min(left))
     }
 }
 
-/// How a request ended that got an answer for good.
+/// Why a request was not accepted.
 #[derive(Debug)]
-pub enum Outcome<T> {
-    Taken(T),
+pub enum Rejected {
     /// The server does not want it, now or later.
-    Refused(Problem),
+    Refused(Refusal),
+    /// The server failed for longer than we try.
+    GaveUp { tried: Duration, reason: String },
 }
 
-/// The server failed for longer than we try.
-#[derive(Debug)]
-pub struct GaveUp {
-    pub tried: Duration,
-    pub reason: String,
-}
-
-enum Verdict<T> {
-    Final(Outcome<T>),
+/// How one try failed.
+enum Failure {
+    Refused(Refusal),
     TryAgain {
         reason: String,
         retry_after: Option<Duration>,
     },
 }
 
-/// Posts `body` until the server takes or refuses it; tells of an outage once at its start and once at its end.
+/// Posts `body` until the server accepts or refuses it. Reports an outage once when it starts and once when it ends.
 ///
-/// No answer, an answer 408, 429 or 5xx, and an answer 2xx that `read` cannot make sense of, which all may pass, are
-/// tried again; every other answer is a refusal. A try whose answer got lost may have been taken: the request must be
-/// one that may come twice.
+/// These failures may pass and are tried again: no answer; an answer 408, 429 or 5xx; an answer 2xx that `read` cannot
+/// read. Every other answer is a refusal. The server may have accepted a try whose answer was lost, so the request must
+/// be one that may arrive twice.
 ///
 /// # Errors
-/// [`GaveUp`] after `patience.give_up_after` without success.
+/// [`Rejected::GaveUp`] after `patience.give_up_after` without success.
 pub async fn persist<T>(
     target: &Target,
     path: &str,
     body: &impl Serialize,
     patience: &Patience,
     read: impl Fn(&Answer) -> Result<T, String>,
-    progress: &mut (dyn FnMut(Event<'_>) + Send),
-) -> Result<Outcome<T>, GaveUp> {
+    progress: &mut (dyn FnMut(RunEvent<'_>) + Send),
+) -> Result<T, Rejected> {
     let started = Instant::now();
-    let mut failures = 0;
-    loop {
-        let (reason, retry_after) = match judge(target.post(path, body).await, &read) {
-            Verdict::Final(outcome) => {
-                if failures > 0 {
-                    let secs = started.elapsed().as_secs_f64();
-                    progress(Event::Note(format!(
-                        "{} answers again after {secs:.1} s",
-                        target.name
-                    )));
-                }
-                return Ok(outcome);
+    let mut failed = false;
+    let sent = (async || judge(target.post(path, body).await, &read))
+        .retry(patience.backoff())
+        .when(|failure| matches!(failure, Failure::TryAgain { .. }))
+        .adjust(|failure, backoff| match failure {
+            Failure::TryAgain { retry_after, .. } => {
+                patience.wait(backoff?, *retry_after, started.elapsed())
             }
-            Verdict::TryAgain {
-                reason,
-                retry_after,
-            } => (reason, retry_after),
-        };
-        failures += 1;
-        let tried = started.elapsed();
-        let Some(wait) = patience.wait(failures, retry_after, tried) else {
-            return Err(GaveUp { tried, reason });
-        };
-        if failures == 1 {
-            progress(Event::Note(format!(
-                "{} fails: {reason}; trying the same request again for up to {} s",
-                target.name,
-                patience.give_up_after.as_secs()
-            )));
-        }
-        tokio::time::sleep(wait).await;
+            Failure::Refused(_) => None,
+        })
+        .notify(|failure, _| {
+            if let Failure::TryAgain { reason, .. } = failure
+                && !failed
+            {
+                failed = true;
+                progress(RunEvent::Note(format!(
+                    "{} fails: {reason}; trying the same request again for up to {} s",
+                    target.name,
+                    patience.give_up_after.as_secs()
+                )));
+            }
+        })
+        .await;
+    let tried = started.elapsed();
+    let outcome = match sent {
+        Ok(accepted) => Ok(accepted),
+        Err(Failure::Refused(refusal)) => Err(Rejected::Refused(refusal)),
+        Err(Failure::TryAgain { reason, .. }) => return Err(Rejected::GaveUp { tried, reason }),
+    };
+    if failed {
+        progress(RunEvent::Note(format!(
+            "{} answers again after {:.1} s",
+            target.name,
+            tried.as_secs_f64()
+        )));
     }
+    outcome
 }
 
 fn judge<T>(
     answer: Result<Answer, String>,
     read: impl Fn(&Answer) -> Result<T, String>,
-) -> Verdict<T> {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(reason) => {
-            return Verdict::TryAgain {
-                reason,
-                retry_after: None,
-            };
-        }
+) -> Result<T, Failure> {
+    let try_again = |reason| Failure::TryAgain {
+        reason,
+        retry_after: None,
     };
-    let problem = || Problem::read(&answer.status.to_string(), &answer.body);
+    let answer = answer.map_err(try_again)?;
+    let refusal = || Refusal::read(&answer.status.to_string(), &answer.body);
     match answer.status.as_u16() {
-        200..=299 => match read(&answer) {
-            Ok(value) => Verdict::Final(Outcome::Taken(value)),
-            Err(reason) => Verdict::TryAgain {
-                reason,
-                retry_after: None,
-            },
-        },
-        408 | 429 | 500.. => Verdict::TryAgain {
-            reason: format!("{}: {}", answer.status, problem().detail),
+        200..=299 => read(&answer).map_err(try_again),
+        408 | 429 | 500.. => Err(Failure::TryAgain {
+            reason: format!("{}: {}", answer.status, refusal().detail),
             retry_after: answer.retry_after,
-        },
-        _ => Verdict::Final(Outcome::Refused(problem())),
+        }),
+        _ => Err(Failure::Refused(refusal())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use backon::BackoffBuilder as _;
 
     use super::Patience;
 
@@ -176,18 +169,25 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_longest() {
         let patience = Patience::default();
-        let waits: Vec<_> = (1..=7)
-            .filter_map(|failures| patience.wait(failures, None, secs(0)))
+        let wait = |backoff| patience.wait(backoff, None, secs(0));
+        let waits: Vec<_> = patience
+            .backoff()
+            .build()
+            .filter_map(wait)
             .map(|wait| wait.as_secs_f64())
+            .take(7)
             .collect();
         assert_eq!(waits, [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]);
-        assert_eq!(patience.wait(u32::MAX, None, secs(0)), Some(secs(10)));
+        let late = patience.backoff().build().nth(1_000_000).and_then(wait);
+        assert_eq!(late, Some(secs(10)));
     }
 
     #[test]
     fn retry_after_is_honoured_up_to_a_bound() {
         let patience = Patience::default();
-        let wait = |retry_after| patience.wait(1, Some(secs(retry_after)), secs(0));
+        let wait = |retry_after| {
+            patience.wait(Duration::from_millis(500), Some(secs(retry_after)), secs(0))
+        };
         assert_eq!(wait(0), Some(Duration::from_millis(500)));
         assert_eq!(wait(30), Some(secs(30)));
         assert_eq!(wait(3_600), Some(secs(60)));
@@ -196,8 +196,8 @@ mod tests {
     #[test]
     fn the_last_try_comes_as_the_time_ends() {
         let patience = Patience::default();
-        assert_eq!(patience.wait(20, None, secs(117)), Some(secs(3)));
-        assert_eq!(patience.wait(20, None, secs(120)), None);
-        assert_eq!(patience.wait(20, None, secs(121)), None);
+        assert_eq!(patience.wait(secs(10), None, secs(117)), Some(secs(3)));
+        assert_eq!(patience.wait(secs(10), None, secs(120)), None);
+        assert_eq!(patience.wait(secs(10), None, secs(121)), None);
     }
 }

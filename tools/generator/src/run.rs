@@ -1,99 +1,48 @@
 //! One run: seeds the emulator with the journeys, then creates the trackings in batches at the wanted rate.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use chrono::{DateTime, Utc};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
+use trackbox_emulator::journeys::delivery;
+use trackbox_emulator::scenario::Parcel;
 
-use crate::journeys;
+use crate::numbers::{Number, make_all};
 use crate::options::Options;
-use crate::outage::{GaveUp, Outcome, Patience, persist};
 use crate::pace::Pace;
-use crate::parcels::{self, Parcel};
-use crate::problem::Problem;
+use crate::progress::{RunEvent, Summary};
+use crate::refusal::Refusal;
+use crate::retry::{Patience, Rejected, persist};
 use crate::target::{Answer, Target};
 
-/// How many journeys go to the emulator in one request, about 0.7 MB: its limit is 64 MiB.
+/// How long a parcel rests at each step, in seconds.
+const STEP_SECONDS: u64 = 10;
+
+/// The chance that a call moves a parcel before that time has passed.
+const PROGRESS_PROB: f64 = 0.20;
+
+/// How many journeys go to the emulator in one request of about 0.7 MB. The emulator accepts up to 64 MiB.
 const JOURNEYS_A_REQUEST: usize = 500;
 
-/// How often one batch is sent again without the items that were refused: a server may name only the first few.
+/// How often one batch is sent again without its refused items. A server may name only the first few of them at a time.
 const REFUSALS_A_BATCH_MAX: usize = 10;
 
-/// How many different refusals are shown; all of them are counted.
+/// How many different refusals are shown. All of them are counted.
 const REFUSALS_SHOWN_MAX: usize = 5;
 
-/// What happens in a run.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// A line to show: the seed, an outage, a refusal.
-    Note(String),
-    /// So many parcels have their journey in the emulator.
-    Seeded { done: usize, total: usize },
-    /// A batch is through, or the first is about to be sent.
-    Created(&'a Summary),
-}
-
-/// What a run has done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
-    /// How many trackings were asked for.
-    pub total: usize,
-    /// Trackings that the API made for us.
-    pub created: usize,
-    /// Trackings that were there before this run.
-    pub already_there: usize,
-    /// Items that the API did not want.
-    pub refused: usize,
-    /// From the start of the run, the seeding of the emulator included.
-    pub seconds: f64,
-    /// Trackings a second, from the first batch's answer to the last one's; none while there is one batch only.
-    pub rate: Option<f64>,
-    /// The seed that makes the same numbers again.
-    pub seed: u64,
-}
-
-impl Summary {
-    /// How many of the trackings asked for are settled, one way or another.
-    pub fn done(&self) -> usize {
-        self.created + self.already_there + self.refused
-    }
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} of {} trackings in {:.1} s: {} created, {} already there, {} refused",
-            self.done(),
-            self.total,
-            self.seconds,
-            self.created,
-            self.already_there,
-            self.refused
-        )?;
-        if let Some(rate) = self.rate {
-            write!(f, "; {rate:.1} a second")?;
-        }
-        write!(f, " (seed {})", self.seed)
-    }
-}
-
-/// Does what `options` say and reports to `progress` as it goes.
+/// Makes the parcels that `options` ask for, and reports to `progress`.
 ///
-/// A process-wide rustls provider must be installed before. Dropping the future ends the run at once; what the API has
-/// created stays, and a run with the same seed finds it there.
+/// A process-wide rustls provider must be installed before. Dropping the future ends the run at once. The trackings
+/// created so far remain, and a run with the same seed finds them.
 ///
 /// # Errors
-/// Where the options are wrong, the emulator refuses the journeys, or a server fails for two minutes; the error says how
-/// far the run came and how to go on.
+/// The options are invalid, the emulator refuses the journeys, or a server fails for two minutes. The error says how far
+/// the run came and how to continue.
 pub async fn run(
     options: &Options,
-    progress: &mut (dyn FnMut(Event<'_>) + Send),
+    progress: &mut (dyn FnMut(RunEvent<'_>) + Send),
 ) -> anyhow::Result<Summary> {
     run_with(options, &Patience::default(), progress).await
 }
@@ -101,14 +50,14 @@ pub async fn run(
 async fn run_with(
     options: &Options,
     patience: &Patience,
-    progress: &mut (dyn FnMut(Event<'_>) + Send),
+    progress: &mut (dyn FnMut(RunEvent<'_>) + Send),
 ) -> anyhow::Result<Summary> {
     options.check().map_err(anyhow::Error::msg)?;
     let seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
-    progress(Event::Note(format!(
+    progress(RunEvent::Note(format!(
         "seed {seed}: --seed {seed} makes the same numbers again"
     )));
-    let mut run = Run {
+    let mut session = Session {
         options,
         patience,
         api: Target::new("the API", &options.api_base, patience.deadline)?,
@@ -121,12 +70,12 @@ async fn run_with(
         refusals_shown: HashSet::new(),
         progress,
     };
-    let parcels = parcels::make(&options.carriers, options.count, seed);
+    let numbers = make_all(&options.carriers, options.count, seed);
     if options.seed_emulator {
-        run.seed_emulator(&parcels).await?;
+        session.seed_emulator(&numbers).await?;
     }
-    run.create(&parcels).await?;
-    Ok(run.summary)
+    session.create(&numbers).await?;
+    Ok(session.summary)
 }
 
 #[derive(Serialize)]
@@ -136,71 +85,65 @@ struct Items<T> {
 
 #[derive(Deserialize)]
 struct Created {
-    trackings: Vec<Tracking>,
+    trackings: Vec<CreatedTracking>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Tracking {
+struct CreatedTracking {
     created_at: DateTime<Utc>,
 }
 
-struct Run<'a> {
+struct Session<'a> {
     options: &'a Options,
     patience: &'a Patience,
     api: Target,
     started: Instant,
     summary: Summary,
     refusals_shown: HashSet<String>,
-    progress: &'a mut (dyn FnMut(Event<'_>) + Send),
+    progress: &'a mut (dyn FnMut(RunEvent<'_>) + Send),
 }
 
-impl Run<'_> {
-    async fn seed_emulator(&mut self, parcels: &[Parcel]) -> anyhow::Result<()> {
+impl Session<'_> {
+    async fn seed_emulator(&mut self, numbers: &[Number]) -> anyhow::Result<()> {
         let base = &self.options.emulator_base;
         let emulator = Target::new("the emulator", base, self.patience.deadline)?;
-        // A stream of its own: the numbers do not depend on whether there are journeys.
-        let mut rng = StdRng::seed_from_u64(!self.summary.seed);
-        let total = parcels.len();
+        let total = numbers.len();
         let mut done = 0;
-        for chunk in parcels.chunks(JOURNEYS_A_REQUEST) {
-            let items: Vec<_> = chunk
-                .iter()
-                .map(|parcel| journeys::make(parcel, &mut rng))
-                .collect();
+        for chunk in numbers.chunks(JOURNEYS_A_REQUEST) {
+            let seed = self.summary.seed;
+            let items: Vec<_> = chunk.iter().map(|number| parcel(number, seed)).collect();
             let path = "/v1/admin/seed-v1";
             let body = Items { items };
             let patience = self.patience;
             match persist(&emulator, path, &body, patience, |_| Ok(()), self.progress).await {
-                Ok(Outcome::Taken(())) => done += chunk.len(),
-                Ok(Outcome::Refused(problem)) => bail!(
-                    "{} refused the journeys: {}; without them: --seed-emulator false",
+                Ok(()) => done += chunk.len(),
+                Err(Rejected::Refused(refusal)) => bail!(
+                    "{} refused the journeys: {}; to do without them, use --seed-emulator false",
                     emulator.name,
-                    problem.detail
+                    refusal.detail
                 ),
-                Err(gave_up) => {
-                    return Err(self.gave_up(&emulator.name, &gave_up, "").context(format!(
-                        "{done} of {total} parcels have their journey, no tracking is created; \
-                         without the emulator: --seed-emulator false"
+                Err(Rejected::GaveUp { tried, reason }) => {
+                    let error = self.gave_up(&emulator.name, tried, &reason, "");
+                    return Err(error.context(format!(
+                        "{done} of {total} parcels have their journey, and no tracking was created; \
+                         to do without the emulator, use --seed-emulator false"
                     )));
                 }
             }
-            (self.progress)(Event::Seeded { done, total });
+            (self.progress)(RunEvent::Seeded { done, total });
         }
         Ok(())
     }
 
-    async fn create(&mut self, parcels: &[Parcel]) -> anyhow::Result<()> {
+    async fn create(&mut self, numbers: &[Number]) -> anyhow::Result<()> {
         let mut pace = Pace::new(self.options.rps, self.options.batch);
         let pace_started = Instant::now();
         let mut first_batch: Option<(Duration, usize)> = None;
         self.report();
-        for batch in parcels.chunks(self.options.batch) {
+        for batch in numbers.chunks(self.options.batch) {
             tokio::time::sleep(pace.wait(pace_started.elapsed())).await;
-            if let Err(gave_up) = self.create_batch(batch).await {
-                self.report();
-                return Err(self.gave_up_creating(&gave_up));
-            }
+            self.create_batch(batch).await?;
             let now = pace_started.elapsed();
             pace.passed(now, batch.len());
             match first_batch {
@@ -217,33 +160,37 @@ impl Run<'_> {
 
     fn report(&mut self) {
         self.summary.seconds = self.started.elapsed().as_secs_f64();
-        (self.progress)(Event::Created(&self.summary));
+        (self.progress)(RunEvent::Created(&self.summary));
     }
 
-    /// Creates a batch; where the API refuses it and names the items to blame, once more without those.
-    async fn create_batch(&mut self, batch: &[Parcel]) -> Result<(), GaveUp> {
-        let mut rest: Vec<&Parcel> = batch.iter().collect();
+    /// Creates a batch. If the API refuses it and names the bad items, sends it again without those.
+    async fn create_batch(&mut self, batch: &[Number]) -> anyhow::Result<()> {
+        let mut rest: Vec<&Number> = batch.iter().collect();
         for _ in 0..REFUSALS_A_BATCH_MAX {
             let body = Items { items: &rest };
             let read = |answer: &Answer| read_trackings(answer, rest.len());
             let path = "/trackings";
             let sent = persist(&self.api, path, &body, self.patience, read, self.progress);
-            match sent.await? {
-                Outcome::Taken(trackings) => {
+            match sent.await {
+                Ok(trackings) => {
                     self.count(&trackings);
                     return Ok(());
                 }
-                Outcome::Refused(problem) => {
+                Err(Rejected::Refused(refusal)) => {
                     let before = rest.len();
-                    self.show_refusal(&problem, &rest);
-                    let kept = without(&rest, &problem);
-                    // Nobody named: all of them are refused.
+                    self.show_refusal(&refusal, &rest);
+                    let kept = without(&rest, &refusal);
+                    // The refusal names no item, so it concerns all of them.
                     rest = if kept.len() == before {
                         Vec::new()
                     } else {
                         kept
                     };
                     self.summary.refused += before - rest.len();
+                }
+                Err(Rejected::GaveUp { tried, reason }) => {
+                    self.report();
+                    return Err(self.gave_up_creating(tried, &reason));
                 }
             }
             if rest.is_empty() {
@@ -254,7 +201,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn count(&mut self, trackings: &[Tracking]) {
+    fn count(&mut self, trackings: &[CreatedTracking]) {
         let already_there = trackings
             .iter()
             .filter(|tracking| self.api.was_there_before(tracking.created_at))
@@ -263,8 +210,8 @@ impl Run<'_> {
         self.summary.created += trackings.len() - already_there;
     }
 
-    fn show_refusal(&mut self, problem: &Problem, items: &[&Parcel]) {
-        let bad_items = problem.bad_items.iter();
+    fn show_refusal(&mut self, refusal: &Refusal, items: &[&Number]) {
+        let bad_items = refusal.bad_items.iter();
         let named = bad_items.filter_map(|(&index, reason)| Some((*items.get(index)?, reason)));
         let named: Vec<_> = named.collect();
         let mut text = match named.len() {
@@ -275,39 +222,55 @@ impl Run<'_> {
                 items.len()
             ),
         };
-        text += &format!(": {}", problem.detail);
-        if let Some((parcel, reason)) = named.first() {
-            let (carrier, number) = (&parcel.carrier_code, &parcel.track_number);
+        text += &format!(": {}", refusal.detail);
+        if let Some((number, reason)) = named.first() {
+            let (carrier, number) = (&number.carrier_code, &number.track_number);
             text += &format!("; the first is {carrier} {number}: {reason}");
         }
         let shown = &mut self.refusals_shown;
-        if shown.len() < REFUSALS_SHOWN_MAX && shown.insert(problem.detail.clone()) {
-            (self.progress)(Event::Note(text));
+        if shown.len() < REFUSALS_SHOWN_MAX && shown.insert(refusal.detail.clone()) {
+            (self.progress)(RunEvent::Note(text));
         }
     }
 
-    fn gave_up_creating(&self, gave_up: &GaveUp) -> anyhow::Error {
+    fn gave_up_creating(&self, tried: Duration, reason: &str) -> anyhow::Error {
         let seeded = match self.options.seed_emulator {
             true => " --seed-emulator false",
             false => "",
         };
-        self.gave_up(&self.api.name, gave_up, seeded)
+        self.gave_up(&self.api.name, tried, reason, seeded)
             .context(self.summary.to_string())
     }
 
-    /// The error of a server that failed too long, and how to go on when it is back.
-    fn gave_up(&self, name: &str, gave_up: &GaveUp, more_options: &str) -> anyhow::Error {
+    /// The error if the server `name` failed for too long; it says how to continue when the server is back.
+    fn gave_up(
+        &self,
+        name: &str,
+        tried: Duration,
+        reason: &str,
+        more_options: &str,
+    ) -> anyhow::Error {
         anyhow!(
-            "gave up: {name} failed for {:.0} s ({}); to go on where this run ended, start it again with the same \
-             options and --seed {}{more_options}: what is there already is not created twice",
-            gave_up.tried.as_secs_f64(),
-            gave_up.reason,
+            "gave up: {name} failed for {:.0} s ({reason}); to continue where this run ended, start it again with the \
+             same options and --seed {}{more_options}: no tracking is created twice",
+            tried.as_secs_f64(),
             self.summary.seed
         )
     }
 }
 
-fn read_trackings(answer: &Answer, expected: usize) -> Result<Vec<Tracking>, String> {
+/// A parcel for the emulator, with a journey that ends delivered.
+fn parcel(number: &Number, seed: u64) -> Parcel {
+    Parcel {
+        carrier: number.carrier_code.clone(),
+        track_number: number.track_number.clone(),
+        step_seconds: STEP_SECONDS,
+        progress_prob: PROGRESS_PROB,
+        steps: delivery(&number.carrier_code, &number.track_number, seed),
+    }
+}
+
+fn read_trackings(answer: &Answer, expected: usize) -> Result<Vec<CreatedTracking>, String> {
     let created: Created = serde_json::from_slice(&answer.body)
         .map_err(|error| format!("{} with an unreadable answer: {error}", answer.status))?;
     match created.trackings.len() {
@@ -316,10 +279,10 @@ fn read_trackings(answer: &Answer, expected: usize) -> Result<Vec<Tracking>, Str
     }
 }
 
-fn without<'a>(items: &[&'a Parcel], problem: &Problem) -> Vec<&'a Parcel> {
+fn without<'a>(items: &[&'a Number], refusal: &Refusal) -> Vec<&'a Number> {
     let places = items.iter().enumerate();
     places
-        .filter(|(index, _)| !problem.bad_items.contains_key(index))
+        .filter(|(index, _)| !refusal.bad_items.contains_key(index))
         .map(|(_, &item)| item)
         .collect()
 }

@@ -1,4 +1,4 @@
-//! One server that takes our requests: the API or the emulator.
+//! A server that we send requests to: the API or the emulator.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -9,26 +9,26 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 
-/// How long a connection may take to be made.
+/// Time-out of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest answer that is read: ten thousand trackings take about 5 MiB.
+/// Upper limit of an answer. Ten thousand trackings take about 5 MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A server and what is known of it.
+/// A server, and what its answers have said about its clock.
 #[derive(Debug)]
 pub struct Target {
-    /// What it is called in messages: "the API at http://localhost:8080".
+    /// Its name in messages, such as "the API at http://localhost:8080".
     pub name: String,
     base: String,
     client: Client,
     deadline: Duration,
     run_started: Instant,
-    /// When the run started by the server's own clock, at the latest.
+    /// The start of the run by the server's own clock.
     run_started_at: OnceLock<DateTime<Utc>>,
 }
 
-/// What a server answered.
+/// A server's answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -37,17 +37,17 @@ pub struct Answer {
 }
 
 impl Target {
-    /// Describes the server at `base`; nothing is sent yet. Each request has `deadline`, answer included.
+    /// Describes the server at `base` without sending anything. `deadline` limits each request, including its answer.
     ///
     /// # Errors
-    /// Where no client can be made.
+    /// The HTTP client cannot be made.
     pub fn new(role: &str, base: &str, deadline: Duration) -> anyhow::Result<Self> {
         let mut client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(deadline)
             .redirect(redirect::Policy::none());
         if is_this_machine(base) {
-            // A proxy of the environment would look for "localhost" at its own place.
+            // To a proxy from the environment, "localhost" would mean the proxy's own machine.
             client = client.no_proxy();
         }
         Ok(Self {
@@ -60,10 +60,10 @@ impl Target {
         })
     }
 
-    /// Posts a JSON body and reads the whole answer, whatever its status.
+    /// Posts a JSON body and reads the whole answer, of any status.
     ///
     /// # Errors
-    /// In a few words, why there is no answer.
+    /// A short reason why there is no answer.
     pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, String> {
         let request = self.client.post(format!("{}{path}", self.base)).json(body);
         let mut response = request.send().await.map_err(|error| self.reason(&error))?;
@@ -78,12 +78,11 @@ impl Target {
         })
     }
 
-    /// Whether something created at this time was there before the run started, by the server's own clock.
+    /// Whether something created at `created_at` existed before the run started, by the server's own clock.
     ///
-    /// The start of the run is the `Date` of the server's first answer less the time since the start. `Date` is cut to
-    /// the second, so what was made in the last second or two before the start passes for new. Where the server's
-    /// database has a clock of its own, its difference to the server's adds to that. Before an answer with a `Date`,
-    /// everything is new.
+    /// The start of the run is the `Date` of the server's first answer minus the time since the start. `Date` has whole
+    /// seconds, so what was created a second or two before the start counts as new. If the server's database has a clock
+    /// of its own, the difference between the two clocks adds to that. Without any `Date` so far, everything is new.
     pub fn was_there_before(&self, created_at: DateTime<Utc>) -> bool {
         self.run_started_at
             .get()
@@ -139,7 +138,7 @@ fn http_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
         .map(|date| date.to_utc())
 }
 
-/// Reads `Retry-After` in either form: seconds, or a date, which counts from the answer's own `Date`.
+/// Reads `Retry-After`: in seconds, or as a date, which is compared with the answer's own `Date`.
 fn retry_after(headers: &HeaderMap, date: Option<DateTime<Utc>>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(secs) = text.parse() {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_date_says_what_was_there_before_the_run() {
+    fn the_first_date_decides_what_existed_before_the_run() {
         crate::run::tests::install_tls();
         let target =
             Target::new("the API", "http://localhost:1", Duration::from_secs(1)).expect("a client");
@@ -198,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_asked_past_a_proxy() {
+    fn only_requests_to_this_machine_bypass_a_proxy() {
         for base in [
             "http://localhost:8080",
             "http://127.0.0.1",

@@ -1,4 +1,4 @@
-//! Runs against an API and an emulator of the test's own, on ports of their own, that fail as they are told.
+//! Runs against a server of the test's own, which plays the API and the emulator and fails on demand.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Once};
@@ -11,16 +11,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use trackbox_emulator::scenario::Parcel;
 
-use super::{Event, Summary, run_with};
+use super::{parcel, run_with};
+use crate::numbers::make_all;
 use crate::options::Options;
-use crate::outage::Patience;
+use crate::progress::{RunEvent, Summary};
+use crate::retry::Patience;
 
 const BEFORE_THE_RUN: &str = "2026-11-23T11:00:00Z";
 const IN_THE_RUN: &str = "2026-11-23T13:00:00Z";
 const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
 
-/// Waits that no test notices, but time enough for a slow machine.
+/// Short waits, but long time limits for a slow machine.
 const QUICK: Patience = Patience {
     first_wait: Duration::from_millis(1),
     longest_wait: Duration::from_millis(2),
@@ -35,47 +38,48 @@ pub(crate) fn install_tls() {
     INSTALLED.call_once(|| {
         rustls::crypto::ring::default_provider()
             .install_default()
-            .expect("nobody else installs one");
+            .expect("nothing else installs one");
     });
 }
 
-/// What the server does with a request, instead of taking it.
-enum Fault {
+/// What the server does with a request instead of creating its trackings.
+enum Misbehaviour {
     Answer(StatusCode, Value),
-    /// No answer ever.
+    /// Never answers.
     Hang,
-    /// Takes it, but says that the first so many were there before.
+    /// Accepts it, but says that this many trackings existed before.
     AlreadyThere(usize),
 }
 
-/// A server that keeps what it is sent and has its faults in store for the first calls of the API.
+/// A server that keeps the requests it receives, and misbehaves at the first calls of the API.
 #[derive(Clone, Default)]
 struct Server {
-    faults: Arc<Mutex<VecDeque<Fault>>>,
+    misbehaviours: Arc<Mutex<VecDeque<Misbehaviour>>>,
     requests: Arc<Mutex<Vec<(&'static str, Value)>>>,
 }
 
 impl Server {
-    fn failing(faults: impl IntoIterator<Item = Fault>) -> Self {
-        let server = Self::default();
-        *server.faults.lock().expect("no test panics with it") = faults.into_iter().collect();
-        server
+    fn failing(misbehaviours: impl IntoIterator<Item = Misbehaviour>) -> Self {
+        Self {
+            misbehaviours: Arc::new(Mutex::new(misbehaviours.into_iter().collect())),
+            ..Self::default()
+        }
     }
 
     async fn create(State(server): State<Self>, body: String) -> Response {
         let body: Value = serde_json::from_str(&body).expect("the generator sends JSON");
         let items = body["items"].as_array().map_or(0, Vec::len);
         server.keep("create", body);
-        let fault = server
-            .faults
+        let misbehaviour = server
+            .misbehaviours
             .lock()
             .expect("no test panics with it")
             .pop_front();
-        let already_there = match fault {
+        let already_there = match misbehaviour {
             None => 0,
-            Some(Fault::AlreadyThere(count)) => count,
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Answer(status, problem)) => {
+            Some(Misbehaviour::AlreadyThere(count)) => count,
+            Some(Misbehaviour::Hang) => std::future::pending().await,
+            Some(Misbehaviour::Answer(status, problem)) => {
                 return (status, [(header::DATE, DATE)], problem.to_string()).into_response();
             }
         };
@@ -106,7 +110,7 @@ impl Server {
         requests.push((call, body));
     }
 
-    /// The numbers of each request that created, or tried to.
+    /// The numbers in each request to create trackings.
     fn sent(&self) -> Vec<Vec<String>> {
         let requests = self.requests.lock().expect("no test panics with it");
         let creates = requests.iter().filter(|(call, _)| *call == "create");
@@ -171,8 +175,8 @@ async fn run_on(
 
 async fn run_noting(options: &Options, patience: &Patience) -> Ran {
     let mut notes = Vec::new();
-    let mut progress = |event: Event<'_>| {
-        if let Event::Note(text) = event {
+    let mut progress = |event: RunEvent<'_>| {
+        if let RunEvent::Note(text) = event {
             notes.push(text);
         }
     };
@@ -185,8 +189,8 @@ async fn run_noting(options: &Options, patience: &Patience) -> Ran {
     }
 }
 
-fn unavailable() -> Fault {
-    Fault::Answer(
+fn unavailable() -> Misbehaviour {
+    Misbehaviour::Answer(
         StatusCode::SERVICE_UNAVAILABLE,
         json!({"detail": "database away"}),
     )
@@ -209,7 +213,7 @@ async fn the_emulator_knows_every_parcel_before_the_first_is_created() {
 #[tokio::test]
 async fn a_failed_batch_is_sent_again_as_it_was() {
     let (listener, options) = listen().await;
-    let throttled = Fault::Answer(
+    let throttled = Misbehaviour::Answer(
         StatusCode::TOO_MANY_REQUESTS,
         json!({"detail": "slow down"}),
     );
@@ -220,7 +224,7 @@ async fn a_failed_batch_is_sent_again_as_it_was() {
     assert_eq!(sent.len(), 6, "{sent:?}");
     assert!(sent[1..4].iter().all(|again| *again == sent[0]), "{sent:?}");
     assert_ne!(sent[4], sent[0]);
-    // One line for the outage, one for its end.
+    // One line for the start of the outage, one for its end.
     assert_eq!(ran.notes.len(), 2, "{:?}", ran.notes);
     assert!(
         ran.notes[0].contains("503 Service Unavailable: database away"),
@@ -248,7 +252,7 @@ async fn a_connection_closed_without_an_answer_is_tried_again() {
 #[tokio::test]
 async fn a_request_that_hangs_ends_at_its_deadline_and_is_tried_again() {
     let (listener, options) = listen().await;
-    let server = Server::failing([Fault::Hang]);
+    let server = Server::failing([Misbehaviour::Hang]);
     let patience = Patience {
         deadline: Duration::from_millis(300),
         ..QUICK
@@ -267,8 +271,11 @@ async fn a_request_that_hangs_ends_at_its_deadline_and_is_tried_again() {
 #[tokio::test]
 async fn an_answer_that_is_no_list_of_trackings_is_not_taken_for_success() {
     let (listener, options) = listen().await;
-    let other = || Fault::Answer(StatusCode::OK, json!({"trackings": []}));
-    let server = Server::failing([other(), Fault::Answer(StatusCode::OK, json!("hello"))]);
+    let other = || Misbehaviour::Answer(StatusCode::OK, json!({"trackings": []}));
+    let server = Server::failing([
+        other(),
+        Misbehaviour::Answer(StatusCode::OK, json!("hello")),
+    ]);
     let ran = run_on(listener, &server, &options, &QUICK).await;
     assert_eq!(ran.counts(), (6, 0, 0));
     assert!(
@@ -282,7 +289,7 @@ async fn an_answer_that_is_no_list_of_trackings_is_not_taken_for_success() {
 async fn giving_up_says_how_far_it_came_and_how_to_go_on() {
     let (listener, mut options) = listen().await;
     options.seed_emulator = true;
-    let server = Server::failing([Fault::AlreadyThere(1), unavailable()]);
+    let server = Server::failing([Misbehaviour::AlreadyThere(1), unavailable()]);
     let patience = Patience {
         give_up_after: Duration::ZERO,
         ..QUICK
@@ -309,7 +316,10 @@ async fn the_items_that_the_api_names_are_left_out_and_the_rest_is_sent_again() 
         {"pointer": "/items/1/carrierCode", "detail": "unknown: POST_RU"},
         {"pointer": "/items/3/carrierCode", "detail": "unknown: POST_RU"},
     ]});
-    let server = Server::failing([Fault::Answer(StatusCode::UNPROCESSABLE_ENTITY, problem)]);
+    let server = Server::failing([Misbehaviour::Answer(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        problem,
+    )]);
     let ran = run_on(listener, &server, &options, &QUICK).await;
     assert_eq!(ran.counts(), (4, 0, 2));
     let sent = server.sent();
@@ -325,7 +335,7 @@ async fn the_items_that_the_api_names_are_left_out_and_the_rest_is_sent_again() 
 #[tokio::test]
 async fn a_batch_refused_as_a_whole_is_counted_and_not_tried_again() {
     let (listener, options) = listen().await;
-    let refusal = || Fault::Answer(StatusCode::NOT_FOUND, json!({"detail": "no such page"}));
+    let refusal = || Misbehaviour::Answer(StatusCode::NOT_FOUND, json!({"detail": "no such page"}));
     let server = Server::failing([refusal(), refusal()]);
     let ran = run_on(listener, &server, &options, &QUICK).await;
     assert_eq!(ran.counts(), (2, 0, 4));
@@ -337,7 +347,7 @@ async fn a_batch_refused_as_a_whole_is_counted_and_not_tried_again() {
 #[tokio::test]
 async fn trackings_older_than_the_run_count_as_already_there() {
     let (listener, options) = listen().await;
-    let server = Server::failing([Fault::AlreadyThere(2), Fault::AlreadyThere(1)]);
+    let server = Server::failing([Misbehaviour::AlreadyThere(2), Misbehaviour::AlreadyThere(1)]);
     let ran = run_on(listener, &server, &options, &QUICK).await;
     assert_eq!(ran.counts(), (3, 3, 0));
 }
@@ -354,18 +364,24 @@ async fn wrong_options_made_in_code_are_refused() {
 }
 
 #[test]
-fn a_summary_reads_as_one_line() {
-    let summary = Summary {
-        total: 1_000,
-        created: 900,
-        already_there: 40,
-        refused: 60,
-        seconds: 40.26,
-        rate: Some(20.0),
-        seed: 7,
-    };
+fn a_journey_is_written_as_the_emulator_reads_it() {
+    let number = &make_all(&["CDEK".to_owned()], 1, 1)[0];
+    let parcel = parcel(number, 1);
+    let json = serde_json::to_value(&parcel).expect("a journey is JSON");
+    assert_eq!(json["carrier"], "CDEK");
+    assert_eq!(json["trackNumber"], number.track_number.as_str());
+    assert_eq!(json["stepSeconds"], 10);
+    assert_eq!(json["progressProb"], 0.2);
+    let first = &json["steps"][0];
+    assert_eq!(first["statusRaw"], "RECEIVED_AT_SHIPMENT_WAREHOUSE");
+    for field in ["status", "location", "message"] {
+        assert!(first[field].is_string(), "{field} in {first}");
+    }
+    // Only the fields of the contract, which the original emulator reads as well.
+    let fields = first.as_object().map(|fields| fields.len());
+    assert_eq!(fields, Some(4), "{first}");
     assert_eq!(
-        summary.to_string(),
-        "1000 of 1000 trackings in 40.3 s: 900 created, 40 already there, 60 refused; 20.0 a second (seed 7)"
+        serde_json::from_value::<Parcel>(json).expect("reads"),
+        parcel
     );
 }
