@@ -46,7 +46,7 @@ fn limit(text: &str) -> Result<(String, u32), String> {
         .ok_or("must be CARRIER=N, such as CDEK=600")?;
     let limit = limit
         .parse()
-        .map_err(|_| format!("{limit:?} must be a whole number, 0 or more"))?;
+        .map_err(|_| "N must be a whole number, 0 or more")?;
     Ok((carrier.to_owned(), limit))
 }
 
