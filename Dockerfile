@@ -1,12 +1,12 @@
 # One image for every role: docker build -t trackbox .
 #
-# Binaries that are built already need no compiler: put trackbox, trackbox-emulator and trackbox-generator into dist/ and
-# run docker build --build-arg BINARIES=ready -t trackbox .
+# To use binaries that are built already, put trackbox, trackbox-emulator and trackbox-generator into dist/ and run
+# docker build --build-arg BINARIES=ready -t trackbox .
 ARG BINARIES=build
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
-# The dependencies alone, a layer that stays until a manifest changes.
+# A layer with the dependencies alone, which is reused until a manifest changes.
 COPY Cargo.toml Cargo.lock ./
 COPY tools/emulator/Cargo.toml tools/emulator/
 COPY tools/generator/Cargo.toml tools/generator/
@@ -16,7 +16,7 @@ RUN for part in . tools/emulator tools/generator; do \
       echo 'fn main() {}' > benches/$bench.rs; \
     done && cargo build --release --locked --workspace --bins
 COPY . .
-# Newer than the empty sources, whose binaries cargo would take for these otherwise.
+# Cargo compares times: sources older than the binaries of the empty programs above would not be built.
 RUN find src tools -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --bins \
     && mkdir /out && cp target/release/trackbox target/release/trackbox-emulator target/release/trackbox-generator /out/
 
@@ -30,14 +30,14 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
     && useradd --uid 10001 --create-home --home-dir /var/lib/trackbox trackbox
 COPY --from=binaries /out/ /usr/local/bin/
 USER trackbox
-# Where SQLite's file goes in `trackbox all`; a config.toml here is read.
+# `trackbox all` keeps its SQLite file here, and reads config.toml from here.
 WORKDIR /var/lib/trackbox
 VOLUME /var/lib/trackbox
 ENV TRACKBOX_HTTP__LISTEN=0.0.0.0:8080 \
     TRACKBOX_WORK__LISTEN=0.0.0.0:8082 \
     TRACKBOX_CONSUME__LISTEN=0.0.0.0:8083
 EXPOSE 8080 8082 8083
-# The program ends cleanly on SIGTERM, within work.grace and five seconds more.
+# On SIGTERM the program stops cleanly, within work.grace plus five seconds.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["trackbox", "health"]
 ENTRYPOINT ["trackbox"]

@@ -1,11 +1,11 @@
-"""Starts `trackbox all --demo` as a user does and judges it from outside, with nothing but HTTP.
+"""Starts `trackbox all --demo` as a user does, and checks it from outside, by HTTP only.
 
-1. /readyz answers 200 soon after the process starts (the figure is printed).
-2. A client as the wire contract describes it: seeds the emulator, creates trackings, reads them in both spellings,
-   pages through events, refreshes.
-3. Every parcel arrives within three minutes, and equals the emulator's truth; the ledger shows no call too many.
-4. SIGTERM ends the process with 0 within its grace time.
-5. A race of two policies (--speed) makes as many calls for one as for the other, none too many, and shows who is ahead.
+1. /readyz answers 200 soon after the start (the time is printed).
+2. A client according to the wire contract seeds the emulator, creates trackings with both spellings of the fields, pages
+   through events, and refreshes.
+3. Every parcel arrives within three minutes and equals the emulator's truth. The ledger shows no call beyond a limit.
+4. SIGTERM ends the process with exit code 0 within its grace time.
+5. A race of two policies (--speed) makes about as many calls for each, none beyond a limit, and shows which is ahead.
 
 Usage: demo.py PATH-TO-TRACKBOX
 """
@@ -34,7 +34,7 @@ def free_port():
 
 
 def call(method, url, body=None, headers=None):
-    """Sends JSON, or bytes as they are; answers (status, JSON)."""
+    """Sends `body` as JSON, or as it is if it is bytes. Returns (status, JSON)."""
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
     try:
@@ -63,7 +63,7 @@ def wait_ready(api, process, began):
 
 
 def client(api, emulator):
-    """What a client of the original does, with nothing that the contract does not say."""
+    """Does what a client of the original does, relying only on the wire contract."""
     number = "1234567890"
     steps = [
         {"status": "IN_TRANSIT", "statusRaw": "ACCEPTED", "location": "Moscow", "message": "accepted"},
@@ -104,7 +104,7 @@ def client(api, emulator):
 
 
 def all_trackings(api, wanted):
-    # Ids may have gaps: creating what is there already passes over one.
+    # Ids may have gaps: creating a tracking that exists skips one.
     ids = list(range(1, 2 * wanted))
     return call("POST", f"{api}/trackings/get-by-ids", {"ids": ids})[1]["trackings"]
 
@@ -120,7 +120,7 @@ def all_events(api, tracking):
 
 
 def key(time_text, raw, location, message):
-    # Both write RFC 3339 with Z; fractions may be written to different lengths.
+    # Both write RFC 3339 with Z, but with fractions of different lengths.
     whole, _, fraction = time_text.rstrip("Z").partition(".")
     return (whole, fraction.rstrip("0"), raw, location or "", message or "")
 
@@ -140,7 +140,7 @@ def judge(api, emulator, trackings):
 
 
 class Demo:
-    """A `trackbox all --demo` on ports and in a folder of its own; what it logged is shown where a check fails."""
+    """A `trackbox all --demo` with its own ports and folder. If a check fails, its log is printed."""
 
     def __init__(self, trackbox, *arguments):
         self.command = [os.path.abspath(trackbox), "all", "--demo", *arguments]
@@ -208,7 +208,7 @@ def race(trackbox):
         for carrier, ledger in ledgers.items():
             over = ledger["overMinute"] + ledger["overSliding"] + ledger["limited"]
             check(over == 0, f"too many calls at {carrier}: {ledger}")
-        # Two calls a minute on a clock that runs 1,440 times as fast.
+        # Two calls a minute on a clock that runs 1,440 times as fast: 48 a second.
         check(fixed > RACE_S * 30, f"only {fixed} calls")
         check(abs(fixed - learned) < 0.1 * fixed, f"{fixed} calls for fixed and {learned} for learned")
         check("times as fresh" in demo.logged(), "no standings were shown")
@@ -225,7 +225,7 @@ def race(trackbox):
 def main(trackbox):
     travel(trackbox)
     race(trackbox)
-    print("the demo holds what it promises")
+    print("the demo works as promised")
 
 
 if __name__ == "__main__":
