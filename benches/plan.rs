@@ -1,7 +1,7 @@
-//! What a decision costs, and what fitting a carrier costs: `cargo bench --bench plan`.
+//! Measures how long a decision takes, and how long fitting a carrier takes: `cargo bench --bench plan`.
 //!
-//! A carrier with nine codes, watched for two weeks; parcels of all ages at all hours, at a price that makes most of them
-//! wait for hours. Ends with an error where a decision takes more than 20 µs on the average.
+//! The carrier has nine codes and was watched for two weeks. Parcels have all ages at all hours, and a price at which most
+//! of them wait for hours. Ends with an error if a decision takes more than 20 µs on average.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use trackbox::plan::decide::next_check;
-use trackbox::plan::hazard::{Counts, Seen, fit, learn};
+use trackbox::plan::hazard::{Counts, NewsItem, fit, learn};
 use trackbox::plan::price::Price;
 use trackbox::plan::{Class, IMPORTANT};
 
@@ -18,7 +18,7 @@ const CODES: usize = 9;
 const DECISIONS: usize = 200_000;
 const GOAL_MICROS: f64 = 20.0;
 
-/// Two weeks of checks every three hours of parcels that move on once a day or so.
+/// Checks of parcels every three hours, of which 12 % show news.
 fn watched(chance: &mut StdRng) -> Vec<Counts> {
     let mut counts = vec![Counts::new(Class::InTransit); CODES];
     for _ in 0..2_000 {
@@ -27,7 +27,7 @@ fn watched(chance: &mut StdRng) -> Vec<Counts> {
         for _ in 0..40 {
             let now = last_ok + 3.0;
             let moves = chance.random_range(0.0..1.0) < 0.12;
-            let next = Seen {
+            let next = NewsItem {
                 at: chance.random_range(last_ok..now),
                 code: (code + 1) % CODES,
                 weight: IMPORTANT,
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         "fitting {CODES} codes            {:9.3} ms",
         fitted.as_secs_f64() * 1e3
     );
-    // A round of 3 hours is 8 checks a day, of 12 hours 2 a day.
+    // A round of 3 hours means 8 checks a day, one of 12 hours 2 checks a day.
     let mut worst: f64 = 0.0;
     for round in [0.5, 3.0, 12.0] {
         let price = Price::start(round);
@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         let micros = began.elapsed().as_secs_f64() * 1e6 / DECISIONS as f64;
         worst = worst.max(micros);
         println!(
-            "a decision, round of {round:4} h {micros:9.3} µs, waits of {:.1} h on the average",
+            "a decision, round of {round:4} h {micros:9.3} µs, waits of {:.1} h on average",
             waits / DECISIONS as f64
         );
     }

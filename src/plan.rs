@@ -1,9 +1,13 @@
-//! When to look again, learned: how likely news is, what a call is worth, and what follows. Pure; time is an argument.
+//! When to check a parcel again. Pure: time is an argument.
 //!
-//! Time is in hours since a Monday, as a number. What is learned of a carrier are counts by the code of a parcel's last
-//! event, the time since, and the slot of the week ([`hazard`]); from them follows how much news a parcel is expected to
-//! have that nobody has seen ([`decide`]). A call is made when what waiting would cost reaches the price of a call
-//! ([`price`]), which is what makes the budget last, hour by hour.
+//! [`cadence`] has the fixed rules: an interval or a table by status, and the back-off after failures, which every policy
+//! uses. The rest is the learned policy. [`hazard`] counts, for each carrier, how often news follows: by the code of the
+//! parcel's last event, the age of that event, and the slot of the week. From the counts, [`decide`] derives how much
+//! unseen news a parcel is expected to have. A parcel is due when the cost of waiting reaches the price of a call, and
+//! [`price`] moves that price until the calls suffice, hour by hour. [`quota`] spreads a daily limit over the hours,
+//! [`outlook`] estimates the staleness that a limit allows, and [`parcel`] reads a tracking for the others.
+//!
+//! The learned policy measures time as a number of hours since a Monday.
 
 pub mod cadence;
 pub mod decide;
@@ -18,14 +22,14 @@ use std::collections::BTreeSet;
 /// Hours of a day.
 pub const HOURS: usize = 24;
 
-/// Kinds of days: working days, Saturdays, Sundays; and how many of each a week has.
+/// Kinds of days (working days, Saturdays, Sundays), and how many of each a week has.
 pub const KINDS: usize = 3;
 pub const DAYS: [f64; KINDS] = [5.0, 1.0, 1.0];
 
 /// Slots of a week: the hours of each kind of day.
 pub const SLOTS: usize = KINDS * HOURS;
 
-/// From which age in hours on each class of ages begins; the last one has no end.
+/// The age in hours at which each class of ages begins. The last class has no end.
 pub const AGE_EDGES: [f64; 16] = [
     0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 36.0, 48.0, 72.0, 120.0, 240.0,
 ];
@@ -33,18 +37,19 @@ pub const AGE_EDGES: [f64; 16] = [
 /// How many classes of ages there are.
 pub const AGES: usize = AGE_EDGES.len();
 
-/// The step of the look ahead, in hours.
+/// The time step of a plan, in hours.
 pub const STEP: f64 = 1.0 / 12.0;
 
-/// How much an event matters that people wait for, where any other counts 1.
+/// The weight of an event that people wait for. Any other event has the weight 1.
 pub const IMPORTANT: f64 = 5.0;
 
-/// The sections that carriers are learned by: the configuration's, so that there are only so many, whatever codes come.
+/// The sections that carriers are learned by. They are those of the configuration, so their number is limited although
+/// carrier codes are free text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections(BTreeSet<String>);
 
 impl Sections {
-    /// What takes every code without a section of its own.
+    /// The section of every code without one of its own.
     pub const REST: &'static str = "*";
 
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
@@ -57,7 +62,7 @@ impl Sections {
     }
 }
 
-/// What is known of a kind of event before anything was learned.
+/// The kind of an event, for what is assumed before anything was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     PreTransit,
@@ -76,7 +81,7 @@ impl Class {
         Self::Pickup,
     ];
 
-    /// Events an hour that follow such an event.
+    /// The assumed rate of the next event, in events an hour.
     pub fn prior(self) -> f64 {
         match self {
             Self::PreTransit => 1.0 / 36.0,
@@ -87,7 +92,7 @@ impl Class {
     }
 }
 
-/// The usual day of carriers before anything was learned: little at night. Its mean is 1.
+/// The assumed activity of carriers by hour of the day: little at night. Its mean is 1.
 pub fn usual_day() -> [f64; HOURS] {
     let mut day = [0.15; HOURS];
     for hour in &mut day[7..21] {
@@ -115,6 +120,6 @@ pub fn slot_of(time: f64) -> usize {
 
 /// The hour of the day of a time in hours.
 pub fn hour_of(time: f64) -> usize {
-    // At most 23, and a negative time counts backwards from midnight.
+    // At most 23. A negative time counts backwards from midnight.
     time.floor().rem_euclid(HOURS as f64) as usize
 }

@@ -1,8 +1,9 @@
-//! `trackbox simulate`: policies against invented carriers, minute by minute, with the production's own planning.
+//! `trackbox simulate`: compares policies on invented carriers, minute by minute, with the planning code of production.
 //!
-//! Every policy sees the same parcels of a seed, makes the same number of calls, and is judged by how long events stayed
-//! unseen. A ratio above 1 says how many times fresher a policy is than the fixed one.
+//! For one seed, every policy gets the same parcels and the same number of calls. It is judged by how long events stayed
+//! unseen. The ratio says how many times fresher a policy is than the fixed one.
 
+pub mod activity;
 pub mod bound;
 pub mod plot;
 pub mod process;
@@ -21,62 +22,62 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::simulate::bound::Bound;
 use crate::simulate::process::Process;
-use crate::simulate::report::{Report, Summary};
+use crate::simulate::report::{Comparison, Figures};
 use crate::simulate::run::Run;
-use crate::simulate::setting::{Outcome, Policy, Setting};
+use crate::simulate::setting::{Contender, Setting, Tally};
 use crate::simulate::trace::journeys;
 
-/// What to simulate.
+/// The options of a simulation.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Simulation {
-    /// The carriers and what happens to their parcels, as tools/processes/default.toml has it; without it, that file.
+    /// TOML file with the carriers and their parcels' journeys [default: the built-in tools/processes/default.toml]
     #[arg(long, value_name = "FILE")]
     pub process: Option<PathBuf>,
-    /// Which policies; fixed comes along, to compare with.
+    /// Policies to compare, separated by commas; fixed is always added, as the reference
     #[arg(
         long,
         value_enum,
         value_delimiter = ',',
         default_value = "fixed,learned"
     )]
-    pub policy: Vec<Policy>,
-    /// Calls a parcel and day: 2 is scarce, 8 medium, 48 ample.
+    pub policy: Vec<Contender>,
+    /// Calls a day for each parcel, separated by commas: 2 is scarce, 8 medium, 48 ample
     #[arg(long, value_delimiter = ',', default_value = "8", value_parser = load)]
     pub load: Vec<f64>,
-    /// Seeds: 3, or 1..6 for all from 1 to 6.
+    /// One seed such as 3, or a range such as 1..6; more seeds give narrower intervals
     #[arg(long, default_value = "1", value_parser = seeds)]
     pub seeds: Seeds,
-    /// How many days are simulated.
+    /// How many days to simulate
     #[arg(long, default_value_t = 42, value_parser = clap::value_parser!(u16).range(1..=400))]
     pub days: u16,
-    /// The first day whose events count.
+    /// First day whose events count; the days before are for learning
     #[arg(long, default_value_t = 14)]
     pub from: u16,
-    /// The day before which they end to count; without it two days before the end.
+    /// Day at whose start events cease to count [default: two days before the end]
     #[arg(long)]
     pub to: Option<u16>,
-    /// Calls are limited by day instead of by minute.
+    /// Limit calls by the day instead of by the minute
     #[arg(long)]
     pub quota: bool,
-    /// Minutes until a carrier shows an event.
+    /// Minutes until a carrier shows an event
     #[arg(long, value_name = "MINUTES", default_value_t = 0.0, value_parser = minutes)]
     pub lag: f64,
-    /// The share of calls that fail, besides outages.
+    /// Share of calls that fail, in addition to outages of a carrier
     #[arg(long, value_name = "SHARE", default_value_t = 0.02, value_parser = share)]
     pub pfail: f64,
-    /// Each parcel's lane is longer or shorter than the others', which no policy is told.
+    /// Make each parcel's lane faster or slower than others, which no policy knows
     #[arg(long)]
     pub het: bool,
-    /// From this day on all hours of activity come twelve hours later.
+    /// Move all activity twelve hours later from this day on
     #[arg(long, value_name = "DAY")]
     pub drift: Option<u16>,
-    /// What was learned is never forgotten: shows what forgetting is for.
+    /// Never forget what was learned: shows the use of forgetting
     #[arg(long, hide = true)]
     pub keep: bool,
-    /// Prints JSON instead of a table.
+    /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
-    /// Draws the staleness by policy into this file.
+    /// Draw the staleness of each policy into this file
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 }
@@ -87,15 +88,18 @@ pub struct Seeds(Vec<u64>);
 
 fn seeds(text: &str) -> Result<Seeds, String> {
     let number = |text: &str| {
-        text.parse::<u64>()
-            .map_err(|_| format!("{text:?} is no number; give 3, or 1..6 for all from 1 to 6"))
+        text.parse::<u64>().map_err(|_| {
+            format!("{text:?} is not a seed: give one such as 3, or a range such as 1..6")
+        })
     };
     let (first, last) = match text.split_once("..") {
         Some((first, last)) => (number(first)?, number(last)?),
         None => (number(text)?, number(text)?),
     };
     if first > last || last - first >= 100 {
-        return Err("give at most 100 seeds, the smaller number first".to_owned());
+        return Err(
+            "a range has at most 100 seeds, the smaller number first, such as 1..6".to_owned(),
+        );
     }
     Ok(Seeds((first..=last).collect()))
 }
@@ -103,14 +107,14 @@ fn seeds(text: &str) -> Result<Seeds, String> {
 fn bounded(text: &str, max: f64, what: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=max).contains(&number) => Ok(number),
-        _ => Err(format!("give {what} from 0 to {max}")),
+        _ => Err(format!("must be {what} from 0 to {max}")),
     }
 }
 
 fn load(text: &str) -> Result<f64, String> {
-    let load = bounded(text, 1_440.0, "calls a parcel and day")?;
+    let load = bounded(text, 1_440.0, "calls a day for each parcel")?;
     if load < 0.01 {
-        return Err("give at least 0.01 calls a parcel and day".to_owned());
+        return Err("must be at least 0.01 calls a day for each parcel".to_owned());
     }
     Ok(load)
 }
@@ -120,20 +124,20 @@ fn minutes(text: &str) -> Result<f64, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    bounded(text, 1.0, "a share")
+    bounded(text, 1.0, "a share of the calls")
 }
 
-/// One policy at one load on one seed.
+/// One policy at one load with one seed.
 #[derive(Clone, Copy)]
 struct Job {
-    policy: Policy,
+    policy: Contender,
     setting: Setting,
 }
 
-/// Simulates and prints what came of it.
+/// Runs a simulation and prints the comparison.
 ///
 /// # Errors
-/// Where the process cannot be read, the days make no sense, or the plot cannot be written.
+/// The process cannot be read, the days that count lie outside those simulated, or the plot cannot be written.
 pub fn simulate(simulation: &Simulation) -> anyhow::Result<()> {
     let report = compare(simulation)?;
     if simulation.json {
@@ -149,11 +153,11 @@ pub fn simulate(simulation: &Simulation) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs all policies, loads and seeds, on as many threads as there are processors.
+/// Runs all policies, loads and seeds, with one thread for each processor.
 ///
 /// # Errors
 /// As [`simulate`].
-pub fn compare(simulation: &Simulation) -> anyhow::Result<Report> {
+pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
     let text = match &simulation.process {
         Some(file) => std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?,
@@ -172,12 +176,12 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Report> {
     let to = simulation.to.unwrap_or(simulation.days.saturating_sub(2));
     ensure!(
         simulation.from < to && to <= simulation.days,
-        "the days that count, {} to {to}, do not lie within the {} days simulated: change --from, --to or --days",
+        "events of day {} to day {to} should count, but days 0 to {} are simulated: change --from, --to or --days",
         simulation.from,
         simulation.days
     );
     let mut policies = simulation.policy.clone();
-    policies.push(Policy::Fixed);
+    policies.push(Contender::Fixed);
     policies.sort_unstable();
     policies.dedup();
     let setting = |load: f64, seed: u64| Setting {
@@ -216,12 +220,12 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Report> {
     } else {
         bound.by_minute()
     };
-    Ok(Report::new(named, summaries, bound))
+    Ok(Comparison::new(named, summaries, bound))
 }
 
-fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) -> Vec<Summary> {
+fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) -> Vec<Figures> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Summary)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, Figures)>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(jobs.len()) {
@@ -232,7 +236,7 @@ fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) 
                         return;
                     };
                     let summary =
-                        Summary::of(job.policy, &job.setting, &run(process, job, own_lanes, bar));
+                        Figures::of(job.policy, &job.setting, &run(process, job, own_lanes, bar));
                     done.lock().push((place, summary));
                 }
             });
@@ -243,7 +247,7 @@ fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) 
     done.into_iter().map(|(_, summary)| summary).collect()
 }
 
-/// What can be won at most on the first seed.
+/// The upper bound of the ratio, with the first seed.
 fn bound(process: &Process, simulation: &Simulation, to: f64) -> Bound {
     let mut bound = Bound::default();
     let seed = simulation.seeds.0.first().copied().unwrap_or(1);
@@ -255,9 +259,9 @@ fn bound(process: &Process, simulation: &Simulation, to: f64) -> Bound {
     bound
 }
 
-/// All carriers together, each with its own calls.
-fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> Outcome {
-    let mut whole = Outcome::default();
+/// Runs a job for all carriers, each with calls of its own.
+fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> Tally {
+    let mut whole = Tally::default();
     for (place, carrier) in process.carriers.iter().enumerate() {
         let seed = job.setting.seed * 1_000 + place as u64;
         let journeys = journeys(carrier, seed, job.setting.days * 24.0, own_lanes);

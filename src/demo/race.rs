@@ -21,7 +21,7 @@ use crate::config::{Carrier, Config, Policy, Span};
 use crate::demo::live_line;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::parcel::weight_of;
-use crate::simulate::process::{DEFAULT, Process, Stage};
+use crate::simulate::process::{DEFAULT, JourneyStage, Process};
 use crate::simulate::trace::journeys;
 use crate::store::events::SeenEvent;
 
@@ -197,7 +197,7 @@ fn make(parcels: u32, began: Time) -> anyhow::Result<Vec<Traveller>> {
 }
 
 /// What the emulated carriers say of a stage, in words whose sub-status is known.
-fn step(stage: &Stage) -> Step {
+fn step(stage: &JourneyStage) -> Step {
     let (status, raw) = match stage.name.as_str() {
         "LABEL" => ("INFO_RECEIVED", "CREATED"),
         "ACCEPTED" => ("IN_TRANSIT", "Принято в отделении связи"),

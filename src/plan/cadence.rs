@@ -1,5 +1,5 @@
-//! When to look again by a fixed rule: a cadence, a table by status, and the wait after failures. Pure: time and chance
-//! are arguments.
+//! When to check again by a fixed rule: an interval, a table by status, and the back-off after failures. Pure: time is an
+//! argument, and checks are spread by a hash.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -8,21 +8,22 @@ use crate::clock::Time;
 use crate::model::NEVER_AGAIN;
 use crate::model::status::Status;
 
-/// The cadence: how long after a check the next one lies.
+/// How long after a check the next one is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cadence {
     pub in_transit_min: Duration,
     pub in_transit_max: Duration,
-    /// For parcels of which nothing is known yet.
+    /// For parcels without any news yet.
     pub unknown: Duration,
-    /// After the 1st, 2nd, … and every further failure in a row.
+    /// After the 1st, 2nd, … failure in a row; the last one also after every further failure.
     pub backoff: Vec<Duration>,
 }
 
 impl Cadence {
-    /// The next check after a good one that left the tracking in `status`.
+    /// The time of the next check after a successful one that found `status`.
     ///
-    /// Parcels checked together spread between the shortest and the longest wait, by a hash of id and time.
+    /// Parcels that were checked together are spread between the shortest and the longest interval, by a hash of id and
+    /// time.
     pub fn after_answer(&self, status: Status, tracking_id: i64, checked_at: Time) -> Time {
         if status.is_terminal() {
             return checked_at + NEVER_AGAIN;
@@ -36,10 +37,11 @@ impl Cadence {
         }
     }
 
-    /// The next check by the table, after a good one that left the tracking in `status`.
+    /// The time of the next check by a table of intervals, after a successful one that found `status`.
     ///
-    /// AfterShip says 3 to 12 h while nothing is known, 17TRACK 6 h, techTRACK 3 h with news, EasyPost "more often near
-    /// delivery" (their help pages, read November 2026). Parcels checked together spread over a tenth of the wait.
+    /// The intervals follow what trackers publish: AfterShip 3 to 12 h until there is news, 17TRACK 6 h, techTRACK 3 h
+    /// with news, EasyPost "more often near delivery" (their help pages, read November 2026). Parcels that were checked
+    /// together are spread over a tenth of the interval.
     pub fn by_table(&self, status: Status, tracking_id: i64, checked_at: Time) -> Time {
         let minutes = match status {
             Status::Delivered | Status::Returned | Status::Cancelled | Status::Expired => {
@@ -58,7 +60,7 @@ impl Cadence {
         checked_at + wait.mul_f64(0.95 + 0.1 * spread(tracking_id, checked_at))
     }
 
-    /// The next check after `fails` failures in a row, at least one.
+    /// The time of the next check after `fails` failures in a row, at least one.
     pub fn after_failure(&self, fails: u32, checked_at: Time) -> Time {
         let last = self.backoff.len().saturating_sub(1);
         let place = usize::try_from(fails.saturating_sub(1))
@@ -68,7 +70,7 @@ impl Cadence {
     }
 }
 
-/// A number from 0 to 1 that differs by parcel and time, and is the same for the same.
+/// A number from 0 to 1 from a hash of the parcel and the time.
 fn spread(tracking_id: i64, at: Time) -> f64 {
     let mut hash = DefaultHasher::new();
     (tracking_id, at.timestamp_micros()).hash(&mut hash);
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_that_is_done_is_not_looked_at_again() {
+    fn a_parcel_that_is_done_is_not_checked_again() {
         for status in [
             Status::Delivered,
             Status::Returned,
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_looks_soonest_at_what_is_out_for_delivery() {
+    fn the_table_checks_soonest_what_is_out_for_delivery() {
         let wait = |status| (demo().by_table(status, 1, at(0)) - at(0)).num_minutes();
         assert!((28..=32).contains(&wait(Status::OutForDelivery)));
         assert!((170..=190).contains(&wait(Status::InTransit)));

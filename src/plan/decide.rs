@@ -1,49 +1,50 @@
-//! The decision: a parcel is looked at again when what it costs to go on waiting reaches the price of a call.
+//! The decision: a parcel is checked again when the cost of waiting reaches the price of a call.
 //!
-//! The cost is the expected weight of events that nobody has seen, summed over the hours that they stay unseen. With a
-//! constant rate h and weight w the wait is sqrt(2 price / (w h)), the best there is for a constant rate.
+//! The cost is the expected weight of unseen events, summed over the hours for which they stay unseen. With a constant
+//! rate h and weight w, the wait is sqrt(2 price / (w h)), which is optimal for a constant rate.
 
 use crate::plan::hazard::CodeFit;
 use crate::plan::price::Price;
 use crate::plan::{AGE_EDGES, STEP, age_class, slot_of};
 
-/// The longest wait in hours, where it takes `round` hours to look at every parcel once.
+/// The longest wait in hours. `round` is how many hours it takes to check every parcel once.
 pub fn longest_wait(round: f64) -> f64 {
-    /// The most is the time after which a parcel without news is given up.
+    /// The time after which a parcel without news expires.
     const MOST: f64 = 30.0 * 24.0;
     (4.0 * round).clamp(24.0, MOST)
 }
 
-/// How long a parcel is left alone after a good answer where calls are left over, in hours. Whoever cannot gain much by a
-/// look now would else be looked at again and again: its time does not move on with a look.
+/// Minimum hours between a good answer and an early check. Without it, spare calls would go to the same few parcels again
+/// and again, because an early check hardly moves the time at which such a parcel is due.
 pub fn left_alone(round: f64) -> f64 {
     round / 2.0
 }
 
-/// When to look again at a parcel whose last event was at `since`, from a good poll at `now` on; at most `longest` later.
+/// When to check a parcel again after a good answer at `now`: at most `longest` hours later. Its last event was at
+/// `since`.
 pub fn next_check(fit: &CodeFit, price: &Price, since: f64, now: f64, longest: f64) -> f64 {
-    let mut waiting = Waiting::new(fit, since, now);
+    let mut ahead = LookAhead::new(fit, since, now);
     loop {
-        waiting.step();
-        let at = waiting.until();
-        if waiting.cost >= price.at(at) || waiting.wait >= longest {
+        ahead.step();
+        let at = ahead.until();
+        if ahead.cost >= price.at(at) || ahead.wait >= longest {
             return at;
         }
     }
 }
 
-/// What waiting from `from` until `to` comes to: the expected weight unseen, and its cost in weight times hours.
+/// The result of waiting from `from` until `to`: the expected unseen weight, and its cost in weight times hours.
 pub fn waited(fit: &CodeFit, since: f64, from: f64, to: f64) -> (f64, f64) {
-    let mut waiting = Waiting::new(fit, since, from);
-    // No parcel waits for longer than its month.
-    while waiting.until() + STEP / 2.0 < to && waiting.wait < 31.0 * 24.0 {
-        waiting.step();
+    let mut ahead = LookAhead::new(fit, since, from);
+    // No parcel waits for more than a month, after which it expires.
+    while ahead.until() + STEP / 2.0 < to && ahead.wait < 31.0 * 24.0 {
+        ahead.step();
     }
-    (waiting.unseen, waiting.cost)
+    (ahead.unseen, ahead.cost)
 }
 
-/// A parcel that nobody looks at, step by step.
-struct Waiting<'a> {
+/// Looks ahead, step by step, at a parcel that is not checked.
+struct LookAhead<'a> {
     fit: &'a CodeFit,
     since: f64,
     from: f64,
@@ -51,13 +52,13 @@ struct Waiting<'a> {
     slot: usize,
     slot_ends: f64,
     wait: f64,
-    /// The chance that nothing has happened.
+    /// The probability that nothing has happened.
     quiet: f64,
     unseen: f64,
     cost: f64,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> LookAhead<'a> {
     fn new(fit: &'a CodeFit, since: f64, from: f64) -> Self {
         Self {
             fit,

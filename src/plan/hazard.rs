@@ -1,33 +1,31 @@
-//! How likely news is: counts of what followed which event, how long after it and in which slot of the week, and what
-//! they say.
+//! How likely news is: counts of the events that followed an event, by age and by slot of the week, and the rates that
+//! follow from the counts.
 //!
-//! Each count is kept twice, with a memory of 60 days and one of 3: the short one takes what the long one says as its
-//! starting point, so that a carrier that changes its ways is followed within days and a small one is not forgotten.
+//! Each count is kept twice, with a half-life of 60 days and with one of 3 days. The fit to the fast memory starts from
+//! the fit to the slow one. So it follows a carrier that changes its habits within days, and does not forget a carrier
+//! with few parcels.
 
+mod factors;
+
+use crate::plan::hazard::factors::{Factors, Memory};
 use crate::plan::{
-    AGE_EDGES, AGES, Class, DAYS, HOURS, KINDS, SLOTS, STEP, age_class, slot_of, usual_day,
+    AGE_EDGES, AGES, Class, HOURS, KINDS, SLOTS, STEP, age_class, slot_of, usual_day,
 };
 
 /// Half-lives of the two memories, in hours.
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 24.0;
 pub const FAST_HALF_LIFE: f64 = 3.0 * 24.0;
 
-/// How often what was learned is fitted again, in hours; what the memories lose is taken off at the same time.
+/// Hours between two fits. The memories decay at the same time.
 pub const REFIT_EVERY: f64 = 6.0;
 
-/// How many hours of what is expected count as much as what was seen.
+/// The weight of the assumed rate, in events.
 const PRIOR_EVENTS: f64 = 10.0;
 
-/// How often the factors of a fit are adjusted to each other.
-const ROUNDS: usize = 12;
-
-/// The least that a factor of the long memory counts for the short one: an hour that was always quiet may not stay so.
+/// The smallest factor that the slow memory hands to the fast one: an hour that was always quiet may change.
 const FLOOR: f64 = 0.1;
 
-/// How many events' worth an hour's or a day's factor is pulled towards what is usual.
-const PULL: f64 = 4.0;
-
-/// Events, and hours of watching, in both memories.
+/// Events, and hours for which parcels were watched, in both memories.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cell {
     pub events: f64,
@@ -36,18 +34,18 @@ pub struct Cell {
     pub fast_hours: f64,
 }
 
-/// What came after events of a code.
+/// The events that came next after events of a code.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Leave {
     pub events: f64,
-    /// Their weights.
+    /// The sum of their weights.
     pub weights: f64,
     /// How many of them ended the journey.
     pub ended: f64,
 }
 
 impl Leave {
-    /// Adds an event that came after one of the code.
+    /// Adds an event that came next after one of the code.
     pub fn add(&mut self, weight: f64, ended: bool) {
         self.events += 1.0;
         self.weights += weight;
@@ -55,7 +53,7 @@ impl Leave {
     }
 }
 
-/// What is known of one code.
+/// All counts of one code.
 #[derive(Clone, Debug)]
 pub struct Counts {
     pub class: Class,
@@ -72,7 +70,7 @@ impl Counts {
         }
     }
 
-    /// Adds what a poll showed.
+    /// Adds what a check showed.
     pub fn add(&mut self, gain: &Gain) {
         match *gain {
             Gain::Watched { age, slot, hours } => {
@@ -94,7 +92,7 @@ impl Counts {
         }
     }
 
-    /// Forgets as much as the memories do in `hours`.
+    /// Lets both memories decay by `hours`.
     pub fn forget(&mut self, hours: f64) {
         let (slow, fast) = left_after(hours);
         for cell in self.cells.as_flattened_mut() {
@@ -109,18 +107,18 @@ impl Counts {
     }
 }
 
-/// What is left in the two memories after `hours`, as shares.
+/// The shares of the slow and of the fast memory that are left after `hours`.
 pub fn left_after(hours: f64) -> (f64, f64) {
     let left = |half_life: f64| 0.5_f64.powf(hours / half_life);
     (left(SLOW_HALF_LIFE), left(FAST_HALF_LIFE))
 }
 
-/// What a poll adds to the counts of one code: always a sum, so that it does not matter who adds it when.
+/// What a check adds to the counts of one code. Gains are added up, so their order does not matter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Gain {
-    /// A parcel was watched for so many hours without news.
+    /// A parcel was watched for `hours` without news.
     Watched { age: usize, slot: usize, hours: f64 },
-    /// Then something happened.
+    /// Then an event happened.
     Event {
         age: usize,
         slot: usize,
@@ -129,24 +127,24 @@ pub enum Gain {
     },
 }
 
-/// An event that a poll showed for the first time; `C` is what codes are.
+/// An event that a check showed for the first time. `C` is the type of codes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Seen<C> {
+pub struct NewsItem<C> {
     pub at: f64,
     pub code: C,
     pub weight: f64,
     pub ends: bool,
 }
 
-/// Tells what a good poll at `now` adds, code by code: before it the last event was `code` at `since`, and the poll
-/// before was at `last_ok`. `news` are in the order of their times.
+/// Calls `gain` with everything that a good answer at `now` adds, code by code.
 ///
-/// An event that the carrier tells of late counts as of just after the last poll, when it was not yet to be seen.
+/// The good answer before it was at `last_ok`, and then the last event was `code` at `since`. `news` are in the order of
+/// their times. An event that the carrier reports late counts as just after `last_ok`, because it was not visible then.
 pub fn learn<C: Copy>(
     mut code: C,
     mut since: f64,
     last_ok: f64,
-    news: &[Seen<C>],
+    news: &[NewsItem<C>],
     now: f64,
     mut gain: impl FnMut(C, Gain),
 ) {
@@ -170,9 +168,9 @@ pub fn learn<C: Copy>(
     watch(code, since, watched, now, &mut gain);
 }
 
-/// Splits the time from `from` to `to` at whole hours and at the edges of ages.
+/// Splits the time from `from` to `to` at whole hours and at the edges of age classes.
 fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl FnMut(C, Gain)) {
-    // No parcel is watched for longer than its month; a clock that is wrong by years must not keep this busy.
+    // A parcel is watched for a month at most. A clock that is wrong by years must not keep this loop busy.
     const PIECES_MAX: usize = 2_000;
     for _ in 0..PIECES_MAX {
         if from >= to {
@@ -199,7 +197,7 @@ fn watch<C: Copy>(code: C, since: f64, mut from: f64, to: f64, gain: &mut impl F
     }
 }
 
-/// Events by hour of the day, as far as they are remembered.
+/// Events by hour of the day in the slow memory.
 pub fn events_by_hour<'a>(counts: impl Iterator<Item = &'a Counts>) -> [f64; HOURS] {
     let mut events = [0.0; HOURS];
     for row in counts.flat_map(|counts| &counts.cells) {
@@ -210,18 +208,18 @@ pub fn events_by_hour<'a>(counts: impl Iterator<Item = &'a Counts>) -> [f64; HOU
     events
 }
 
-/// What the counts of one code say.
+/// The rates that follow from the counts of one code.
 #[derive(Clone, Debug)]
 pub struct CodeFit {
     /// Events an hour, by age.
     pub by_age: [f64; AGES],
-    /// How much more or less than that, by slot.
+    /// A factor by slot.
     pub by_slot: [f64; SLOTS],
     /// The expected weight of the next event.
     pub next_weight: f64,
-    /// The expected weight an hour of what follows the next event.
+    /// The expected weight an hour of the events after the next one.
     pub after_weight: f64,
-    /// The chance of an event within a step of the look ahead, from both.
+    /// The probability of an event within a [`STEP`], by age and slot.
     pub chance: [[f64; SLOTS]; AGES],
 }
 
@@ -232,98 +230,10 @@ impl CodeFit {
     }
 }
 
-/// One look at counts: events and hours by age and slot.
-struct Look<'a>(&'a [[Cell; SLOTS]; AGES], bool);
-
-impl Look<'_> {
-    fn at(&self, age: usize, slot: usize) -> (f64, f64) {
-        let cell = &self.0[age][slot];
-        if self.1 {
-            (cell.fast_events, cell.fast_hours)
-        } else {
-            (cell.events, cell.hours)
-        }
-    }
-
-    /// What was seen and what the other factors let expect, added up by the `part` of age and slot that a factor is for.
-    fn sums<const N: usize>(
-        &self,
-        part: fn(usize, usize) -> usize,
-        expected: impl Fn(usize, usize) -> f64,
-    ) -> [(f64, f64); N] {
-        let mut sums = [(0.0, 0.0); N];
-        for age in 0..AGES {
-            for slot in 0..SLOTS {
-                let (events, hours) = self.at(age, slot);
-                let sum = &mut sums[part(age, slot)];
-                sum.0 += events;
-                sum.1 += hours * expected(age, slot);
-            }
-        }
-        sums
-    }
-
-    /// Adjusts the factors to each other; hours and days are pulled towards `usual`, ages as the argument says.
-    fn adjust(
-        &self,
-        factors: &mut Factors,
-        usual: &Factors,
-        usual_age: impl Fn(usize, &[f64; AGES]) -> f64,
-    ) {
-        for _ in 0..ROUNDS {
-            let Factors {
-                by_age,
-                by_hour,
-                by_day,
-            } = factors;
-            let hours: [_; HOURS] = self.sums(
-                |_, slot| slot % HOURS,
-                |age, slot| by_age[age] * by_day[slot / HOURS],
-            );
-            for (hour, (events, expected)) in hours.into_iter().enumerate() {
-                by_hour[hour] = (events + PULL) / (expected + PULL / usual.by_hour[hour]);
-            }
-            let mean = by_hour.iter().sum::<f64>() / HOURS as f64;
-            by_hour.iter_mut().for_each(|factor| *factor /= mean);
-            let days: [_; KINDS] = self.sums(
-                |_, slot| slot / HOURS,
-                |age, slot| by_age[age] * by_hour[slot % HOURS],
-            );
-            for (day, (events, expected)) in days.into_iter().enumerate() {
-                by_day[day] = (events + PULL) / (expected + PULL / usual.by_day[day]);
-            }
-            let week: f64 = DAYS.iter().sum();
-            let mean = by_day.iter().zip(DAYS).map(|(f, n)| f * n).sum::<f64>() / week;
-            by_day.iter_mut().for_each(|factor| *factor /= mean);
-            let slots = factors.by_slot();
-            let ages: [_; AGES] = self.sums(|age, _| age, |_, slot| slots[slot]);
-            for (age, (events, expected)) in ages.into_iter().enumerate() {
-                factors.by_age[age] =
-                    (events + 1.0) / (expected + 1.0 / usual_age(age, &factors.by_age));
-            }
-        }
-    }
-}
-
-/// What the rate of a code is made of: events an hour by age, and how much more or less than that by the hour of the day
-/// and by the kind of day. A kind of day that was seen once only says little, so it has one factor and not one an hour.
-#[derive(Clone)]
-struct Factors {
-    by_age: [f64; AGES],
-    by_hour: [f64; HOURS],
-    by_day: [f64; KINDS],
-}
-
-impl Factors {
-    fn by_slot(&self) -> [f64; SLOTS] {
-        std::array::from_fn(|slot| self.by_hour[slot % HOURS] * self.by_day[slot / HOURS])
-    }
-}
-
-/// Fits all codes of a carrier, in the order that they come in.
+/// Fits all codes of a carrier, in their order.
 ///
-/// Until every hour of the day was watched it says what is usual, whatever was counted: after a quiet night a fit would
-/// say that nothing ever happens.
+/// Until every hour of the day has been watched, the result is what is assumed without counts: after a quiet night, a fit
+/// would predict that nothing ever happens.
 pub fn fit<'a>(counts: impl Iterator<Item = &'a Counts> + Clone) -> Vec<CodeFit> {
     let (mut weights, mut by_hour) = (0.0, [0.0; HOURS]);
     for code in counts.clone() {
@@ -355,13 +265,13 @@ fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
         by_day: [1.0; KINDS],
     };
     let mut factors = usual.clone();
-    Look(&counts.cells, false).adjust(&mut factors, &usual, |age, by_age| {
+    Memory::Slow(&counts.cells).adjust(&mut factors, &usual, |age, by_age| {
         if age == 0 { start } else { by_age[age - 1] }
     });
     let mut slow = factors.clone();
     slow.by_hour = slow.by_hour.map(|factor| factor.max(FLOOR));
     slow.by_day = slow.by_day.map(|factor| factor.max(FLOOR));
-    Look(&counts.cells, true).adjust(&mut factors, &slow, |age, _| slow.by_age[age]);
+    Memory::Fast(&counts.cells).adjust(&mut factors, &slow, |age, _| slow.by_age[age]);
     let leave = &counts.leave;
     let (next_weight, after_weight) = if rate > 0.0 {
         let ends = (leave.ended + 0.2) / (leave.events + 1.0);

@@ -1,17 +1,17 @@
-//! What a limit is good for: how long an event stays unseen on the average, from what was learned alone.
+//! What a limit allows: how long an event stays unseen on average, calculated from what was learned.
 //!
-//! The hours that parcels were watched in a cell are how the parcels are spread over the cells. With waits short against
-//! the change of the rates, the best wait of a parcel with the weighted rate r is sqrt(2 price / r), and it leaves an
-//! event unseen for half of it; the price is the one at which the calls come out even.
+//! The hours for which parcels were watched in a cell show how parcels are spread over the cells. If waits are short
+//! compared with how fast rates change, the best wait of a parcel with the weighted rate r is sqrt(2 price / r). An event
+//! then stays unseen for half of it. The price is the one at which all calls are used.
 
 use crate::plan::STEP;
 use crate::plan::hazard::{CodeFit, Counts};
 use crate::plan::{DAYS, HOURS};
 
-/// Which calls there are.
+/// The calls available, and the parcels to spend them on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Supply {
-    /// Parcels that are looked at.
+    /// Parcels that are checked.
     pub parcels: f64,
     pub checks_per_hour: f64,
     /// Whether calls can be moved from one hour of the day to another.
@@ -20,19 +20,19 @@ pub struct Supply {
     pub longest: f64,
 }
 
-/// The share of the parcels that have a weighted rate.
-type Cell = (f64, f64);
+/// A share of the parcels, and their weighted rate.
+type RateShare = (f64, f64);
 
-/// Hours from an event to the check that shows it, by the weight of the events; `None` before every hour of the day was
-/// watched.
+/// Hours from an event to the check that shows it, as a mean over the events by weight. `None` until every hour of the day
+/// has been watched.
 pub fn staleness<'a>(
     codes: impl Iterator<Item = &'a (Counts, CodeFit)> + Clone,
     supply: &Supply,
 ) -> Option<f64> {
     let (mut unseen, mut events) = (0.0, 0.0);
     for (kind, times) in DAYS.into_iter().enumerate() {
-        let day: Vec<Vec<Cell>> = (0..HOURS)
-            .map(|hour| cells(codes.clone(), kind, hour))
+        let day: Vec<Vec<RateShare>> = (0..HOURS)
+            .map(|hour| shares(codes.clone(), kind, hour))
             .collect();
         if day.iter().any(Vec::is_empty) {
             return None;
@@ -49,13 +49,13 @@ pub fn staleness<'a>(
     (events > 0.0).then(|| unseen / events)
 }
 
-/// How the parcels are spread at an hour, over all kinds of days, and their rates on a day of one kind.
-fn cells<'a>(
+/// How parcels are spread at an hour, over all kinds of days, with their rates on a day of one kind.
+fn shares<'a>(
     codes: impl Iterator<Item = &'a (Counts, CodeFit)>,
     kind: usize,
     hour: usize,
-) -> Vec<Cell> {
-    let mut cells = Vec::new();
+) -> Vec<RateShare> {
+    let mut shares = Vec::new();
     for (counts, fit) in codes {
         for (age, row) in counts.cells.iter().enumerate() {
             let watched: f64 = row
@@ -66,21 +66,21 @@ fn cells<'a>(
                 .sum();
             if watched > 0.0 {
                 let rate = fit.hazard(age, kind * HOURS + hour) * fit.next_weight;
-                cells.push((watched, rate));
+                shares.push((watched, rate));
             }
         }
     }
-    let whole: f64 = cells.iter().map(|(watched, _)| watched).sum();
-    cells.iter_mut().for_each(|(share, _)| *share /= whole);
-    cells
+    let whole: f64 = shares.iter().map(|(watched, _)| watched).sum();
+    shares.iter_mut().for_each(|(share, _)| *share /= whole);
+    shares
 }
 
 fn wait(price: f64, rate: f64, longest: f64) -> f64 {
     (2.0 * price / rate.max(1e-12)).sqrt().clamp(STEP, longest)
 }
 
-/// The price at which the checks wanted are those that there are.
-fn balance(hours: &[Vec<Cell>], supply: &Supply) -> f64 {
+/// The price at which the checks wanted equal the checks available.
+fn balance(hours: &[Vec<RateShare>], supply: &Supply) -> f64 {
     let wanted = |price: f64| {
         let checks = hours
             .iter()
@@ -88,7 +88,7 @@ fn balance(hours: &[Vec<Cell>], supply: &Supply) -> f64 {
             .map(|(share, rate)| supply.parcels * share / wait(price, *rate, supply.longest));
         checks.sum::<f64>() / hours.len() as f64
     };
-    // Logarithms of the price; 60 halvings leave nothing between.
+    // Bisects the logarithm of the price. After 60 halvings the bounds are equal.
     let (mut low, mut high) = (-30.0_f64, 30.0_f64);
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
@@ -134,7 +134,7 @@ mod tests {
     };
 
     #[test]
-    fn parcels_that_are_all_alike_are_looked_at_in_turn() {
+    fn parcels_that_are_all_alike_are_checked_in_turn() {
         let alike = minutes(&[code(7.0, 0.1, 2.0)], SUPPLY);
         assert!(
             (alike - 90.0).abs() < 0.1,
@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn unequal_rates_win_what_the_theory_says() {
-        // Half of the parcels sixteen times as likely to have news: 1 + CV² of the roots, (1 + 16) / 2 over (5 / 2)².
+        // Half of the parcels are sixteen times as likely to have news: 1 + CV² of the roots is (1 + 16) / 2 over (5 / 2)².
         let unequal = minutes(&[code(7.0, 0.01, 1.0), code(7.0, 0.16, 1.0)], SUPPLY);
         assert!((90.0 / unequal - 8.5 / 6.25).abs() < 0.01, "{unequal}");
     }
 
     #[test]
-    fn nothing_is_said_before_a_whole_day_was_watched() {
+    fn there_is_no_estimate_before_a_whole_day_was_watched() {
         let mut code = code(1.0, 0.1, 1.0);
         code.0.cells[5][3] = Cell::default();
         assert_eq!(staleness([code].iter(), &SUPPLY), None);

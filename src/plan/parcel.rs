@@ -1,13 +1,13 @@
-//! What the plan takes of a tracking: its code, how much news matters, and times as hours.
+//! Reads a tracking for the learned policy: the code of its last event, the weight of events, and times as hours.
 
 use crate::clock::{Time, hours};
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, Outcome, Tracking, Update};
-use crate::plan::hazard::{Gain, Seen, learn};
+use crate::plan::hazard::{Gain, NewsItem, learn};
 use crate::plan::{Class, IMPORTANT};
 
-/// The word of an event's code: the sub-status or the status it names. What nobody knows counts as unknown, so that
-/// there are only so many codes.
+/// The sub-status or status that an event's code names. Any other code is `UNKNOWN`, so that the number of codes is
+/// limited.
 pub fn word(code: &str) -> &'static str {
     SubStatus::parse(code)
         .map(SubStatus::as_str)
@@ -15,7 +15,7 @@ pub fn word(code: &str) -> &'static str {
         .unwrap_or(Status::Unknown.as_str())
 }
 
-/// What is known of a code before anything was learned.
+/// The class of a code, for what is assumed before anything was learned.
 pub fn class_of(code: &str) -> Class {
     let status = SubStatus::parse(code)
         .map(SubStatus::status)
@@ -35,7 +35,7 @@ pub fn class_of(code: &str) -> Class {
     }
 }
 
-/// How much an event of a status matters.
+/// The weight of an event with this status.
 pub fn weight_of(status: Status) -> f64 {
     match status {
         Status::OutForDelivery
@@ -50,9 +50,9 @@ pub fn weight_of(status: Status) -> f64 {
 /// What the next event of a parcel depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
-    /// The code of the last event; of a parcel without one, its status.
+    /// The code of the last event. Without an event: the status.
     pub code: &'static str,
-    /// When that was, in hours; of a parcel without an event, when it was made known to us.
+    /// The time of the last event, in hours. Without an event: when the tracking was created.
     pub since: f64,
 }
 
@@ -70,7 +70,7 @@ impl Standing {
         }
     }
 
-    /// Where a good answer at `asked_at` leaves a parcel.
+    /// The standing of a parcel after an answer at `asked_at`.
     pub fn after(row: &Tracking, outcome: &Outcome, asked_at: Time) -> Self {
         match outcome {
             Outcome::Seen { report, .. } => {
@@ -90,8 +90,10 @@ impl Standing {
     }
 }
 
-/// Tells what `update` teaches, code by code, where it is news for `row`: nothing from the first answer, which shows a
-/// past that nobody watched, nor from failures, repetitions and parcels that had arrived.
+/// Calls `gain` with everything that `update` adds to the counts, code by code.
+///
+/// That is nothing for the first answer, because its events happened before the parcel was watched, nor for failures,
+/// repetitions, and parcels that were done before.
 pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str, Gain)) {
     let events: &[Event] = match &update.outcome {
         Outcome::Seen { events, .. } => events,
@@ -111,9 +113,9 @@ pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str
     news.sort_by_key(|event| event.event_time);
     // A carrier may list an event more than once.
     news.dedup_by_key(|event| (event.event_time, event.status, event.sub_status));
-    let news: Vec<Seen<&'static str>> = news
+    let news: Vec<NewsItem<&'static str>> = news
         .into_iter()
-        .map(|event| Seen {
+        .map(|event| NewsItem {
             at: hours(event.event_time),
             code: event
                 .sub_status

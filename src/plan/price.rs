@@ -1,43 +1,43 @@
-//! The price of a call, by hour and kind of day: it rises while more parcels want a call than there are, and sinks while
-//! calls are left.
+//! The price of a call, by hour and kind of day. It rises while parcels are overdue and falls while calls are left over.
 //!
-//! One worker adjusts it, each minute; several would multiply the gain, and a price that moves fast is worse than none.
+//! One worker adjusts it once a minute. Several workers would multiply the gain, and a price that moves too fast is worse
+//! than no price.
 
 use crate::plan::{HOURS, KINDS, hour_of, slot_of};
 
-/// The least price: below it a call costs nothing.
+/// The lowest price: a call is practically free.
 const FLOOR: f64 = 1e-6;
 
-/// How fast the price and its shape over the day follow, by hour.
+/// How fast the price, and its shape over the day, follow the error, in each hour.
 const GAIN: f64 = 0.1;
 const SHAPE_GAIN: f64 = 0.5;
 
-/// The least and the most that the price of an hour or a day may differ from the whole.
+/// The smallest and the largest factor of an hour or of a kind of day.
 const SHAPE: (f64, f64) = (0.1, 10.0);
 
-/// The price to begin with, in squares of the round; and how far from it a price may be that starts anew.
+/// The initial price, as a multiple of the square of the round, and the range of that multiple when a price starts again.
 const START: f64 = 0.02;
 const ANEW: (f64, f64) = (START / 2.0, START * 5.0);
 
-/// How much longer or shorter a round may become before the price starts anew: following at its own pace takes weeks.
+/// How much shorter or longer a round may become before the price starts again. Following at its own pace takes weeks.
 const JUMP: (f64, f64) = (0.8, 1.25);
 
-/// The shortest and the longest round that is reckoned with, in hours.
+/// The shortest and the longest round in calculations, in hours.
 const ROUND: (f64, f64) = (1e-6, 1e6);
 
-/// What a call must save to be worth it, in weighted hours of unseen events.
+/// What a call must save to be worth making, in weighted hours of unseen events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Price {
     pub whole: f64,
     pub by_hour: [f64; HOURS],
-    /// How much more or less than that on the kinds of days; 1 on working days.
+    /// A factor by kind of day; 1 on working days.
     pub by_day: [f64; KINDS],
-    /// How long it took to look at every parcel once when the price last started anew, in hours.
+    /// How many hours it took to check every parcel once when the price last started.
     pub round: f64,
 }
 
 impl Price {
-    /// To begin with, where it takes `round` hours to look at every parcel once.
+    /// The initial price, if it takes `round` hours to check every parcel once.
     pub fn start(round: f64) -> Self {
         let round = round.clamp(ROUND.0, ROUND.1);
         Self {
@@ -54,12 +54,12 @@ impl Price {
         (self.whole * self.by_hour[slot % HOURS] * self.by_day[slot / HOURS]).max(FLOOR)
     }
 
-    /// Adjusts the price after some minutes, at most an hour, in which what was claimed was on the average `late` hours
-    /// past its time (negative: early). `round` is how long it takes to look at every parcel once, in hours.
+    /// Adjusts the price after `minutes`, at most an hour, in which parcels were claimed on average `late` hours after
+    /// they were due (negative: before). `round` is how many hours it takes to check every parcel once.
     pub fn adjust(&mut self, now: f64, late: f64, round: f64, minutes: f64) {
         let round = round.clamp(ROUND.0, ROUND.1);
         if !(JUMP.0..=JUMP.1).contains(&(round / self.round)) {
-            // The best price goes with the square of the round.
+            // The best price is proportional to the square of the round.
             let share = if self.whole > FLOOR {
                 (self.whole / (self.round * self.round)).clamp(ANEW.0, ANEW.1)
             } else {
@@ -71,7 +71,7 @@ impl Price {
         let hours = (minutes / 60.0).clamp(0.0, 1.0);
         let day = slot_of(now) / HOURS;
         if day > 0 {
-            // What a weekend shows says nothing of working days: it moves its own price alone.
+            // A weekend says nothing about working days, so it moves only its own factor.
             let moved = self.by_day[day] * (SHAPE_GAIN * error * hours).exp();
             self.by_day[day] = moved.clamp(SHAPE.0, SHAPE.1);
             return;
@@ -90,7 +90,7 @@ impl Price {
 mod tests {
     use super::Price;
 
-    /// Adjusts each minute for so many hours from a time on.
+    /// Adjusts each minute for some hours, starting at `from`.
     fn adjust(price: &mut Price, from: f64, hours: f64, late: f64, round: f64) {
         for minute in 0..(hours * 60.0) as u32 {
             price.adjust(from + f64::from(minute) / 60.0, late, round, 1.0);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rises_while_parcels_wait_and_sinks_while_calls_are_left() {
+    fn it_rises_while_parcels_are_overdue_and_falls_while_calls_are_left() {
         let mut price = Price::start(3.0);
         assert!((price.at(10.0) - 0.18).abs() < 1e-9);
         adjust(&mut price, 10.0, 6.0, 1.0, 3.0);
@@ -106,7 +106,7 @@ mod tests {
         let risen = price.clone();
         adjust(&mut price, 34.0, 6.0, -1.0, 3.0);
         assert!(price.at(14.0) < risen.at(14.0));
-        // However wrong it is, it moves by little.
+        // Even a huge error moves it only a little.
         let mut wrong = Price::start(3.0);
         wrong.adjust(10.0, 1e9, 3.0, 1.0);
         assert!(wrong.at(10.0) / 0.18 < 1.01);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn it_starts_anew_when_the_parcels_or_the_limits_change_much() {
+    fn it_starts_again_when_the_parcels_or_the_limits_change_much() {
         let mut price = Price::start(0.0);
         price.adjust(10.0, 0.0, 3.0, 1.0);
         assert!((price.whole - 0.18).abs() < 1e-3, "{price:?}");
@@ -135,7 +135,7 @@ mod tests {
         price.adjust(23.0, 0.0, 1.6, 1.0);
         assert!(
             (price.round - 1.5).abs() < 1e-9,
-            "a little more is followed as it goes"
+            "a small change does not start it again"
         );
     }
 

@@ -1,13 +1,13 @@
-//! A carrier's quota by day: how the calls are spread over the hours, and never more than it allows.
+//! A carrier's daily quota: how its calls are spread over the hours without exceeding it.
 
 use crate::plan::{HOURS, hour_of, usual_day};
 
-/// How a day's calls are spread over its hours. The sum is 1.
+/// The share of a day's calls for each hour. The sum is 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shares(pub [f64; HOURS]);
 
 impl Shares {
-    /// In proportion to the square root of the events of each hour, which costs the least; `events` by hour as learned.
+    /// Shares in proportion to the square roots of `events`, those learned for each hour. This spread costs least.
     pub fn of(events: &[f64; HOURS]) -> Self {
         let day = usual_day();
         let mut shares = [0.0; HOURS];
@@ -18,20 +18,20 @@ impl Shares {
         Self(shares.map(|part| part / whole))
     }
 
-    /// Calls a minute at a time in hours, of so many a day.
+    /// Calls a minute at the time `now` in hours, if there are `calls` a day.
     pub fn per_minute(&self, calls: f64, now: f64) -> f64 {
         calls * self.0[hour_of(now)] / 60.0
     }
 }
 
 impl Default for Shares {
-    /// As on a usual day, before anything was learned.
+    /// The shares of a usual day, before anything was learned.
     fn default() -> Self {
         Self::of(&[0.0; HOURS])
     }
 }
 
-/// What is in a bucket of calls after some minutes of `per_minute`; `left` are those that the day still has.
+/// The calls in a bucket of `tokens` after `minutes` at the rate `per_minute`. `left` are the day's unused calls.
 pub fn refill(tokens: f64, minutes: f64, per_minute: f64, left: f64) -> f64 {
     (tokens + per_minute * minutes.max(0.0))
         .min(per_minute.max(1.0) + 1.0)

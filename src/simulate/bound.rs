@@ -1,18 +1,19 @@
-//! The most that any policy can win over the fixed one at the same number of calls.
+//! The upper bound of what a policy can win over the fixed one with the same number of calls.
 //!
-//! With rates of news that differ, calls are best dealt out by the square roots of the rates; what that wins depends only
-//! on how unequal they are. It is the limit for waits that are short against the change of a rate.
+//! If parcels have different rates of news, calls are best shared in proportion to the square roots of the rates. What
+//! that wins depends only on how unequal the rates are. The bound holds if waits are short compared with how fast rates
+//! change.
 
-use crate::simulate::process::Carrier;
+use crate::simulate::process::InventedCarrier;
 use crate::simulate::run::truth::true_hazard;
 use crate::simulate::trace::Journey;
 
 const DAY: f64 = 24.0;
 
-/// How long after its last event a parcel is no longer looked at, in hours.
+/// How long after its last event a parcel is no longer checked, in hours.
 const RETIRES_AFTER: f64 = 30.0 * DAY;
 
-/// What is added up of all carriers.
+/// Sums over all carriers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bound {
     fixed: f64,
@@ -22,7 +23,7 @@ pub struct Bound {
 
 impl Bound {
     /// Adds a carrier: its true rates, hour by hour, from day `from` to day `to`.
-    pub fn add(&mut self, carrier: &Carrier, journeys: &[Journey], from: f64, to: f64) {
+    pub fn add(&mut self, carrier: &InventedCarrier, journeys: &[Journey], from: f64, to: f64) {
         let weights: Vec<f64> = carrier
             .stages
             .iter()
@@ -57,19 +58,19 @@ impl Bound {
             samples += 1.0;
             time += 1.0;
         }
-        // Each carrier has calls of its own, in proportion to the parcels that it counts on.
+        // Each carrier has calls of its own, in proportion to its number of parcels.
         let share = 1.0 / (samples * carrier.parcels);
         self.fixed += parcels / samples * rates * share;
         self.by_minute += squares * share;
         self.by_day += roots * roots / samples * share;
     }
 
-    /// How many times fresher than fixed, where calls are limited by the minute.
+    /// How many times fresher than fixed, if calls are limited by the minute.
     pub fn by_minute(&self) -> f64 {
         self.fixed / self.by_minute.max(1e-12)
     }
 
-    /// The same where they are limited by the day, so that they can be moved to better hours.
+    /// How many times fresher than fixed, if calls are limited by the day, so that they can be moved to better hours.
     pub fn by_day(&self) -> f64 {
         self.fixed / self.by_day.max(1e-12)
     }

@@ -1,22 +1,22 @@
-//! Staleness by policy as a picture: the weighted mean of each day, one line a policy.
+//! A picture of staleness: the weighted mean of each day, with one line for each policy.
 
 use std::fmt::Write as _;
 
-use crate::simulate::report::Report;
+use crate::simulate::report::Comparison;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 440.0;
 
-/// Where the lines are, from the left, the top, the right and the bottom.
+/// The margins of the lines: left, top, right, bottom.
 const MARGIN: (f64, f64, f64, f64) = (64.0, 56.0, 150.0, 52.0);
 
-/// Told apart also by those who see fewer colours (Okabe and Ito, 2008).
+/// Colours that colour-blind people can tell apart (Okabe and Ito, 2008).
 const COLOURS: [&str; 8] = [
     "#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7", "#999999",
 ];
 
-/// The mean over the seeds of each policy's days, at the first load of the report.
-fn lines(report: &Report) -> Vec<(&'static str, Vec<f64>)> {
+/// The days of each policy at the first load of the report, as means over the seeds.
+fn lines(report: &Comparison) -> Vec<(&'static str, Vec<f64>)> {
     let Some(load) = report.runs.first().map(|run| run.load) else {
         return Vec::new();
     };
@@ -38,7 +38,7 @@ fn lines(report: &Report) -> Vec<(&'static str, Vec<f64>)> {
         .collect()
 }
 
-/// A round number of minutes between two lines of the grid, for at most about six of them.
+/// A round number of minutes between two lines of the grid, so that there are about six lines at most.
 fn grid_step(highest: f64) -> f64 {
     let steps = [
         1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 240.0, 480.0, 1_440.0,
@@ -48,7 +48,7 @@ fn grid_step(highest: f64) -> f64 {
 }
 
 /// The picture as SVG.
-pub fn svg(report: &Report) -> String {
+pub fn svg(report: &Comparison) -> String {
     let lines = lines(report);
     let days = lines
         .iter()

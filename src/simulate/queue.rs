@@ -1,12 +1,12 @@
-//! The parcels of a simulation by the time of their next check: what the claim index is to the store.
+//! The parcels of a simulation by the time of their next check. It takes the place of the store's claim index.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Hours to whole microseconds, so that times have an order, and the store's.
+/// Microseconds of an hour. Whole microseconds can be ordered, and the store orders parcels by them too.
 const MICROS: f64 = 3.6e9;
 
-/// A heap of parcels by time and id, the earliest first.
+/// A heap of parcels by time and id, with the earliest first.
 #[derive(Debug, Default)]
 pub struct Queue(BinaryHeap<Reverse<(i64, u32)>>);
 

@@ -1,4 +1,4 @@
-//! What came of a simulation, as a table for people and as JSON for machines.
+//! The results of a simulation, as a table for people and as JSON for programs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::plan::IMPORTANT;
-use crate::simulate::setting::{Outcome, Policy, Setting, Stale};
+use crate::simulate::setting::{Contender, Setting, Stale, Tally};
 
-/// One policy at one load on one seed; staleness in minutes.
+/// The figures of one policy at one load with one seed. Staleness is in minutes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Summary {
+pub struct Figures {
     pub policy: &'static str,
     pub load: f64,
     pub seed: u64,
@@ -27,11 +27,11 @@ pub struct Summary {
     pub calls: f64,
     pub calls_per_parcel_day: f64,
     pub longest_gap_hours: f64,
-    /// The most calls of one day, as a share of the quota; 0 without one.
+    /// The largest number of calls in a day, as a share of the quota; 0 without a quota.
     pub busiest_day: f64,
     pub decisions: u64,
     pub first_day: usize,
-    /// The weighted mean by day, from the first one that counts.
+    /// The weighted mean of each day that counts.
     pub daily: Vec<f64>,
 }
 
@@ -50,10 +50,10 @@ fn weighted<'a>(stale: impl Iterator<Item = &'a Stale>) -> f64 {
     if weights > 0.0 { sum / weights } else { 0.0 }
 }
 
-impl Summary {
-    pub fn of(policy: Policy, setting: &Setting, outcome: &Outcome) -> Self {
+impl Figures {
+    pub fn of(policy: Contender, setting: &Setting, tally: &Tally) -> Self {
         let sorted = |important: bool| {
-            let mut minutes: Vec<f64> = outcome
+            let mut minutes: Vec<f64> = tally
                 .stale
                 .iter()
                 .filter(|event| !important || event.weight >= IMPORTANT)
@@ -66,7 +66,7 @@ impl Summary {
         let (all, important) = (sorted(false), sorted(true));
         let days = setting.from as usize..setting.to as usize;
         let mut by_day: Vec<Vec<&Stale>> = vec![Vec::new(); days.len()];
-        for event in &outcome.stale {
+        for event in &tally.stale {
             if let Some(day) = by_day.get_mut(event.day - days.start) {
                 day.push(event);
             }
@@ -76,19 +76,19 @@ impl Summary {
             load: setting.load,
             seed: setting.seed,
             events: all.len(),
-            unseen: outcome.unseen,
+            unseen: tally.unseen,
             mean: mean(&all),
             p50: percentile(&all, 0.5),
             p90: percentile(&all, 0.9),
             p99: percentile(&all, 0.99),
-            weighted: weighted(outcome.stale.iter()),
+            weighted: weighted(tally.stale.iter()),
             important: mean(&important),
             important_p90: percentile(&important, 0.9),
-            calls: outcome.calls,
-            calls_per_parcel_day: outcome.calls / outcome.parcel_days.max(1e-9),
-            longest_gap_hours: outcome.longest_gap,
-            busiest_day: outcome.busiest_day,
-            decisions: outcome.decisions,
+            calls: tally.calls,
+            calls_per_parcel_day: tally.calls / tally.parcel_days.max(1e-9),
+            longest_gap_hours: tally.longest_gap,
+            busiest_day: tally.busiest_day,
+            decisions: tally.decisions,
             first_day: days.start,
             daily: by_day
                 .into_iter()
@@ -98,7 +98,7 @@ impl Summary {
     }
 }
 
-/// How many times fresher than fixed a policy is, over the seeds: mean, and half of the 95 % interval of the mean.
+/// How many times fresher than fixed a policy is. Each pair is the mean over the seeds and half of its 95 % interval.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ratio {
@@ -108,24 +108,24 @@ pub struct Ratio {
     pub weighted: (f64, f64),
     pub mean: (f64, f64),
     pub important: (f64, f64),
-    /// Calls against fixed's.
+    /// Its calls divided by those of fixed.
     pub calls: f64,
 }
 
-/// Everything that was simulated.
+/// The results of all runs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct Comparison {
     pub process: String,
-    /// How many times fresher than fixed any policy can be where waits are short.
+    /// The upper bound of the weighted ratio, for short waits.
     pub bound: f64,
-    pub runs: Vec<Summary>,
+    pub runs: Vec<Figures>,
     pub ratios: Vec<Ratio>,
 }
 
-/// The mean, and half of its 95 % interval by Student's t.
+/// The mean, and half of its 95 % interval by Student's t-distribution.
 fn interval(values: &[f64]) -> (f64, f64) {
-    /// Student's t at 97.5 % for 1 to 9 degrees of freedom, then the normal's.
+    /// Student's t at 97.5 % for 1 to 9 degrees of freedom. Beyond that, the value of the normal distribution is used.
     const T: [f64; 9] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count.max(1.0);
@@ -141,9 +141,9 @@ fn interval(values: &[f64]) -> (f64, f64) {
     (mean, t * (variance / count).sqrt())
 }
 
-impl Report {
-    pub fn new(process: String, runs: Vec<Summary>, bound: f64) -> Self {
-        let mut paired: BTreeMap<(u64, &'static str), Vec<(&Summary, &Summary)>> = BTreeMap::new();
+impl Comparison {
+    pub fn new(process: String, runs: Vec<Figures>, bound: f64) -> Self {
+        let mut paired: BTreeMap<(u64, &'static str), Vec<(&Figures, &Figures)>> = BTreeMap::new();
         for run in &runs {
             let fixed = runs.iter().find(|other| {
                 other.policy == "fixed" && other.load == run.load && other.seed == run.seed
@@ -159,7 +159,7 @@ impl Report {
         let ratios = paired
             .into_iter()
             .map(|((load, policy), pairs)| {
-                let of = |figure: fn(&Summary) -> f64| {
+                let of = |figure: fn(&Figures) -> f64| {
                     let ratios: Vec<f64> = pairs
                         .iter()
                         .map(|(fixed, run)| figure(fixed) / figure(run).max(1e-9))
@@ -186,14 +186,14 @@ impl Report {
     }
 
     /// # Errors
-    /// None that could come up: a report is made of plain values.
+    /// None in practice: the results are plain values.
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self)
     }
 
     pub fn table(&self) -> String {
         let mut text = format!(
-            "{}: minutes from an event to the first good check that shows it\n\n{:>5} {:>5} {:12} {:>7} {:>7} {:>7} {:>9} {:>9} {:>11} {:>8}\n",
+            "{}: minutes from an event to the first successful check that shows it\n\n{:>5} {:>5} {:12} {:>7} {:>7} {:>7} {:>9} {:>9} {:>11} {:>8}\n",
             self.process,
             "load",
             "seed",
@@ -223,7 +223,7 @@ impl Report {
             )
             .expect("writing to a string cannot fail");
         }
-        text.push_str("\nTimes fresher than fixed, with the 95 % interval over the seeds; calls beside fixed's:\n\n");
+        text.push_str("\nHow many times fresher than fixed, with the 95 % interval over the seeds; calls as a ratio to fixed:\n\n");
         for ratio in self.ratios.iter().filter(|ratio| ratio.policy != "fixed") {
             let shown = |(mean, half): (f64, f64)| {
                 if ratio.seeds > 1 {
@@ -246,7 +246,7 @@ impl Report {
         }
         writeln!(
             text,
-            "\nThe most that can be won here, where waits are short: weighted {:.2}",
+            "\nUpper bound for any policy, if waits are short: weighted {:.2}",
             self.bound
         )
         .expect("writing to a string cannot fail");

@@ -1,49 +1,36 @@
-//! One policy against one carrier, minute by minute: the production's learner, planner, price and refill over a heap.
+//! One policy on one carrier, minute by minute: production's learning, decisions, price and refill, over a heap.
 
+pub mod parcel;
 pub mod truth;
 
 use crate::plan::Class;
 use crate::plan::decide::{left_alone, longest_wait, next_check};
-use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, Seen, events_by_hour, fit, learn};
+use crate::plan::hazard::{CodeFit, Counts, NewsItem, REFIT_EVERY, events_by_hour, fit, learn};
 use crate::plan::price::Price;
 use crate::plan::quota::{Shares, refill};
-use crate::simulate::process::Carrier;
+use crate::simulate::process::InventedCarrier;
 use crate::simulate::queue::Queue;
-use crate::simulate::run::truth::Truth;
-use crate::simulate::setting::{Outcome, Policy, Setting, Stale};
+use crate::simulate::run::parcel::KnownParcel;
+use crate::simulate::run::truth::TrueRates;
+use crate::simulate::setting::{Contender, Setting, Stale, Tally};
 use crate::simulate::trace::{Chance, Journey};
 
 const MINUTE: f64 = 1.0 / 60.0;
 const DAY: f64 = 24.0;
 
-/// How long after its last news a parcel is no longer looked at.
+/// How long after its last news a parcel is no longer checked, in hours.
 const RETIRES_AFTER: f64 = 30.0 * DAY;
 
-/// How many parcels before their time are looked at for one that may be asked, as the store does.
+/// How many parcels that are not due are looked through for those that may be checked early, as in the store.
 const EARLY_MAX: usize = 1_000;
 
-struct Parcel {
-    stage: usize,
-    since: f64,
-    last_ok: f64,
-    entered: f64,
-    changed: f64,
-    fails: i32,
-    /// The next event to be seen.
-    next: usize,
-    active: bool,
-    /// What the oracle adds up: chance of no news, unseen weight, cost.
-    quiet: f64,
-    unseen: f64,
-    cost: f64,
-}
-
+/// One policy on one carrier.
 pub struct Run<'a> {
-    carrier: &'a Carrier,
+    carrier: &'a InventedCarrier,
     journeys: &'a [Journey],
-    policy: Policy,
+    policy: Contender,
     setting: Setting,
-    parcels: Vec<Parcel>,
+    parcels: Vec<KnownParcel>,
     queue: Queue,
     resting: Queue,
     active: usize,
@@ -51,19 +38,19 @@ pub struct Run<'a> {
     counts: Vec<Counts>,
     fit: Vec<CodeFit>,
     price: Price,
-    /// What the intervals of `table` and `backoff` are multiplied by.
+    /// The factor of the intervals of `table` and `backoff`.
     scale: f64,
-    truth: Truth,
+    rates: TrueRates,
     failures: Chance,
     outages: Vec<f64>,
-    outcome: Outcome,
+    tally: Tally,
 }
 
 impl<'a> Run<'a> {
     pub fn new(
-        carrier: &'a Carrier,
+        carrier: &'a InventedCarrier,
         journeys: &'a [Journey],
-        policy: Policy,
+        policy: Contender,
         setting: Setting,
     ) -> Self {
         let counts: Vec<Counts> = carrier
@@ -93,15 +80,15 @@ impl<'a> Run<'a> {
             counts,
             price: Price::start(carrier.parcels / calls_per_hour),
             scale: 1.0,
-            truth: Truth::new(carrier),
+            rates: TrueRates::new(carrier),
             failures: Chance::new(setting.seed + 1),
             outages,
-            outcome: Outcome::default(),
+            tally: Tally::default(),
         }
     }
 
-    /// Runs to the end; `minute` is told each day that has passed.
-    pub fn run(mut self, mut day_passed: impl FnMut()) -> Outcome {
+    /// Runs to the end, and calls `day_passed` after each day.
+    pub fn run(mut self, mut day_passed: impl FnMut()) -> Tally {
         let minutes = (self.setting.days * DAY * 60.0) as u64;
         let (mut tokens, mut created) = (0.0_f64, 0);
         let calls_a_day = self.calls_per_hour * DAY;
@@ -118,7 +105,7 @@ impl<'a> Run<'a> {
                 self.add(created, now);
                 created += 1;
             }
-            let available = if self.setting.quota && !matches!(self.policy, Policy::Fixed) {
+            let available = if self.setting.quota && !matches!(self.policy, Contender::Fixed) {
                 if minute % 1_440 == 0 {
                     self.note_day(spent, calls_a_day);
                     (shares, spent) = (Shares::of(&events_by_hour(self.counts.iter())), 0.0);
@@ -132,19 +119,22 @@ impl<'a> Run<'a> {
                 tokens.floor()
             };
             let used = match self.policy {
-                Policy::Oracle => self.by_index(now, available),
-                Policy::Clairvoyant => self.by_knowledge(now, available),
+                Contender::Oracle => self.by_index(now, available),
+                Contender::Clairvoyant => self.by_knowledge(now, available),
                 _ => self.by_queue(now, available),
             };
             tokens -= used;
             spent += used;
             let day = now / DAY;
             if day >= self.setting.from && day < self.setting.to {
-                self.outcome.calls += used;
-                self.outcome.parcel_days += self.active as f64 / 1_440.0;
+                self.tally.calls += used;
+                self.tally.parcel_days += self.active as f64 / 1_440.0;
             }
             if now >= next_refit
-                && matches!(self.policy, Policy::Learned | Policy::True | Policy::Oracle)
+                && matches!(
+                    self.policy,
+                    Contender::Learned | Contender::True | Contender::Oracle
+                )
             {
                 self.fit = fit(self.counts.iter());
                 if self.setting.forgets {
@@ -162,15 +152,15 @@ impl<'a> Run<'a> {
             self.note_day(spent, calls_a_day);
         }
         self.count_unseen();
-        self.outcome
+        self.tally
     }
 
     fn note_day(&mut self, spent: f64, calls: f64) {
         let share = spent / calls.floor().max(1.0);
-        self.outcome.busiest_day = self.outcome.busiest_day.max(share);
+        self.tally.busiest_day = self.tally.busiest_day.max(share);
     }
 
-    /// The parcels that are under way already, known as they stand.
+    /// Adds the parcels that are under way at the start, with the events they have by then.
     fn begin(&mut self, created: &mut usize) {
         while let Some(journey) = self.journeys.get(*created).filter(|j| j.events[0].0 < 0.0) {
             let known = journey
@@ -182,19 +172,8 @@ impl<'a> Run<'a> {
             let under_way = !self.carrier.stages[stage].is_last() && -since <= RETIRES_AFTER;
             let first = self.failures.unit() * 2.0;
             let id = self.parcels.len();
-            self.parcels.push(Parcel {
-                stage,
-                since,
-                last_ok: 0.0,
-                entered: 0.0,
-                changed: since,
-                fails: 0,
-                next: known,
-                active: under_way,
-                quiet: 1.0,
-                unseen: 0.0,
-                cost: 0.0,
-            });
+            self.parcels
+                .push(KnownParcel::new((since, stage), 0.0, known, under_way));
             if under_way {
                 self.active += 1;
                 self.queue.push(first, id);
@@ -204,21 +183,9 @@ impl<'a> Run<'a> {
     }
 
     fn add(&mut self, journey: usize, now: f64) {
-        let (since, stage) = self.journeys[journey].events[0];
-        self.parcels.push(Parcel {
-            stage,
-            since,
-            last_ok: since,
-            entered: since,
-            changed: since,
-            fails: 0,
-            next: 1,
-            active: true,
-            quiet: 1.0,
-            unseen: 0.0,
-            cost: 0.0,
-        });
-        // The first event is how we know of it: seen at once.
+        // The first event makes the parcel known, so it is seen at once.
+        let first = self.journeys[journey].events[0];
+        self.parcels.push(KnownParcel::new(first, first.0, 1, true));
         self.active += 1;
         self.queue.push(now, journey);
     }
@@ -230,7 +197,7 @@ impl<'a> Run<'a> {
             }
         }
         let round = self.active.max(1) as f64 / self.calls_per_hour;
-        let learned = matches!(self.policy, Policy::Learned | Policy::True);
+        let learned = matches!(self.policy, Contender::Learned | Contender::True);
         let answered_before = now - left_alone(round);
         let mut left_alone = Vec::new();
         let (mut used, mut late) = (0.0, 0.0);
@@ -260,8 +227,8 @@ impl<'a> Run<'a> {
             0.0
         };
         match self.policy {
-            Policy::Learned | Policy::True => self.price.adjust(now, error, round, 1.0),
-            Policy::Table | Policy::Backoff => {
+            Contender::Learned | Contender::True => self.price.adjust(now, error, round, 1.0),
+            Contender::Table | Contender::Backoff => {
                 let error = (error / round.min(12.0)).clamp(-0.5, 0.5);
                 self.scale *= (0.1 * error / 60.0).exp();
             }
@@ -279,7 +246,7 @@ impl<'a> Run<'a> {
         if fails {
             let parcel = &mut self.parcels[id];
             parcel.fails += 1;
-            if self.policy == Policy::Oracle {
+            if self.policy == Contender::Oracle {
                 parcel.changed = now;
             } else {
                 self.resting.push(now + backoff(parcel.fails), id);
@@ -292,7 +259,7 @@ impl<'a> Run<'a> {
         let day = now / DAY;
         if day >= self.setting.from && day < self.setting.to {
             let gap = now - parcel.last_ok.max(parcel.entered);
-            self.outcome.longest_gap = self.outcome.longest_gap.max(gap);
+            self.tally.longest_gap = self.tally.longest_gap.max(gap);
         }
         learn(
             parcel.stage,
@@ -321,8 +288,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The events that show by now; notes how long they stayed unseen.
-    fn see(&mut self, id: usize, now: f64) -> Vec<Seen<usize>> {
+    /// The events that the carrier shows by now. Records how long they stayed unseen.
+    fn see(&mut self, id: usize, now: f64) -> Vec<NewsItem<usize>> {
         let parcel = &mut self.parcels[id];
         let mut news = Vec::new();
         while let Some((at, stage)) = self.journeys[id].events.get(parcel.next) {
@@ -333,13 +300,13 @@ impl<'a> Run<'a> {
             let day = at / DAY;
             let weight = self.carrier.stages[*stage].weight;
             if day >= self.setting.from && day < self.setting.to {
-                self.outcome.stale.push(Stale {
+                self.tally.stale.push(Stale {
                     minutes: (now - at) * 60.0,
                     weight,
                     day: day as usize,
                 });
             }
-            news.push(Seen {
+            news.push(NewsItem {
                 at: *at,
                 code: *stage,
                 weight,
@@ -350,14 +317,14 @@ impl<'a> Run<'a> {
     }
 
     fn plan(&mut self, id: usize, now: f64, changed: bool) {
-        self.outcome.decisions += 1;
+        self.tally.decisions += 1;
         let parcel = &self.parcels[id];
         let longest = longest_wait(self.active as f64 / self.calls_per_hour);
         match self.policy {
-            Policy::Fixed => self.queue.push(now, id),
-            Policy::Karrio if changed => self.resting.push(now + 2.0, id),
-            Policy::Karrio => self.queue.push(now, id),
-            Policy::Table => {
+            Contender::Fixed => self.queue.push(now, id),
+            Contender::Karrio if changed => self.resting.push(now + 2.0, id),
+            Contender::Karrio => self.queue.push(now, id),
+            Contender::Table => {
                 let hours = match self.carrier.stages[parcel.stage].class {
                     Class::PreTransit | Class::Pickup => 6.0,
                     Class::InTransit | Class::Exception => 3.0,
@@ -365,23 +332,23 @@ impl<'a> Run<'a> {
                 };
                 self.queue.push(now + hours * self.scale, id);
             }
-            Policy::Backoff => {
+            Contender::Backoff => {
                 let quiet = now - parcel.changed;
                 let hours = [3.0, 6.0, 12.0, 24.0];
                 let step = hours.iter().position(|step| quiet < *step * self.scale);
                 self.queue
                     .push(now + hours[step.unwrap_or(3)] * self.scale, id);
             }
-            Policy::Learned => {
+            Contender::Learned => {
                 let fit = &self.fit[parcel.stage];
                 let at = next_check(fit, &self.price, parcel.since, now, longest);
                 self.queue.push(at, id);
             }
-            Policy::True => {
+            Contender::True => {
                 let at = self.next_by_truth(id, now, longest);
                 self.queue.push(at, id);
             }
-            Policy::Oracle | Policy::Clairvoyant => {}
+            Contender::Oracle | Contender::Clairvoyant => {}
         }
     }
 
@@ -392,12 +359,12 @@ impl<'a> Run<'a> {
                 .get(parcel.next..)
                 .unwrap_or_default();
             let counts = |at: f64| at >= self.setting.from * DAY && at < self.setting.to * DAY;
-            self.outcome.unseen += left.iter().filter(|(at, _)| counts(*at)).count();
+            self.tally.unseen += left.iter().filter(|(at, _)| counts(*at)).count();
         }
     }
 }
 
-/// The rest after so many failures in a row, in hours.
+/// The wait after `fails` failures in a row, in hours.
 fn backoff(fails: i32) -> f64 {
     (5.0 * 2.0_f64.powi((fails - 1).min(10))).min(60.0) / 60.0
 }

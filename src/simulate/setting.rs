@@ -1,27 +1,27 @@
-//! What is simulated, and what came of it.
+//! The setting of a run, and the tally of its events and calls.
 
-/// How a worker decides whom to ask next.
+/// A policy that a simulation compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Policy {
-    /// Whoever was asked longest ago.
+pub enum Contender {
+    /// Check the parcel that was checked longest ago
     Fixed,
-    /// An interval for each status.
+    /// An interval for each status
     Table,
-    /// An interval that grows while nothing changes.
+    /// An interval that grows while nothing changes
     Backoff,
-    /// As fixed, but not within two hours of a change.
+    /// As fixed, but not within two hours after a change
     Karrio,
-    /// What TrackBox does with work.policy = "learned".
+    /// The policy of TrackBox with work.policy = "learned"
     Learned,
-    /// The same, told the true rates.
+    /// As learned, but with the true rates
     True,
-    /// The parcel with the largest cost, by the true rates, every minute.
+    /// Every minute, check the parcels with the largest cost by the true rates
     Oracle,
-    /// Told what has changed.
+    /// Knows which parcels have changed
     Clairvoyant,
 }
 
-impl Policy {
+impl Contender {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
@@ -36,19 +36,19 @@ impl Policy {
     }
 }
 
-/// What is simulated.
+/// The setting of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Calls a parcel and day.
+    /// Calls a day for each parcel.
     pub load: f64,
     pub seed: u64,
     pub days: f64,
-    /// The days whose events count.
+    /// The first day whose events count, and the day at whose start they cease to.
     pub from: f64,
     pub to: f64,
     /// Calls are limited by day instead of by minute.
     pub quota: bool,
-    /// Hours until an event is shown.
+    /// Hours until the carrier shows an event.
     pub lag: f64,
     /// The share of calls that fail.
     pub failing: f64,
@@ -56,7 +56,7 @@ pub struct Setting {
     pub forgets: bool,
 }
 
-/// An event that counts: how long it stayed unseen in minutes, and what it was.
+/// An event that counts, and how many minutes it stayed unseen.
 #[derive(Clone, Copy, Debug)]
 pub struct Stale {
     pub minutes: f64,
@@ -64,23 +64,23 @@ pub struct Stale {
     pub day: usize,
 }
 
-/// What came of it.
+/// The events and calls of a run that count.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct Tally {
     pub stale: Vec<Stale>,
-    /// Events that count and were never seen.
+    /// How many events were never seen.
     pub unseen: usize,
-    /// Calls within the days that count, and parcels under way in them, by day.
+    /// Calls in the days that count, and the sum over these days of the parcels under way.
     pub calls: f64,
     pub parcel_days: f64,
     pub longest_gap: f64,
-    /// The most calls of any day of a quota, as a share of it.
+    /// The largest number of calls in a day, as a share of the quota; 0 without a quota.
     pub busiest_day: f64,
     pub decisions: u64,
 }
 
-impl Outcome {
-    /// Adds what came of another carrier.
+impl Tally {
+    /// Adds the tally of another carrier.
     pub fn add(&mut self, other: Self) {
         self.stale.extend(other.stale);
         self.unseen += other.unseen;

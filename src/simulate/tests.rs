@@ -1,9 +1,9 @@
-//! What the invented carriers and the policies must show, in small; tools/bench-freshness shows it in full.
+//! Figures of the invented carriers and the policies, on a small scale. tools/bench-freshness checks them at full scale.
 
 use super::bound::Bound;
 use super::process::{DEFAULT, Process};
 use super::run::Run;
-use super::setting::{Outcome, Policy, Setting};
+use super::setting::{Contender, Setting, Tally};
 use super::trace::{Journey, journeys};
 use crate::plan::STEP;
 use crate::plan::decide::next_check;
@@ -23,7 +23,7 @@ fn all_journeys(process: &Process, days: f64) -> Vec<Vec<Journey>> {
 }
 
 #[test]
-fn with_a_constant_rate_the_wait_is_the_best_there_is() {
+fn with_a_constant_rate_the_wait_is_optimal() {
     for (rate, weight, price) in [(0.02, 1.0, 0.01), (0.05, 5.0, 0.3), (0.002, 2.0, 0.05)] {
         let fit = CodeFit::new([rate; AGES], [1.0; SLOTS], weight, 0.0);
         let price = Price {
@@ -44,7 +44,7 @@ fn with_a_constant_rate_the_wait_is_the_best_there_is() {
 #[test]
 fn journeys_are_as_long_as_they_are_meant_to_be() {
     let process = process();
-    // Events besides the first, and days; from the theory of the process, within 2 %.
+    // Events after the first, and days; from the theory of the process.
     for ((carrier, journeys), (events, days)) in process
         .carriers
         .iter()
@@ -94,7 +94,7 @@ fn journeys_are_as_long_as_they_are_meant_to_be() {
 }
 
 #[test]
-fn what_can_be_won_is_what_the_true_rates_say() {
+fn the_bound_follows_from_the_true_rates() {
     let process = process();
     let mut bound = Bound::default();
     for (carrier, journeys) in process.carriers.iter().zip(all_journeys(&process, 22.0)) {
@@ -108,7 +108,7 @@ fn what_can_be_won_is_what_the_true_rates_say() {
     assert!((bound.by_day() - 2.73).abs() < 0.12, "{}", bound.by_day());
 }
 
-/// A smaller courier, for a test that a debug build runs in seconds.
+/// The courier with fewer parcels, so that a debug build runs the test in seconds.
 fn small() -> Process {
     let mut process = process();
     process.carriers.truncate(1);
@@ -117,7 +117,7 @@ fn small() -> Process {
     process
 }
 
-fn outcome(policy: Policy, quota: bool) -> Outcome {
+fn tally(policy: Contender, quota: bool) -> Tally {
     let process = small();
     let carrier = &process.carriers[0];
     let journeys = journeys(carrier, 1, 16.0 * 24.0, false);
@@ -135,24 +135,24 @@ fn outcome(policy: Policy, quota: bool) -> Outcome {
     Run::new(carrier, &journeys, policy, setting).run(|| {})
 }
 
-fn weighted(outcome: &Outcome) -> f64 {
-    let sum: f64 = outcome
+fn weighted(tally: &Tally) -> f64 {
+    let sum: f64 = tally
         .stale
         .iter()
         .map(|event| event.minutes * event.weight)
         .sum();
-    sum / outcome.stale.iter().map(|event| event.weight).sum::<f64>()
+    sum / tally.stale.iter().map(|event| event.weight).sum::<f64>()
 }
 
 #[test]
-fn at_the_same_calls_learned_is_fresher_than_fixed_and_the_clairvoyant_fresher_than_all() {
-    let fixed = outcome(Policy::Fixed, false);
-    let learned = outcome(Policy::Learned, false);
+fn with_equal_calls_learned_beats_fixed_and_clairvoyant_beats_both() {
+    let fixed = tally(Contender::Fixed, false);
+    let learned = tally(Contender::Learned, false);
     assert!((learned.calls / fixed.calls - 1.0).abs() < 0.01);
     let ratio = weighted(&fixed) / weighted(&learned);
     assert!(ratio > 1.5, "{ratio} times fresher");
     assert!(learned.longest_gap < 36.0, "{} h", learned.longest_gap);
-    let clairvoyant = outcome(Policy::Clairvoyant, false);
+    let clairvoyant = tally(Contender::Clairvoyant, false);
     assert!(
         weighted(&clairvoyant) < 1.5,
         "{} minutes",
@@ -161,9 +161,9 @@ fn at_the_same_calls_learned_is_fresher_than_fixed_and_the_clairvoyant_fresher_t
 }
 
 #[test]
-fn a_days_quota_is_never_passed_and_is_spent_in_better_hours() {
-    let fixed = outcome(Policy::Fixed, true);
-    let learned = outcome(Policy::Learned, true);
+fn a_daily_quota_is_never_exceeded_and_is_spent_in_better_hours() {
+    let fixed = tally(Contender::Fixed, true);
+    let learned = tally(Contender::Learned, true);
     assert!(
         learned.busiest_day <= 1.0,
         "{} of the quota",
@@ -174,7 +174,7 @@ fn a_days_quota_is_never_passed_and_is_spent_in_better_hours() {
 }
 
 #[test]
-fn a_process_that_makes_no_sense_is_refused_by_its_place() {
+fn an_invalid_process_is_refused_with_the_place_of_the_mistake() {
     for (wrong, right, says) in [
         ("per_day = 300", "per_day = -3", "per_day must be"),
         (
@@ -185,7 +185,7 @@ fn a_process_that_makes_no_sense_is_refused_by_its_place() {
         (
             "\"8-10\" = 0.3, \"10-20\"",
             "\"8-99\" = 0.3, \"10-20\"",
-            "no range",
+            "must be a range",
         ),
         (
             "lognormal = [4.0, 0.5]",

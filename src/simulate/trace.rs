@@ -1,20 +1,20 @@
-//! What truly happens: every parcel's events, the same for every policy that is tried on a seed.
+//! What really happens: the events of every parcel, the same for all policies with one seed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 
-use crate::simulate::process::Carrier;
+use crate::simulate::process::InventedCarrier;
 
-/// How many days before its start a simulation begins to make parcels, so that all stages are there.
+/// How long before its start a simulation begins to create parcels, in hours, so that all stages occur.
 const WARM_UP: f64 = 40.0 * 24.0;
 
-/// How much a parcel's own lane may differ where that is simulated: sigma of a lognormal.
+/// How much parcels' lanes differ, if that is simulated: sigma of a lognormal distribution.
 const LANE_SIGMA: f64 = 0.6;
 
-/// The most events of one parcel: a journey that goes in circles ends.
+/// Upper limit of the events of one parcel, for journeys that go in circles.
 const EVENTS_MAX: usize = 1_000;
 
-/// A stream of chance.
+/// A stream of random numbers.
 pub struct Chance(ChaCha8Rng);
 
 impl Chance {
@@ -22,12 +22,12 @@ impl Chance {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// From 0 to 1, without 1.
+    /// Uniform from 0 to 1, without 1.
     pub fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Normal, by Box and Muller.
+    /// Standard normal, by the Box-Muller transform.
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
@@ -39,14 +39,14 @@ impl Chance {
     }
 }
 
-/// A parcel's true journey: times in hours since the start, and stages.
+/// A parcel's true journey: for each event its time in hours since the start, and its stage.
 #[derive(Clone, Debug)]
 pub struct Journey {
     pub events: Vec<(f64, usize)>,
 }
 
-/// All journeys of a carrier that begin before `end`, by their beginning.
-pub fn journeys(carrier: &Carrier, seed: u64, end: f64, own_lanes: bool) -> Vec<Journey> {
+/// All journeys of a carrier that begin before `end`, in the order in which they begin.
+pub fn journeys(carrier: &InventedCarrier, seed: u64, end: f64, own_lanes: bool) -> Vec<Journey> {
     let mut chance = Chance::new(seed);
     let mut journeys = Vec::new();
     let highest = carrier.created.highest();
@@ -66,7 +66,12 @@ pub fn journeys(carrier: &Carrier, seed: u64, end: f64, own_lanes: bool) -> Vec<
     }
 }
 
-fn journey(carrier: &Carrier, created: f64, chance: &mut Chance, own_lanes: bool) -> Journey {
+fn journey(
+    carrier: &InventedCarrier,
+    created: f64,
+    chance: &mut Chance,
+    own_lanes: bool,
+) -> Journey {
     let lane = if own_lanes {
         (LANE_SIGMA * chance.normal()).exp()
     } else {

@@ -1,12 +1,12 @@
-//! What is learned adds up, and a fit finds what the counts were made with.
+//! What is learned adds up, and a fit finds the rates that the counts were made with.
 
 use proptest::prelude::*;
 
-use super::{Counts, Gain, Seen, fit, learn};
+use super::{Counts, Gain, NewsItem, fit, learn};
 use crate::plan::{AGE_EDGES, Class, HOURS, IMPORTANT, SLOTS, age_class, slot_of};
 
 proptest! {
-    /// Every hour between two answers is counted once, with the code, age and slot that it had, and every event once.
+    /// Every hour between two answers is counted once, with the code, age and slot it had, and every event once.
     #[test]
     fn hours_and_events_are_counted_once_where_they_belong(
         since in -500.0..500.0_f64,
@@ -16,12 +16,12 @@ proptest! {
     ) {
         let last_ok = since + quiet;
         let mut at = last_ok;
-        let news: Vec<Seen<usize>> = gaps
+        let news: Vec<NewsItem<usize>> = gaps
             .iter()
             .enumerate()
             .map(|(place, gap)| {
                 at += gap;
-                Seen { at, code: place + 1, weight: 1.0, ends: false }
+                NewsItem { at, code: place + 1, weight: 1.0, ends: false }
             })
             .collect();
         let now = at + rest;
@@ -51,14 +51,14 @@ proptest! {
         event in -1e15..1e15_f64,
         now in -1e15..1e15_f64,
     ) {
-        let news = [Seen { at: event, code: 1_usize, weight: 1.0, ends: false }];
+        let news = [NewsItem { at: event, code: 1_usize, weight: 1.0, ends: false }];
         let mut gains = 0;
         learn(0, since, last_ok, &news, now, |_, _| gains += 1);
         prop_assert!(gains <= 4_001);
     }
 }
 
-/// Counts of a carrier whose rate is `rate` times a factor by hour and one by kind of day, without chance.
+/// The expected counts of a carrier whose rate is `rate` times a factor by hour and one by kind of day.
 fn made_with(rate: f64, by_hour: impl Fn(usize) -> f64, by_day: [f64; 3]) -> Counts {
     let mut counts = Counts::new(Class::InTransit);
     for age in 0..AGE_EDGES.len() {
@@ -91,7 +91,7 @@ fn a_fit_finds_the_rates_that_the_counts_were_made_with() {
 }
 
 #[test]
-fn what_was_learned_lately_wins_over_what_was_learned_long_ago() {
+fn what_was_learned_lately_outweighs_what_was_learned_long_ago() {
     let mut counts = made_with(0.02, |_| 1.0, [1.0; 3]);
     for cell in counts.cells.as_flattened_mut() {
         (cell.fast_hours, cell.fast_events) = (20.0, 20.0 * 0.2);
@@ -102,7 +102,7 @@ fn what_was_learned_lately_wins_over_what_was_learned_long_ago() {
 }
 
 #[test]
-fn before_a_whole_day_was_watched_it_says_what_is_usual() {
+fn before_a_whole_day_was_watched_a_fit_is_the_usual_one() {
     let mut counts = made_with(0.5, |_| 1.0, [1.0; 3]);
     for row in &mut counts.cells {
         for kind in 0..3 {

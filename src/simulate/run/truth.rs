@@ -1,17 +1,17 @@
-//! The policies that are told more than a worker can know: the true rates, or what has changed.
+//! The policies that know more than a worker can: the true rates, or what has changed.
 
 use crate::plan::STEP;
-use crate::simulate::process::Carrier;
+use crate::simulate::process::InventedCarrier;
 use crate::simulate::run::{MINUTE, Run, backoff};
 
-/// The true rates of a carrier, and what its events lead to.
-pub struct Truth {
+/// What is true of a carrier besides [`true_hazard`].
+pub struct TrueRates {
     /// The expected weight of the next event, by stage.
     next_weight: Vec<f64>,
 }
 
-impl Truth {
-    pub fn new(carrier: &Carrier) -> Self {
+impl TrueRates {
+    pub fn new(carrier: &InventedCarrier) -> Self {
         let next_weight = carrier
             .stages
             .iter()
@@ -27,8 +27,8 @@ impl Truth {
     }
 }
 
-/// Events an hour of a parcel that entered `stage` at `since`, at `time`.
-pub fn true_hazard(carrier: &Carrier, stage: usize, since: f64, time: f64) -> f64 {
+/// Events an hour at `time`, for a parcel that entered `stage` at `since`.
+pub fn true_hazard(carrier: &InventedCarrier, stage: usize, since: f64, time: f64) -> f64 {
     let stage = &carrier.stages[stage];
     if stage.is_last() {
         return 0.0;
@@ -41,7 +41,7 @@ pub fn true_hazard(carrier: &Carrier, stage: usize, since: f64, time: f64) -> f6
 }
 
 impl Run<'_> {
-    /// The parcels whose waiting has cost most, by the true rates.
+    /// Checks the parcels whose waiting has cost most, by the true rates.
     pub fn by_index(&mut self, now: f64, available: f64) -> f64 {
         let mut best: Vec<(f64, usize)> = Vec::with_capacity(self.active);
         for (id, parcel) in self.parcels.iter_mut().enumerate() {
@@ -51,7 +51,7 @@ impl Run<'_> {
             let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, now - MINUTE / 2.0);
             let happens = parcel.quiet * -(-hazard * MINUTE).exp_m1();
             let after = self.fit[parcel.stage].after_weight;
-            let more = happens * self.truth.next_weight[parcel.stage]
+            let more = happens * self.rates.next_weight[parcel.stage]
                 + (1.0 - parcel.quiet) * after * MINUTE;
             parcel.cost += (parcel.unseen + more / 2.0) * MINUTE;
             parcel.unseen += more;
@@ -70,7 +70,7 @@ impl Run<'_> {
         wanted as f64
     }
 
-    /// The parcels that have changed, most weight first.
+    /// Checks the parcels that have changed, those with most unseen weight first.
     pub fn by_knowledge(&mut self, now: f64, available: f64) -> f64 {
         let mut changed: Vec<(f64, usize)> = Vec::new();
         for (id, parcel) in self
@@ -97,7 +97,7 @@ impl Run<'_> {
         wanted as f64
     }
 
-    /// As the learned decision, by the true rates.
+    /// The learned decision, but with the true rates.
     pub fn next_by_truth(&self, id: usize, now: f64, longest: f64) -> f64 {
         let parcel = &self.parcels[id];
         let after = self.fit[parcel.stage].after_weight;
@@ -107,7 +107,7 @@ impl Run<'_> {
             let hazard = true_hazard(self.carrier, parcel.stage, parcel.since, middle);
             let happens = quiet * -(-hazard * STEP).exp_m1();
             let more =
-                happens * self.truth.next_weight[parcel.stage] + (1.0 - quiet) * after * STEP;
+                happens * self.rates.next_weight[parcel.stage] + (1.0 - quiet) * after * STEP;
             cost += (unseen + more / 2.0) * STEP;
             unseen += more;
             quiet -= happens;
