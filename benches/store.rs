@@ -16,7 +16,7 @@ use trackbox::store::dialect::Dialect;
 use trackbox::store::set::Set;
 use trackbox::store::sql::Sql;
 use trackbox::store::updates::Batch;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
 
 use crate::time::at;
@@ -60,7 +60,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Medians by statement. Each `pass` over the same tables has its own rounds and leases.
-async fn measure(store: &Store, rows: i64, pass: i64) -> Vec<(&'static str, Duration)> {
+async fn measure(store: &WholeStore, rows: i64, pass: i64) -> Vec<(&'static str, Duration)> {
     let (ownership, mut offset) = store
         .take_partition("bench", 0, Uuid::now_v7(), at(0))
         .await
@@ -149,7 +149,7 @@ async fn subject(server: &str, rows: i64) -> Subject {
     let create = format!("CREATE DATABASE {name}");
     admin.execute_unprepared(&create).await.expect("creates");
     let url = format!("{server}/{name}");
-    let store = Store::open(&url, Connections::default())
+    let store = WholeStore::open(&url, Connections::default())
         .await
         .expect("opens");
     store.migrate().await.expect("migrates");
@@ -166,7 +166,7 @@ async fn subject(server: &str, rows: i64) -> Subject {
         database.execute_unprepared(&set).await.expect("sets");
         large::sessions_gone(&database).await;
         let before = large::sequential_scans(&database).await;
-        let store = Store::open(&url, Connections::default())
+        let store = WholeStore::open(&url, Connections::default())
             .await
             .expect("opens");
         seen.times.push(measure(&store, rows, pass as i64).await);

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Subcommand;
 
 use crate::app::ROLES;
-use crate::app::parts::{Wanted, kafka_bus, open_store};
+use crate::app::parts::{Wanted, kafka_bus, open_database};
 use crate::app::role::Role;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -100,7 +100,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
         "kafka.brokers is empty: the topic is inside the running process, whose /metrics tell its lag \
          (trackbox_consumer_lag)"
     );
-    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
+    let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
     let bus = kafka_bus(config, &Clock::system()).await?;
     let ends = bus.ends().await.context("cannot read the topic's ends")?;
     let states = store
@@ -131,7 +131,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
 
 /// Applies the migrations that are missing, or with `status` only tells.
 pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
-    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
+    let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
     if !status {
         store.migrate().await?;
     }
@@ -161,7 +161,7 @@ pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Resu
 }
 
 async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
-    let store = open_store(config, Wanted::BY_A_COMMAND).await?;
+    let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
     let letters = store
         .dead_letters(None, limit)
         .await

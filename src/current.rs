@@ -2,7 +2,7 @@
 //!
 //! A reader takes a ticket from the cache, reads the store, and caches what it read before it answers. A writer raises
 //! the cache's fence before its transaction commits, which invalidates every older value. So a client that has seen a
-//! state never sees an older one. No other room holds a [`Cache`], so no other room can break this order.
+//! state never sees an older one. No other room holds a [`Cache`] or a [`WholeStore`], so no other room can break this order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, Change, TrackNumber, Tracking};
-use crate::store::Store;
+use crate::store::WholeStore;
 use crate::store::error::StoreError;
 use crate::store::trackings::Refresh;
 use crate::store::updates::{Applied, Batch};
@@ -19,15 +19,15 @@ use crate::store::updates::{Applied, Batch};
 /// The current states of all trackings. A clone reads and writes the same.
 #[derive(Clone)]
 pub struct Current {
-    store: Store,
+    database: Arc<WholeStore>,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
 }
 
 impl Current {
-    pub fn new(store: Store, cache: Cache, metrics: Arc<Metrics>) -> Self {
+    pub fn new(database: WholeStore, cache: Cache, metrics: Arc<Metrics>) -> Self {
         Self {
-            store,
+            database: Arc::new(database),
             cache: Arc::new(cache),
             metrics,
         }
@@ -47,7 +47,7 @@ impl Current {
         self.metrics.cache_hits().inc_by(rows.len() as u64);
         self.metrics.cache_misses().inc_by(asked.len() as u64);
         if !asked.is_empty() {
-            let read = self.store.trackings_by_ids(&asked).await?;
+            let read = self.database.trackings_by_ids(&asked).await?;
             self.cache.put(&read, &lookup.ticket).await;
             rows.extend(read.into_iter().map(|row| (row.id, Arc::new(row))));
         }
@@ -57,7 +57,7 @@ impl Current {
     /// The state of one tracking from the store, including its lease, which a cached state may lack.
     pub async fn from_store(&self, id: i64) -> Result<Option<Tracking>, StoreError> {
         let ticket = self.cache.ticket().await;
-        let rows = self.store.trackings_by_ids(&[id]).await?;
+        let rows = self.database.trackings_by_ids(&[id]).await?;
         self.cache.put(&rows, &ticket).await;
         Ok(rows.into_iter().next())
     }
@@ -71,7 +71,7 @@ impl Current {
         now: Time,
     ) -> Result<Vec<Tracking>, StoreError> {
         let ticket = self.cache.ticket().await;
-        let rows = self.store.create_or_get(pairs, now).await?;
+        let rows = self.database.create_or_get(pairs, now).await?;
         self.cache.put(&rows, &ticket).await;
         Ok(rows)
     }
@@ -81,7 +81,7 @@ impl Current {
         let ticket = self.cache.ticket().await;
         let raise_fence =
             async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
-        let refreshed = self.store.refresh(id, now, raise_fence).await?;
+        let refreshed = self.database.refresh(id, now, raise_fence).await?;
         if let Refresh::Done(change) = &refreshed {
             let new = std::slice::from_ref(&change.new);
             self.cache.put(new, &ticket).await;
@@ -92,11 +92,11 @@ impl Current {
     /// Applies a batch of the topic in one transaction, whole or not at all.
     ///
     /// # Errors
-    /// Those of [`Store::apply`].
+    /// Those of [`WholeStore::apply`].
     pub async fn apply(&self, batch: &Batch, now: Time) -> Result<Applied, StoreError> {
         let ticket = self.cache.ticket().await;
         let raise_fence = async |changes: &[Change]| self.raise_fence(changes).await;
-        let applied = self.store.apply(batch, now, raise_fence).await?;
+        let applied = self.database.apply(batch, now, raise_fence).await?;
         let rows: Vec<Tracking> = applied.changes.iter().map(|it| it.new.clone()).collect();
         self.cache.put(&rows, &ticket).await;
         Ok(applied)

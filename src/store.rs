@@ -31,6 +31,7 @@ pub mod sql;
 pub mod trackings;
 pub mod updates;
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -97,7 +98,60 @@ impl Default for Connections {
     }
 }
 
-/// The database, of either kind. A clone is the same store.
+/// The database, of either kind, with all that it holds.
+///
+/// It alone reads and writes the current states of trackings, which the cache has too. `current` owns it beside the cache.
+/// All else is a [`Store`], which is what the other rooms hold: they cannot go round the cache.
+#[derive(Clone, Debug)]
+pub struct WholeStore(Store);
+
+impl WholeStore {
+    /// Opens the database at `url` (`sqlite://FILE` or `postgres://…`); creates a missing SQLite file.
+    ///
+    /// Does not migrate: see [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] if the URL has another scheme or is malformed, [`StoreError::Unavailable`] if nothing answers.
+    pub async fn open(url: &str, connections: Connections) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Store::open_postgres(url, connections).await.map(Self)
+        } else if url.starts_with("sqlite:") {
+            Store::open_sqlite(url, connections).await.map(Self)
+        } else {
+            Err(StoreError::Url(
+                "store.url must begin with sqlite:// or postgres://".to_owned(),
+            ))
+        }
+    }
+
+    /// The same database, learning by these sections; without them it learns about all carriers together.
+    pub fn learning_by(&self, sections: Sections) -> Self {
+        Self(Store {
+            sections: Arc::new(sections),
+            ..self.0.clone()
+        })
+    }
+
+    /// All of it but the current states.
+    pub fn store(&self) -> Store {
+        self.0.clone()
+    }
+
+    /// Closes all connections once the statements in progress have ended.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}
+
+impl Deref for WholeStore {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.0
+    }
+}
+
+/// The database but for the current states of trackings. A clone is the same store.
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: Native<DatabaseConnection>,
@@ -108,24 +162,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at `url` (`sqlite://FILE` or `postgres://…`); creates a missing SQLite file.
-    ///
-    /// Does not migrate: see [`Store::migrate`].
-    ///
-    /// # Errors
-    /// [`StoreError::Url`] if the URL has another scheme or is malformed, [`StoreError::Unavailable`] if nothing answers.
-    pub async fn open(url: &str, connections: Connections) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Self::open_postgres(url, connections).await
-        } else if url.starts_with("sqlite:") {
-            Self::open_sqlite(url, connections).await
-        } else {
-            Err(StoreError::Url(
-                "store.url must begin with sqlite:// or postgres://".to_owned(),
-            ))
-        }
-    }
-
     async fn open_sqlite(url: &str, connections: Connections) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| StoreError::Url(format!("store.url is malformed: {error}")))?
@@ -193,14 +229,6 @@ impl Store {
             rows: Reader::default(),
             sections: Arc::default(),
         })
-    }
-
-    /// The same store, learning by these sections; without them it learns about all carriers together.
-    pub fn learning_by(self, sections: Sections) -> Self {
-        Self {
-            sections: Arc::new(sections),
-            ..self
-        }
     }
 
     /// The sections to learn by.

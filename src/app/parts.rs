@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 use crate::plan::Sections;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{Pricer, PricerParts};
-use crate::store::{Connections, Store};
+use crate::store::{Connections, Store, WholeStore};
 use crate::tls;
 
 /// Everything the roles are made of, connected.
@@ -68,7 +68,7 @@ impl Wanted {
 }
 
 /// Opens the configured database.
-pub async fn open_store(config: &Config, wanted: Wanted) -> anyhow::Result<Store> {
+pub async fn open_database(config: &Config, wanted: Wanted) -> anyhow::Result<WholeStore> {
     let postgres = match config.store.connections {
         0 => wanted.connections,
         connections => connections,
@@ -79,11 +79,11 @@ pub async fn open_store(config: &Config, wanted: Wanted) -> anyhow::Result<Store
         statement_timeout: config.store.statement_timeout.get(),
         ca_file: ca_file(config).map(Path::to_owned),
     };
-    let store = Store::open(config.store.url.expose(), connections)
+    let database = WholeStore::open(config.store.url.expose(), connections)
         .await
         .with_context(|| format!("cannot open the database at {}", config.store.url))?;
     let sections = Routes::new(config)?.known();
-    Ok(store.learning_by(Sections::new(sections)))
+    Ok(database.learning_by(Sections::new(sections)))
 }
 
 /// The file of certificates to trust besides the machine's own.
@@ -94,7 +94,8 @@ pub fn ca_file(config: &Config) -> Option<&Path> {
 /// Connects what the roles need, migrates the database, and sets `clock` by it.
 pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Result<Parts> {
     let routes = Arc::new(Routes::new(&config)?);
-    let store = open_store(&config, wanted).await?;
+    let database = open_database(&config, wanted).await?;
+    let store = database.store();
     store.migrate().await?;
     set_clock(&store, &clock).await?;
     let bus = if !config.kafka.brokers.is_empty() {
@@ -121,7 +122,7 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
     let metrics = Arc::new(Metrics::new());
-    let current = Current::new(store.clone(), cache, Arc::clone(&metrics));
+    let current = Current::new(database, cache, Arc::clone(&metrics));
     let learned = Learned::new(store.clone());
     let pricer = Pricer::new(PricerParts {
         store: store.clone(),

@@ -35,7 +35,7 @@ use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 use crate::store::dead_letters::DeadLetter;
 use crate::store::updates::Batch;
-use crate::store::{Connections, Store};
+use crate::store::{Connections, WholeStore};
 
 /// A fixed moment: 2026-11-20T12:00:00Z, and `secs` after it.
 fn at(secs: i64) -> Time {
@@ -122,24 +122,25 @@ impl Api {
         adapt(&mut config);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}/trackbox.db", folder.path().display());
-        let store = Store::open(&url, Connections::default())
+        let database = WholeStore::open(&url, Connections::default())
             .await
             .expect("opens");
-        store.migrate().await.expect("migrates");
+        database.migrate().await.expect("migrates");
         let clock = Clock::manual(at(0));
-        let pinged = store.clone();
+        let pinged = database.store();
         let ready = ReadyChecks::default().with("database", move || {
             let store = pinged.clone();
             async move { store.ping().await }
         });
         let bus = MemoryBus::new(clock.clone(), &[0], 1024 * 1024);
         let routes = Routes::new(&config).expect("routes");
-        let store = store.learning_by(Sections::new(routes.known()));
+        let database = database.learning_by(Sections::new(routes.known()));
+        let store = database.store();
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));
         let serve = Serve {
             learned: Learned::new(store.clone()),
-            current: Current::new(store.clone(), cache, Arc::clone(&metrics)),
+            current: Current::new(database, cache, Arc::clone(&metrics)),
             store,
             clock,
             routes: Arc::new(routes),
@@ -256,10 +257,8 @@ impl Api {
             updates,
             dead_letters,
         };
-        store
-            .apply(&batch, at(0), async |_| {})
-            .await
-            .expect("applies");
+        let applied = self.serve.current.apply(&batch, at(0)).await;
+        applied.expect("applies");
     }
 }
 

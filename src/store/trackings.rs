@@ -12,13 +12,13 @@ use sea_orm::{
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking};
-use crate::store::Store;
 use crate::store::column::Stamp;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::rows::{Readable, Unreadable};
 use crate::store::sql::Sql;
+use crate::store::{Store, WholeStore};
 
 /// A refresh within this time of the last refresh or check changes nothing (the wire contract).
 pub const REFRESH_QUIET: TimeDelta = TimeDelta::seconds(30);
@@ -48,7 +48,7 @@ pub struct CarrierCount {
     pub failing: i64,
 }
 
-impl Store {
+impl WholeStore {
     /// Creates the trackings that do not exist yet, due at once, and returns all of them in the order of `pairs`.
     ///
     /// `pairs` must be distinct. All or nothing.
@@ -90,6 +90,56 @@ impl Store {
         self.rows.answer(&found)
     }
 
+    /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal.
+    ///
+    /// A lease stays. `before_commit` invalidates the cached value; the change is not visible to others yet.
+    pub async fn refresh(
+        &self,
+        id: i64,
+        now: Time,
+        before_commit: impl AsyncFnOnce(&Change),
+    ) -> Result<Refresh, StoreError> {
+        let transaction = self.begin().await?;
+        let select = Entity::find_by_id(id).lock_exclusive().into_query();
+        let found = transaction.query_all(&select).await?;
+        let Some(old) = self.rows.answer::<Tracking>(&found)?.pop() else {
+            return Ok(Refresh::Unknown);
+        };
+        let last = old.refreshed_at.max(old.last_checked_at);
+        if last.is_some_and(|last| now - last < REFRESH_QUIET) {
+            return Ok(Refresh::TooSoon);
+        }
+        let new = Tracking {
+            urgent: true,
+            active: true,
+            refreshed_at: Some(now),
+            next_check_at: now,
+            version: old.version.saturating_add(1),
+            updated_at: old.updated_at.max(now),
+            ..old.clone()
+        };
+        let urgent = ActiveModel {
+            priority: Set(1),
+            active: Set(true),
+            refreshed_at: Set(Some(Stamp(now))),
+            next_check_at: Set(Stamp(now)),
+            version: Set(new.version),
+            updated_at: Set(Stamp(new.updated_at)),
+            ..ActiveModel::default()
+        };
+        Entity::update_many()
+            .set(urgent)
+            .filter(Column::Id.eq(id))
+            .exec(&transaction)
+            .await?;
+        let change = Change { old, new };
+        before_commit(&change).await;
+        transaction.commit().await?;
+        Ok(Refresh::Done(Box::new(change)))
+    }
+}
+
+impl Store {
     /// Selects by id in the order of the ids, with `lock` at the end.
     pub(super) fn by_ids_sql(&self, ids: &[i64], lock: &str) -> Sql {
         let set = self.set(ids).column("row_id", |id| *id);
@@ -165,54 +215,6 @@ impl Store {
             .order_by_asc(Column::CarrierCode)
             .limit(CARRIERS_MAX);
         Ok(counts.into_tuple().all(&self.reader).await?)
-    }
-
-    /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal.
-    ///
-    /// A lease stays. `before_commit` invalidates the cached value; the change is not visible to others yet.
-    pub async fn refresh(
-        &self,
-        id: i64,
-        now: Time,
-        before_commit: impl AsyncFnOnce(&Change),
-    ) -> Result<Refresh, StoreError> {
-        let transaction = self.begin().await?;
-        let select = Entity::find_by_id(id).lock_exclusive().into_query();
-        let found = transaction.query_all(&select).await?;
-        let Some(old) = self.rows.answer::<Tracking>(&found)?.pop() else {
-            return Ok(Refresh::Unknown);
-        };
-        let last = old.refreshed_at.max(old.last_checked_at);
-        if last.is_some_and(|last| now - last < REFRESH_QUIET) {
-            return Ok(Refresh::TooSoon);
-        }
-        let new = Tracking {
-            urgent: true,
-            active: true,
-            refreshed_at: Some(now),
-            next_check_at: now,
-            version: old.version.saturating_add(1),
-            updated_at: old.updated_at.max(now),
-            ..old.clone()
-        };
-        let urgent = ActiveModel {
-            priority: Set(1),
-            active: Set(true),
-            refreshed_at: Set(Some(Stamp(now))),
-            next_check_at: Set(Stamp(now)),
-            version: Set(new.version),
-            updated_at: Set(Stamp(new.updated_at)),
-            ..ActiveModel::default()
-        };
-        Entity::update_many()
-            .set(urgent)
-            .filter(Column::Id.eq(id))
-            .exec(&transaction)
-            .await?;
-        let change = Change { old, new };
-        before_commit(&change).await;
-        transaction.commit().await?;
-        Ok(Refresh::Done(Box::new(change)))
     }
 }
 

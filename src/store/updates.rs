@@ -11,7 +11,6 @@ use crate::clock::Time;
 use crate::model::merge::merge;
 use crate::model::status::Status;
 use crate::model::{Change, Event, Outcome, Tracking, Update};
-use crate::store::Store;
 use crate::store::column::{Key, Stamp};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::store::entity::{dead_letter, event, partition, tracking};
@@ -20,6 +19,7 @@ use crate::store::learned::Lesson;
 use crate::store::native::Transaction;
 use crate::store::partitions::{GROUP, Ownership};
 use crate::store::set::Set;
+use crate::store::{Store, WholeStore};
 
 /// Records of one partition in the order of their offsets, read and ready to take effect.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub struct Applied {
     pub events_unmapped: u64,
 }
 
-impl Store {
+impl WholeStore {
     /// Applies `batch` whole or not at all. Repeating a batch that was applied is [`StoreError::OffsetMoved`].
     ///
     /// `before_commit` invalidates the cached values of the changes, which are not visible to others yet.
@@ -104,7 +104,9 @@ impl Store {
         applied.changes = write;
         Ok(applied)
     }
+}
 
+impl Store {
     /// The fence: only the owner that has applied everything before `first_offset` may go on.
     async fn move_offset(
         &self,

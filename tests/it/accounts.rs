@@ -132,7 +132,7 @@ async fn a_pause_that_could_not_be_stored_is_stored_when_the_database_is_back() 
             let sql = format!("ALTER TABLE {from} RENAME TO {to}");
             database.execute_unprepared(&sql).await.expect("renames");
         };
-        let pauses = Pauses::new(store.clone(), Clock::manual(at(0)));
+        let pauses = Pauses::new(store.store(), Clock::manual(at(0)));
         rename("carrier_state", "away").await;
         pauses.pause("CDEK", at(3_600), "asked to").await;
         rename("away", "carrier_state").await;

@@ -67,7 +67,7 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
     let pairs = [(code("CDEK"), number("stuck"))];
     let id = pipe
         .parts
-        .store
+        .current
         .create_or_get(&pairs, pipe.clock.now())
         .await
         .expect("creates")[0]
@@ -94,8 +94,8 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
         "no carrier was called"
     );
     pipe.parts
-        .store
-        .refresh(id, pipe.clock.now(), async |_| {})
+        .current
+        .refresh(id, pipe.clock.now())
         .await
         .expect("refreshes");
     pipe.run_for(Duration::from_secs(60)).await;
@@ -158,7 +158,7 @@ async fn more_carriers_than_a_cycle_looks_at_delay_no_parcel() {
         .map(|n| (code(&format!("N{n:04}")), number("x")))
         .collect();
     let now = pipe.parts.clock.now();
-    let created = pipe.parts.store.create_or_get(&unchecked, now).await;
+    let created = pipe.parts.current.create_or_get(&unchecked, now).await;
     created.expect("creates");
     pipe.create("POST_RU", 5).await;
     pipe.run_for(Duration::from_secs(60)).await;

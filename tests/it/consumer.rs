@@ -13,7 +13,7 @@ use trackbox::consumer::{Consumed, Consumer};
 use trackbox::kafka::Bus;
 use trackbox::kafka::memory::{MemoryBus, TOPIC};
 use trackbox::model::status::Status;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 
 use crate::support::consumers::{parts, publish};
 use crate::support::fixture::{
@@ -232,7 +232,7 @@ async fn a_batch_that_times_out_is_halved_and_a_single_slow_record_retried() {
         statement_timeout: Duration::from_millis(500),
         ..Connections::default()
     };
-    test.store = Store::open(&test.url, impatient).await.expect("opens");
+    test.store = WholeStore::open(&test.url, impatient).await.expect("opens");
     let rows = create(&test.store, "CDEK", 40).await;
     let admin = Database::connect(&test.url).await.expect("connects");
     let each_row_takes = |time: &str| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::status::Status;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 
 use crate::support::fixture::{
     Applier, TestStore, claim, create, empty_postgres, empty_sqlite, on_every_store, postgres,
@@ -21,7 +21,7 @@ async fn several_programs_may_migrate_an_empty_database_at_once() {
         empty_postgres(&postgres_server()).await,
     ] {
         let programs = (0..6).map(async |_| {
-            let store = Store::open(&test.url, Connections::default()).await;
+            let store = WholeStore::open(&test.url, Connections::default()).await;
             store.expect("opens").migrate().await
         });
         for migrated in join_all(programs).await {
@@ -91,7 +91,7 @@ async fn a_migration_may_outlast_the_statement_timeout() {
         statement_timeout: Duration::from_millis(100),
         ..Connections::default()
     };
-    let store = Store::open(&test.url, impatient).await.expect("opens");
+    let store = WholeStore::open(&test.url, impatient).await.expect("opens");
     let busy = Database::connect(&test.url).await.expect("connects");
     let hold =
         "BEGIN; LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT";

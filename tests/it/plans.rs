@@ -5,7 +5,7 @@
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
 use trackbox::store::claims::Take;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
 
 use crate::support::fixture::{Applier, LEASE, code, number, postgres, postgres_server};
@@ -13,7 +13,7 @@ use crate::support::large::{fill, sequential_scans, sessions_gone};
 use crate::support::messages::seen;
 use crate::support::time::at;
 
-async fn work_with(store: &Store) {
+async fn work_with(store: &WholeStore) {
     for n in 0..8 {
         let carriers = store.due_carriers("", 100, at(1_800)).await.expect("lists");
         assert!(carriers.carriers.len() > 60);
@@ -82,7 +82,7 @@ async fn no_statement_of_the_pipe_scans_a_large_table() {
         let set = format!("ALTER DATABASE {name} SET plan_cache_mode = {mode}");
         admin.execute_unprepared(&set).await.expect("sets");
         let before = sequential_scans(&admin).await;
-        let store = Store::open(&test.url, Connections::default())
+        let store = WholeStore::open(&test.url, Connections::default())
             .await
             .expect("opens");
         work_with(&store).await;
@@ -93,7 +93,7 @@ async fn no_statement_of_the_pipe_scans_a_large_table() {
     }
     // The judge can say no: counting all rows does scan.
     let before = sequential_scans(&admin).await;
-    let store = Store::open(&test.url, Connections::default())
+    let store = WholeStore::open(&test.url, Connections::default())
         .await
         .expect("opens");
     store.status_counts().await.expect("counts");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use trackbox::store::lock::StoreLock;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
 
 use crate::support::engines::install_tls;
@@ -55,7 +55,7 @@ async fn postgresql_is_reached_over_tls_and_no_password_is_ever_shown() {
             ..Connections::default()
         };
         let server = server.server(Some(password));
-        Store::open(&format!("{server}/postgres?sslmode={mode}"), connections).await
+        WholeStore::open(&format!("{server}/postgres?sslmode={mode}"), connections).await
     };
     let ca_file = Some(certificate.as_path());
     let store = open(PASSWORD, "verify-full", ca_file).await.expect("opens");

@@ -1,7 +1,7 @@
 //! What every store promises of making and refreshing trackings.
 
 use trackbox::model::status::Status;
-use trackbox::store::Store;
+use trackbox::store::WholeStore;
 use trackbox::store::trackings::Refresh;
 
 use crate::support::fixture::{
@@ -10,7 +10,7 @@ use crate::support::fixture::{
 use crate::support::messages::seen;
 use crate::support::time::at;
 
-async fn refresh(store: &Store, id: i64, secs: i64) -> Refresh {
+async fn refresh(store: &WholeStore, id: i64, secs: i64) -> Refresh {
     let refreshed = store.refresh(id, at(secs), async |_| {});
     refreshed.await.expect("refreshes")
 }

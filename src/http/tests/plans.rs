@@ -219,7 +219,9 @@ async fn a_schedule_knows_the_other_policies_a_spent_day_and_nobodys_parcels() {
         (&body["reason"], &body["leftToday"]),
         (&json!("QUOTA_SPENT"), &json!(0))
     );
-    let nobody = store
+    let nobody = api
+        .serve
+        .current
         .create_or_get(
             &[(
                 crate::model::CarrierCode::parse("NOBODY").expect("a code"),

@@ -14,10 +14,10 @@ use crate::metrics::Metrics;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::Sections;
-use crate::store::{Connections, Store};
+use crate::store::{Connections, WholeStore};
 
 struct House {
-    store: Store,
+    database: WholeStore,
     clock: Clock,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
@@ -31,13 +31,13 @@ impl House {
         config.work.policy = Policy::Learned;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}/trackbox.db", folder.path().display());
-        let store = Store::open(&url, Connections::default())
+        let database = WholeStore::open(&url, Connections::default())
             .await
             .expect("opens");
-        store.migrate().await.expect("migrates");
+        database.migrate().await.expect("migrates");
         let routes = Arc::new(Routes::new(&config).expect("routes"));
         Self {
-            store: store.learning_by(Sections::new(routes.known())),
+            database: database.learning_by(Sections::new(routes.known())),
             clock: Clock::manual(at(0)),
             routes,
             metrics: Arc::new(Metrics::new()),
@@ -47,8 +47,8 @@ impl House {
 
     fn pricer(&self) -> Pricer {
         Pricer::new(PricerParts {
-            store: self.store.clone(),
-            learned: Learned::new(self.store.clone()),
+            store: self.database.store(),
+            learned: Learned::new(self.database.store()),
             routes: Arc::clone(&self.routes),
             clock: self.clock.clone(),
             metrics: Arc::clone(&self.metrics),
@@ -64,20 +64,20 @@ impl House {
                 )
             })
             .collect();
-        self.store
+        self.database
             .create_or_get(&pairs, self.clock.now())
             .await
             .expect("creates");
     }
 
     async fn price(&self) -> f64 {
-        let plan = self.store.account_plan("CDEK").await.expect("reads");
+        let plan = self.database.account_plan("CDEK").await.expect("reads");
         plan.expect("has one").price.whole
     }
 
     /// A minute in which the worker claimed a tracking that was two hours late.
     async fn late_minute(&self, pricer: &Pricer) {
-        let mut rows = self.store.trackings_by_ids(&[1]).await.expect("reads");
+        let mut rows = self.database.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
         pricer.claimed("CDEK", 1, &rows, now);
@@ -145,7 +145,7 @@ async fn what_was_learned_is_refitted_every_six_hours() {
     pricer.tick().await.expect("begins");
     let fitted = async || {
         house
-            .store
+            .database
             .account_plan("CDEK")
             .await
             .expect("reads")

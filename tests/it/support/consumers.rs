@@ -20,7 +20,7 @@ pub const KEY: &[u8] = b"1";
 pub fn parts(test: &TestStore, bus: Bus, cache: Cache, secs: i64) -> ConsumerParts {
     let metrics = Arc::new(Metrics::new());
     ConsumerParts {
-        store: test.store.clone(),
+        store: test.store.store(),
         bus,
         current: Current::new(test.store.clone(), cache, Arc::clone(&metrics)),
         clock: Clock::manual(at(secs)),

@@ -10,7 +10,7 @@ use trackbox::store::claims::Take;
 use trackbox::store::error::StoreError;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::{Applied, Batch};
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, Store, WholeStore};
 use uuid::Uuid;
 
 use crate::support::engines::server;
@@ -24,7 +24,7 @@ pub const LEASE: Duration = Duration::from_secs(120);
 
 /// A migrated store of the test's own.
 pub struct TestStore {
-    pub store: Store,
+    pub store: WholeStore,
     pub url: String,
     _folder: Option<TempDir>,
 }
@@ -46,7 +46,7 @@ pub async fn sqlite() -> TestStore {
 pub async fn empty_sqlite() -> TestStore {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let url = format!("sqlite://{}/trackbox.db", folder.path().display());
-    let store = Store::open(&url, Connections::default());
+    let store = WholeStore::open(&url, Connections::default());
     TestStore {
         store: store.await.expect("opens"),
         url,
@@ -80,7 +80,7 @@ pub async fn empty_postgres(server: &str) -> TestStore {
         postgres: 4,
         ..Connections::default()
     };
-    let store = Store::open(&url, connections);
+    let store = WholeStore::open(&url, connections);
     TestStore {
         store: store.await.expect("opens"),
         url,
@@ -108,7 +108,7 @@ pub fn number(text: &str) -> TrackNumber {
 }
 
 /// Makes `count` trackings of `carrier`, due at `at(0)`.
-pub async fn create(store: &Store, carrier: &str, count: usize) -> Vec<Tracking> {
+pub async fn create(store: &WholeStore, carrier: &str, count: usize) -> Vec<Tracking> {
     let pairs: Vec<_> = (0..count)
         .map(|n| (code(carrier), number(&format!("N{n}"))))
         .collect();
@@ -117,8 +117,9 @@ pub async fn create(store: &Store, carrier: &str, count: usize) -> Vec<Tracking>
 
 /// The tracking as it is now.
 pub async fn read(store: &Store, id: i64) -> Tracking {
-    let mut rows = store.trackings_by_ids(&[id]).await.expect("reads");
-    rows.pop().expect("is there")
+    let rows = store.trackings_after(id - 1, 1).await.expect("reads");
+    let found = rows.into_iter().find(|row| row.id == id);
+    found.expect("is there")
 }
 
 /// The tracking's events, the newest first.
@@ -160,7 +161,7 @@ impl Applier {
 
     pub async fn apply(
         &mut self,
-        store: &Store,
+        store: &WholeStore,
         updates: Vec<Update>,
     ) -> Result<Applied, StoreError> {
         let batch = self.batch(updates);

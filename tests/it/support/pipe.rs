@@ -96,7 +96,7 @@ impl Pipe {
     async fn create_paced(&self, carrier: &str, count: usize, step_secs: u64) -> Vec<Tracking> {
         let pairs = carriers::seed(&self.emulator, carrier, count, |n| step_secs + n % 10);
         let now = self.clock.now();
-        let created = self.parts.store.create_or_get(&pairs, now);
+        let created = self.parts.current.create_or_get(&pairs, now);
         created.await.expect("creates")
     }
 

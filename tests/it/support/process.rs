@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio_util::sync::DropGuard;
 use trackbox::clock::machine_now;
-use trackbox::store::{Connections, Store};
+use trackbox::store::{Connections, WholeStore};
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::time::Time;
 
@@ -70,12 +70,12 @@ impl World {
         store.close().await;
     }
 
-    pub async fn store(&self) -> Store {
+    pub async fn store(&self) -> WholeStore {
         let connections = Connections {
             postgres: 4,
             ..Connections::default()
         };
-        let store = Store::open(&self.store_url, connections);
+        let store = WholeStore::open(&self.store_url, connections);
         store.await.expect("opens")
     }
 
