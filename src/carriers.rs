@@ -1,26 +1,40 @@
-//! Carriers: which code goes where, what to send, and what came back.
+//! Carriers: the adapters that ask them, and which carrier code uses which.
 //!
 //! An adapter does no input or output: [`Carrier::start`] says what to send and [`Carrier::resume`] reads the answer.
-//! Sending, deadlines, size limits and permits are the scheduler's affair. A new carrier is one file here, one line in
-//! [`routes`], and its recorded answers under `tests/carriers/`.
+//! Sending, deadlines, size limits and permits are the scheduler's task. A new carrier is one file here that declares
+//! its [`Adapter`], its name below and in [`ADAPTERS`], and its recorded answers in a folder of `tests/carriers/`.
 
 pub mod emulator;
 #[cfg(test)]
 mod fixture;
 pub mod gdeposylka;
+pub mod one_number;
 pub mod reading;
 pub mod routes;
 pub mod russian;
+#[cfg(test)]
+mod tests;
 pub mod texts;
 pub mod track24;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use reqwest::Url;
 use serde_json::error::Category;
 
 use crate::clock::{Time, cut};
 use crate::model::{CarrierCode, Event, Report, TrackNumber};
+
+/// Every adapter that a carrier's section can name.
+pub const ADAPTERS: &[Adapter] = &[
+    emulator::ADAPTER,
+    emulator::BATCH_ADAPTER,
+    gdeposylka::ADAPTER,
+    track24::ADAPTER,
+];
 
 /// The most bytes read of one answer; a longer one is cut off and counts as unreadable.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -31,7 +45,26 @@ pub const EVENTS_MAX: usize = 20_000;
 /// The most calls that one check may take, log-ins aside.
 pub const STEPS_MAX: u32 = 8;
 
-/// What a carrier's API looks like from here: pure functions from numbers to requests, from answers to sightings.
+/// A way to ask a carrier, as its file declares it.
+pub struct Adapter {
+    /// Its name in the configuration, in messages and in metrics.
+    pub name: &'static str,
+    /// The keys of a carrier's section that must be set; `base_url` always must.
+    pub needs: &'static [&'static str],
+    pub make: fn(Access) -> Arc<dyn Carrier>,
+}
+
+/// What a carrier's section tells its adapter. Keys that the adapter does not need may be empty.
+pub struct Access {
+    pub base_url: Url,
+    pub api_key: String,
+    /// The domain that the key is registered for.
+    pub domain: String,
+    /// The zone of times without an offset.
+    pub zone: Tz,
+}
+
+/// A carrier's API as pure functions: from numbers to requests, from answers to sightings.
 pub trait Carrier: Send + Sync {
     /// The adapter's name in the configuration, in messages and in metrics.
     fn name(&self) -> &'static str;
@@ -73,7 +106,7 @@ pub struct State {
 
 impl Request {
     /// A GET without further headers.
-    pub fn get(url: reqwest::Url) -> Self {
+    pub fn get(url: Url) -> Self {
         Self {
             method: Method::Get,
             url,
@@ -109,7 +142,7 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
-    pub url: reqwest::Url,
+    pub url: Url,
     pub headers: Vec<(&'static str, String)>,
     /// A JSON body, with its content type.
     pub json: Option<serde_json::Value>,
@@ -185,7 +218,7 @@ pub enum CarrierError {
 }
 
 /// `base_url` with further path segments, each escaped, so that no number leads elsewhere.
-pub fn path(base_url: &reqwest::Url, segments: &[&str]) -> reqwest::Url {
+pub fn path(base_url: &Url, segments: &[&str]) -> Url {
     let mut path = base_url.path().trim_end_matches('/').to_owned();
     for segment in segments {
         path.push('/');

@@ -68,7 +68,7 @@ fn adapt(config: &mut Config, demo: &Demo) {
     // Its parcels are invented, so they must reach no real topic or cache.
     config.kafka.brokers.clear();
     config.redis.url = SecretUrl::new("");
-    let emulator = format!("http://{}", config.demo.emulator_listen);
+    let emulator = SecretUrl::new(format!("http://{}", config.demo.emulator_listen));
     if demo.speed.is_some() {
         race::adapt(config, &emulator, demo.parcels);
         return;
@@ -286,6 +286,7 @@ fn by_status(counts: &std::collections::BTreeMap<Status, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Demo, adapt};
+    use crate::carriers::routes::Routes;
     use crate::config::{Config, Preset};
 
     #[test]
@@ -296,8 +297,8 @@ mod tests {
             ("TRACKBOX_REDIS__URL", "redis://cache"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut config =
-            Config::load(None, variables.to_vec(), Some(Preset::Demo)).expect("is good");
+        let mut config = Config::load(None, variables.to_vec(), Some(Preset::Demo), Routes::check)
+            .expect("is good");
         let demo = Demo {
             parcels: 200,
             keep: false,

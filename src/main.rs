@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use trackbox::app;
 use trackbox::app::role::Role;
+use trackbox::carriers::routes::Routes;
 use trackbox::config::{Config, Preset};
 use trackbox::demo::{self, Demo};
 use trackbox::simulate::{self, Simulation};
@@ -151,7 +152,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,
     };
-    let config = Config::load(cli.config.as_deref(), Config::variables(), preset)?;
+    let config = Config::load(
+        cli.config.as_deref(),
+        Config::variables(),
+        preset,
+        Routes::check,
+    )?;
     if let Command::Config = cli.command {
         print!("{}", config.shown());
         return Ok(());

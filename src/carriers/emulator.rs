@@ -1,17 +1,18 @@
 //! The carrier emulator's own API (`tools/emulator`, v1; read November 2026): one number a call, or thirty in a batch.
 //!
-//! Its status words are ours, so nothing is mapped; a word that is none of ours is UNKNOWN and kept raw. Only the
-//! sub-status is read from an event's Russian text, where that agrees with the word. Numbers are free text and stand in
-//! the path: each is escaped whole, and "." and "..", which no address can hold, are refused unasked.
+//! Its status words are ours, so nothing is mapped; any other word becomes UNKNOWN and is kept raw. Only the sub-status
+//! is read from an event's Russian text, if that agrees with the word. Numbers are free text and part of the path: each
+//! is escaped whole, and "." and "..", which no URL can hold as a segment, are rejected without a call.
 
-use reqwest::Url;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::carriers::russian::meaning_of_two;
 use crate::carriers::texts::code;
 use crate::carriers::{
-    Answer, Carrier, CarrierError, EVENTS_MAX, Method, Observation, Request, Sighting, State, Step,
-    Verdict, path, reading,
+    Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, Method, Observation, Request,
+    Sighting, State, Step, Verdict, path, reading,
 };
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
@@ -23,44 +24,59 @@ const BATCH: usize = 30;
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
 
-/// What a batch says of a number that it does not know.
+/// A batch's error for an unknown number.
 const UNKNOWN_NUMBER: &str = "not found";
 
+/// The emulator, asked for one number a call.
+pub const ADAPTER: Adapter = Adapter {
+    name: "emulator",
+    needs: &[],
+    make: |access| {
+        Arc::new(Emulator {
+            access,
+            batch: false,
+        })
+    },
+};
+
+/// The emulator, asked for up to [`BATCH`] numbers a call.
+pub const BATCH_ADAPTER: Adapter = Adapter {
+    name: "emulator-batch",
+    needs: &[],
+    make: |access| {
+        Arc::new(Emulator {
+            access,
+            batch: true,
+        })
+    },
+};
+
 /// An account at the emulator.
-pub struct Emulator {
-    base_url: Url,
-    api_key: Option<String>,
+struct Emulator {
+    access: Access,
     batch: bool,
 }
 
 impl Emulator {
-    /// `batch` makes it the adapter `emulator-batch`.
-    pub fn new(base_url: Url, api_key: Option<String>, batch: bool) -> Self {
-        Self {
-            base_url,
-            api_key,
-            batch,
-        }
-    }
-
     fn request(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Request {
         let (method, mut url, json) = if self.batch {
             let items: Vec<Value> = numbers
                 .iter()
                 .map(|number| json!({"carrier": carrier, "trackNumber": number}))
                 .collect();
-            let url = path(&self.base_url, &["v1", "tracking", "batch"]);
+            let url = path(&self.access.base_url, &["v1", "tracking", "batch"]);
             (Method::Post, url, Some(json!({"items": items})))
         } else {
             let number = numbers.first().map_or("", TrackNumber::as_str);
             let url = path(
-                &self.base_url,
+                &self.access.base_url,
                 &["v1", "tracking", carrier.as_str(), number],
             );
             (Method::Get, url, None)
         };
-        if let Some(key) = &self.api_key {
-            url.query_pairs_mut().append_pair("apiKey", key);
+        if !self.access.api_key.is_empty() {
+            url.query_pairs_mut()
+                .append_pair("apiKey", &self.access.api_key);
         }
         Request {
             method,
@@ -70,16 +86,15 @@ impl Emulator {
         }
     }
 
-    /// What a batch says of its numbers: results belong to them by name; a number without one is left out.
+    /// Reads a batch. Results are matched to numbers by name; a number without a result gets no sighting.
     fn batch(&self, state: State, body: &Value) -> Result<Step, CarrierError> {
         let Value::Array(results) = &body["results"] else {
             return Err(reading::misshapen("it has no list of results"));
         };
         let carrier = state.carrier;
         let is_of = |result: &Value, number: &TrackNumber| {
-            let told = &result["carrier"];
-            result["track_number"] == number.as_str()
-                && (told.is_null() || told == carrier.as_str())
+            let of = &result["carrier"];
+            result["track_number"] == number.as_str() && (of.is_null() || of == carrier.as_str())
         };
         let sightings = state.numbers.into_iter().filter_map(|number| {
             let result = results.iter().find(|result| is_of(result, &number))?;
@@ -107,7 +122,7 @@ impl Emulator {
             Value::Null => Vec::new(),
             _ => return Err(reading::misshapen("its events are no list")),
         };
-        // Stable: of events of the same time the later in the list is the newer.
+        // Stable: of events at the same time the later in the list is the newer.
         events.sort_by_key(|event| event.event_time);
         events.drain(..events.len().saturating_sub(EVENTS_MAX));
         let raw = reading::text(parcel, "status_raw").unwrap_or_default();
@@ -135,21 +150,16 @@ impl Emulator {
         if error.eq_ignore_ascii_case(UNKNOWN_NUMBER) {
             return Verdict::NotFoundYet;
         }
-        let key = self.api_key.as_deref().unwrap_or_default();
-        let reason = match reading::words_of_error(error, key) {
-            Some(words) => format!("the carrier says: {words}"),
-            None => "the carrier reports an error without saying which".to_owned(),
-        };
-        Verdict::Failed { reason }
+        reading::failed(error, &self.access.api_key)
     }
 }
 
 impl Carrier for Emulator {
     fn name(&self) -> &'static str {
         if self.batch {
-            "emulator-batch"
+            BATCH_ADAPTER.name
         } else {
-            "emulator"
+            ADAPTER.name
         }
     }
 
@@ -159,19 +169,15 @@ impl Carrier for Emulator {
 
     fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
         let numbers = &numbers[..numbers.len().min(self.numbers_per_call())];
-        let state = State {
-            carrier: carrier.clone(),
-            numbers: numbers.to_vec(),
-            stage: 0,
-        };
+        let state = State::first(carrier, numbers);
         let names = numbers
             .iter()
             .map(TrackNumber::as_str)
             .chain([carrier.as_str()]);
-        // The address would lead to the folder above, however the dots are escaped.
+        // The URL would lead to the parent folder, even with the dots escaped.
         if !self.batch && names.into_iter().any(|name| matches!(name, "." | "..")) {
             return Step::Done(state.all(&Verdict::Invalid {
-                reason: "an address cannot hold a name of only dots".to_owned(),
+                reason: "a URL cannot hold a name of only dots".to_owned(),
             }));
         }
         Step::Send(self.request(carrier, numbers), state)
@@ -193,7 +199,7 @@ impl Carrier for Emulator {
     }
 }
 
-/// One event; `None` where it is no event or has no readable time, since then it could not be told from its repetition.
+/// One event; `None` if it is not one or has no readable time, without which its repetition would look like a new one.
 fn event(record: &Value) -> Option<Event> {
     if !record.is_object() {
         return None;
@@ -213,7 +219,7 @@ fn event(record: &Value) -> Option<Event> {
     })
 }
 
-/// A status by its word; one that nobody knows stays in the raw text, where that says nothing else.
+/// The status of a word. An unknown word becomes the raw text, if that is empty.
 fn status_and_raw(word: &str, raw: String) -> (Status, String) {
     match Status::parse(word) {
         Some(status) => (status, raw),
@@ -227,7 +233,7 @@ fn sub_status(status: Status, raw: &str, message: &str) -> Option<SubStatus> {
     meaning.sub_status
 }
 
-/// Backwards once it is returning or returned, by its status or by any event.
+/// Returning, if the status or any event says so.
 fn direction(status: Status, events: &[Event]) -> Direction {
     let is_back = |status: Status| matches!(status, Status::Returning | Status::Returned);
     if is_back(status) || events.iter().any(|event| is_back(event.status)) {

@@ -1,36 +1,36 @@
-//! How adapters read what carriers write: loosely typed fields, local times, refusals and words of error.
+//! How adapters read what carriers write: loosely typed fields, local times, refusals and error messages.
 
 use chrono::{Datelike as _, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use crate::carriers::{CarrierError, read_time, unreadable};
+use crate::carriers::{CarrierError, Verdict, read_time, unreadable};
 use crate::clock::Time;
 use crate::model::clean_text;
 
 /// The most characters of a carrier's own words that become part of an error.
 const WORDS_CHARS_MAX: usize = 200;
 
-/// The longest gap in a local time is a day: Samoa left out 30 December 2011.
+/// The longest gap in local time, a day, in quarters of an hour, with one hour to spare: Samoa skipped 30 December 2011.
 const GAP_QUARTERS_MAX: i32 = 4 * 25;
 
 /// A whole answer as JSON, with or without a byte order mark.
 ///
 /// # Errors
-/// [`CarrierError::Unreadable`] where it is none.
+/// [`CarrierError::Unreadable`] if it is not JSON.
 pub fn json(body: &[u8]) -> Result<Value, CarrierError> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| unreadable(&error))
 }
 
-/// An answer of the wrong form, said in our words.
+/// The error for an answer of the wrong form; `what` is in our words, not the carrier's.
 pub fn misshapen(what: &str) -> CarrierError {
     CarrierError::Unreadable {
         reason: what.to_owned(),
     }
 }
 
-/// What a status says that is no success.
+/// The error for a status other than success.
 pub fn refusal(status: u16) -> CarrierError {
     match status {
         401 | 403 => CarrierError::Unauthorized { status },
@@ -42,7 +42,7 @@ pub fn refusal(status: u16) -> CarrierError {
     }
 }
 
-/// A field's text: of a number its digits, empty where it is absent or null; `None` where it can be no text.
+/// A field's text: a number's digits, empty if the field is absent or null; `None` if it is of another type.
 pub fn text(record: &Value, field: &str) -> Option<String> {
     match &record[field] {
         Value::Null => Some(String::new()),
@@ -52,9 +52,9 @@ pub fn text(record: &Value, field: &str) -> Option<String> {
     }
 }
 
-/// An event's main words and what it says besides; `None` where it says nothing at all.
+/// An event's `statusRaw` and message; `None` if both texts are empty.
 ///
-/// Where the main words are missing, the others take their place.
+/// If the main text is empty, the other takes its place.
 pub fn raw_and_message(main: String, other: String) -> Option<(String, String)> {
     match (main.trim().is_empty(), other.trim().is_empty()) {
         (true, true) => None,
@@ -64,7 +64,7 @@ pub fn raw_and_message(main: String, other: String) -> Option<(String, String)> 
     }
 }
 
-/// A place with its postal code before it, as Russian addresses have it; `None` where a field can be no text.
+/// A place after its postal code, as in Russian addresses; `None` if a field is not a text.
 pub fn place(record: &Value, postal_code: &str, name: &str) -> Option<String> {
     let (postal_code, name) = (text(record, postal_code)?, text(record, name)?);
     if postal_code.is_empty() || name.contains(&postal_code) {
@@ -73,13 +73,13 @@ pub fn place(record: &Value, postal_code: &str, name: &str) -> Option<String> {
     Some(clean_text(format!("{postal_code} {name}").trim_end()))
 }
 
-/// A time in RFC 3339; `None` where it is none or means "unset".
+/// A time in RFC 3339; `None` if it is not one or means "unset".
 pub fn time(text: &str) -> Option<Time> {
     read_time(text).and_then(set)
 }
 
-/// A local time in UTC: of the two that a clock set back shows, the earlier; one that a clock set forward left out is
-/// moved on by as much as was left out. `None` where it means "unset".
+/// Converts a local time to UTC. Ambiguous times (DST ends): the earlier. Non-existent times (DST starts): shifted by
+/// the size of the gap. `None` before 1970, which means "unset".
 pub fn local_time(local: NaiveDateTime, zone: Tz) -> Option<Time> {
     if !(1969..=9999).contains(&local.year()) {
         return None;
@@ -97,8 +97,7 @@ pub fn local_time(local: NaiveDateTime, zone: Tz) -> Option<Time> {
     set(utc.and_utc())
 }
 
-/// A time in whole microseconds; `None` before 1970, which no carrier means: programs write the years 1 and 1900 for
-/// "unset".
+/// A time in whole microseconds; `None` before 1970: programs write the years 1 and 1900 for "unset".
 fn set(time: Time) -> Option<Time> {
     let micros = time.timestamp_micros();
     (micros >= 0)
@@ -106,7 +105,16 @@ fn set(time: Time) -> Option<Time> {
         .flatten()
 }
 
-/// A carrier's own words on what went wrong, on one line; `None` where they are long, or hold `key`.
+/// A failed check in the carrier's words, if these can be repeated.
+pub fn failed(text: &str, key: &str) -> Verdict {
+    let reason = match words_of_error(text, key) {
+        Some(words) => format!("the carrier says: {words}"),
+        None => "the carrier reports an error without saying which".to_owned(),
+    };
+    Verdict::Failed { reason }
+}
+
+/// A carrier's error message on one line; `None` if it is empty or too long, or holds `key`.
 pub fn words_of_error(text: &str, key: &str) -> Option<String> {
     let is_blank = |c: char| c.is_whitespace() || c.is_control();
     let words: Vec<&str> = text
@@ -132,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_happened_twice_is_the_earlier() {
+    fn of_an_ambiguous_local_time_the_earlier_counts() {
         assert_eq!(
             utc("2026-10-25 02:30:00", Tz::Europe__Berlin).as_deref(),
             Some("2026-10-25T00:30:00+00:00")
@@ -145,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_time_that_never_was_moves_on_by_the_gap() {
+    fn a_non_existent_local_time_is_shifted_by_the_gap() {
         assert_eq!(
             utc("2026-03-29 02:30:00", Tz::Europe__Berlin).as_deref(),
             Some("2026-03-29T01:30:00+00:00")
@@ -161,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_years_that_programs_write_for_unset_are_no_time() {
+    fn years_that_mean_unset_are_no_time() {
         assert_eq!(utc("1900-01-01 00:00:00", Tz::Europe__Moscow), None);
         assert_eq!(time("0001-01-01T00:00:00Z"), None);
         assert_eq!(time("1969-12-31T23:59:59Z"), None);
@@ -171,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_error_are_one_short_line_without_the_key() {
+    fn an_error_message_is_one_short_line_without_the_key() {
         assert_eq!(
             words_of_error(" no\n such\u{0} code ", "k3y").as_deref(),
             Some("no such code")

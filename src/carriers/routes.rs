@@ -1,47 +1,48 @@
-//! Routes: which account and which adapter a carrier code leads to, as the configuration says.
+//! Routes: which account and which adapter the checks of a carrier code use, as the configuration says.
+//!
+//! A *carrier code* is what a request names; its *section* of the configuration (its own, else `*`) says how to reach
+//! the carrier; the section's *route* is what is made of that: an adapter, a time limit, and the *account* whose
+//! credentials and limits the calls use. Several sections may share one account.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use chrono_tz::Tz;
 use reqwest::Url;
 
-use crate::carriers::Carrier;
-use crate::carriers::emulator::Emulator;
-use crate::carriers::gdeposylka::Gdeposylka;
-use crate::carriers::track24::Track24;
-use crate::config::{self, Policy};
+use crate::carriers::{ADAPTERS, Access, Adapter, Carrier};
+use crate::config::carrier::CarrierSection;
+use crate::config::check::Mistakes;
+use crate::config::format::shown;
+use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
+use crate::config::mistakes::ConfigError;
+use crate::config::{Config, Policy};
 use crate::model::CarrierCode;
 use crate::model::limits::Limits;
 
-/// The section that takes every code without a section of its own.
+/// The section that serves every code without a section of its own.
 pub const ANY: &str = "*";
 
-/// The adapters by the names that the configuration knows them by.
-pub const ADAPTERS: &[&str] = &["emulator", "emulator-batch", "track24", "gdeposylka"];
-
-/// Credentials and limits at a carrier; several codes may share one.
+/// Credentials and limits at a carrier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The section's `budget`, else the section's own name.
     pub name: String,
     pub limits: Limits,
-    /// How many calls may be under way or waiting for their slot at once.
+    /// How many calls may be running or waiting for their slot at once.
     pub slots: usize,
     pub policy: Policy,
-    /// How many numbers every one of its adapters takes in a call.
+    /// The numbers that each of its adapters takes in one call.
     pub numbers_per_call: u32,
     /// The sections that share it.
     pub codes: Vec<String>,
     pub adapter: String,
-    /// Where its first section's calls go, without credentials.
+    /// The address that its first section calls, without credentials.
     pub base_url: String,
 }
 
 impl Account {
-    /// Parcels that its limits let us look at in an hour, in calls filled to the last number; `None` without limits.
+    /// The parcels that its limits allow to check in an hour, if every call is full; `None` without limits.
     pub fn checks_per_hour(&self) -> Option<f64> {
         let limits = [
             (self.limits.per_second, 3_600.0),
@@ -55,19 +56,19 @@ impl Account {
             .min_by(f64::total_cmp)
     }
 
-    /// How many hours it takes to look at so many parcels once; 0 without limits.
+    /// The hours it takes to check this many parcels once; 0 without limits.
     pub fn round(&self, parcels: i64) -> f64 {
         self.checks_per_hour()
             .map_or(0.0, |checks| parcels.max(0) as f64 / checks)
     }
 }
 
-/// The way to one carrier.
+/// How the checks of one carrier code are made.
 #[derive(Clone)]
 pub struct Route {
     pub account: Arc<Account>,
     pub adapter: Arc<dyn Carrier>,
-    /// How long one call may take.
+    /// Time limit for one call.
     pub timeout: Duration,
 }
 
@@ -79,71 +80,54 @@ pub struct Routes {
 
 impl Routes {
     /// # Errors
-    /// Where a section names an adapter, address or time zone that is none.
-    pub fn new(config: &config::Config) -> anyhow::Result<Self> {
+    /// [`ConfigError`] with every section that names no adapter, or lacks what its adapter needs.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let mut mistakes = Mistakes::default();
+        let adapters = adapters(config, &mut mistakes);
+        mistakes.into_result()?;
         let mut accounts: BTreeMap<&str, Account> = BTreeMap::new();
-        for (code, section) in in_use(config) {
-            let name = section.budget.as_deref().unwrap_or(code);
-            let account = accounts.entry(name).or_insert_with(|| Account {
-                name: name.to_owned(),
-                limits: Limits {
-                    per_second: section.per_second,
-                    per_minute: section.per_minute,
-                    per_day: section.per_day,
-                    burst: section.burst,
-                },
-                slots: section.concurrency.unwrap_or(config.work.concurrency) as usize,
-                policy: section.policy.unwrap_or(config.work.policy),
-                numbers_per_call: u32::MAX,
-                codes: Vec::new(),
-                adapter: section.adapter.clone(),
-                base_url: shown_url(&section.base_url),
-            });
-            account.codes.push(code.clone());
+        for (code, section, adapter) in &adapters {
+            let name = section.account(code);
+            let new = || new_account(config, name, section);
+            let account = accounts.entry(name).or_insert_with(new);
+            let numbers = u32::try_from(adapter.numbers_per_call()).unwrap_or(u32::MAX);
+            account.numbers_per_call = account.numbers_per_call.min(numbers.max(1));
+            account.codes.push((*code).to_owned());
         }
-        let mut adapters = BTreeMap::new();
-        for (code, section) in in_use(config) {
-            let adapter = adapter(section).with_context(|| format!("in [carriers.{code}]"))?;
-            let name = section.budget.as_deref().unwrap_or(code);
-            if let Some(account) = accounts.get_mut(name) {
-                let numbers = u32::try_from(adapter.numbers_per_call()).unwrap_or(u32::MAX);
-                account.numbers_per_call = account.numbers_per_call.min(numbers.max(1));
-            }
-            adapters.insert(code, adapter);
-        }
-        let accounts: BTreeMap<String, Arc<Account>> = accounts
+        let accounts: BTreeMap<&str, Arc<Account>> = accounts
             .into_iter()
-            .map(|(name, account)| (name.to_owned(), Arc::new(account)))
+            .map(|(name, account)| (name, Arc::new(account)))
             .collect();
-        let mut by_code = BTreeMap::new();
-        for (code, section) in in_use(config) {
-            let name = section.budget.as_deref().unwrap_or(code);
-            let account = accounts.get(name).context("every section has an account")?;
-            let adapter = adapters
-                .remove(code)
-                .context("every section has an adapter")?;
+        let route = |(code, section, adapter): (&str, &CarrierSection, Arc<dyn Carrier>)| {
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
-                account: Arc::clone(account),
+                account: Arc::clone(&accounts[section.account(code)]),
                 adapter,
                 timeout: timeout.get(),
             };
-            by_code.insert(code.clone(), route);
-        }
+            (code.to_owned(), route)
+        };
+        let by_code = adapters.into_iter().map(route).collect();
         Ok(Self {
             by_code,
             accounts: accounts.into_values().collect(),
         })
     }
 
-    /// The way to a carrier: its own section's, else `*`'s; `None` where there is neither.
+    /// Adds every section that names no adapter or lacks what its adapter needs: the part of the configuration's check
+    /// that only the adapters know.
+    pub fn check(config: &Config, mistakes: &mut Mistakes<'_>) {
+        adapters(config, mistakes);
+    }
+
+    /// The route of a carrier code: its own section's, else `*`'s; `None` if there is neither.
     pub fn resolve(&self, code: &CarrierCode) -> Option<&Route> {
         self.by_code
             .get(code.as_str())
             .or_else(|| self.by_code.get(ANY))
     }
 
-    /// The sections in use, by name; [`ANY`] among them takes every code.
+    /// The names of the sections in use; [`ANY`] among them serves every code.
     pub fn known(&self) -> Vec<String> {
         self.by_code.keys().cloned().collect()
     }
@@ -154,38 +138,130 @@ impl Routes {
     }
 }
 
-fn in_use(config: &config::Config) -> impl Iterator<Item = (&String, &config::Carrier)> {
-    config
+fn new_account(config: &Config, name: &str, section: &CarrierSection) -> Account {
+    Account {
+        name: name.to_owned(),
+        limits: Limits {
+            per_second: section.per_second,
+            per_minute: section.per_minute,
+            per_day: section.per_day,
+            burst: section.burst,
+        },
+        slots: section.concurrency.unwrap_or(config.work.concurrency) as usize,
+        policy: section.policy.unwrap_or(config.work.policy),
+        numbers_per_call: u32::MAX,
+        codes: Vec::new(),
+        adapter: section.adapter.clone(),
+        base_url: without_credentials(section.base_url.expose()),
+    }
+}
+
+/// A section in use, by its code, and its adapter.
+type Adapted<'a> = (&'a str, &'a CarrierSection, Arc<dyn Carrier>);
+
+/// Makes the adapter of every section in use that has what its adapter needs.
+fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<'a>> {
+    let in_use = config
         .carriers
         .iter()
-        .filter(|(_, section)| section.adapter != "none")
+        .filter(|(_, section)| section.is_in_use());
+    in_use
+        .filter_map(|(code, section)| {
+            let adapter = adapter(config, code, section, mistakes)?;
+            let base_url = base_url(code, section, mistakes);
+            let complete = has_needs(adapter, code, section, mistakes);
+            let access = Access {
+                base_url: base_url.filter(|_| complete)?,
+                api_key: section.api_key.expose().to_owned(),
+                domain: section.domain.clone(),
+                zone: section.time_zone,
+            };
+            Some((code.as_str(), section, (adapter.make)(access)))
+        })
+        .collect()
 }
 
-/// Makes a section's adapter: the one line that a new carrier adds here.
-fn adapter(section: &config::Carrier) -> anyhow::Result<Arc<dyn Carrier>> {
-    let base_url = Url::parse(&section.base_url).context("base_url is no address")?;
-    let key = section.api_key.expose().to_owned();
-    let optional_key = (!key.is_empty()).then(|| key.clone());
-    let zone = || {
-        let zone: Result<Tz, _> = section.time_zone.parse();
-        zone.map_err(|_| anyhow!("time_zone {} is not known", section.time_zone))
+fn adapter(
+    config: &Config,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<&'static Adapter> {
+    let named = ADAPTERS
+        .iter()
+        .find(|adapter| adapter.name == section.adapter);
+    if named.is_some() {
+        return named;
+    }
+    let path = ["carriers", code, "adapter"];
+    let names = ADAPTERS.iter().map(|adapter| adapter.name).chain(["none"]);
+    let list = names.clone().collect::<Vec<&str>>().join(", ");
+    if section.adapter.is_empty() {
+        // The section is new and unfinished, or its code is misspelt.
+        let others = config
+            .carriers
+            .iter()
+            .filter(|(_, other)| !other.adapter.is_empty());
+        let meant = nearest(code, others.map(|(code, _)| code.as_str()));
+        let meant = meant.map_or_else(String::new, |code| {
+            format!("; or did you mean [carriers.{}]?", toml_key(code))
+        });
+        let variable = KeyPath::of(&path).variable();
+        let advice = format!(
+            "a new section needs a base_url and an adapter: {list}, as a variable {variable}=...{meant}"
+        );
+        mistakes.add(&path, "is missing", advice);
+    } else {
+        let meant = nearest(&section.adapter, names);
+        let meant = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        let what = format!("is {}, which is not known", shown(&section.adapter));
+        mistakes.add(&path, what, format!("give one of {list}{meant}"));
+    }
+    None
+}
+
+fn base_url(code: &str, section: &CarrierSection, mistakes: &mut Mistakes<'_>) -> Option<Url> {
+    let text = section.base_url.expose();
+    let what = match Url::parse(text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => return Some(url),
+        _ if text.is_empty() => "is missing".to_owned(),
+        Ok(_) => format!("is {}, which is neither http nor https", shown(text)),
+        Err(error) => format!("is {}, which is no address: {error}", shown(text)),
     };
-    Ok(match section.adapter.as_str() {
-        "emulator" => Arc::new(Emulator::new(base_url, optional_key, false)),
-        "emulator-batch" => Arc::new(Emulator::new(base_url, optional_key, true)),
-        "track24" => Arc::new(Track24::new(base_url, key, section.domain.clone(), zone()?)),
-        "gdeposylka" => Arc::new(Gdeposylka::new(base_url, key, zone()?)),
-        other => {
-            return Err(anyhow!(
-                "adapter {other} is not known; known are {}",
-                ADAPTERS.join(", ")
-            ));
-        }
-    })
+    let advice = "give the address of the carrier's API, such as http://localhost:9000 or https://api.track24.ru";
+    mistakes.add(&["carriers", code, "base_url"], what, advice);
+    None
 }
 
-/// An address without user, password and query.
-fn shown_url(text: &str) -> String {
+fn has_needs(
+    adapter: &Adapter,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> bool {
+    let mut complete = true;
+    for key in adapter.needs {
+        if section.is_set(key) {
+            continue;
+        }
+        complete = false;
+        let path = KeyPath::of(&["carriers", code, key]);
+        let meaning = match path.entry() {
+            Some(Entry::Key(schema)) => schema["description"].as_str().unwrap_or_default(),
+            _ => "",
+        };
+        let advice = format!(
+            "set it, best as the variable {}: {meaning}",
+            path.variable()
+        );
+        let what = format!("is missing; the adapter {} needs it", adapter.name);
+        mistakes.add(&["carriers", code, key], what, advice);
+    }
+    complete
+}
+
+/// A URL without user, password and query.
+fn without_credentials(text: &str) -> String {
     Url::parse(text).map_or_else(
         |_| String::new(),
         |url| {

@@ -8,7 +8,7 @@ use crate::model::{Event, Report};
 
 /// One dated text, already fit to be kept.
 #[derive(Clone, Debug)]
-pub struct Text {
+pub struct DatedText {
     pub at: Time,
     /// The carrier's main words for it: they become `statusRaw`.
     pub raw: String,
@@ -23,7 +23,7 @@ pub struct Text {
 ///
 /// The newest text gives the status: one that nobody has mapped gives UNKNOWN, whatever came before. After the first one
 /// that is about the way back the parcel travels back: "in transit" is then RETURNING, and "delivered" is RETURNED.
-pub fn observe(texts: Vec<Text>, mapping_version: i32) -> Option<Observation> {
+pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observation> {
     let mut events = Vec::with_capacity(texts.len());
     let mut way = Direction::Forward;
     for text in in_order(texts) {
@@ -71,7 +71,7 @@ pub fn code(event: &Event) -> String {
 }
 
 /// Oldest first. Texts of the same time stay as the carrier lists them, whose order its first and last text tell.
-fn in_order(mut texts: Vec<Text>) -> Vec<Text> {
+fn in_order(mut texts: Vec<DatedText>) -> Vec<DatedText> {
     if let (Some(first), Some(last)) = (texts.first(), texts.last())
         && first.at > last.at
     {
@@ -93,13 +93,13 @@ fn on_way(meaning: Meaning, way: Direction) -> (Status, Option<SubStatus>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, observe};
+    use super::{DatedText, observe};
     use crate::carriers::Observation;
     use crate::model::fixture::at;
     use crate::model::status::{Direction, Status, SubStatus};
 
-    fn text(raw: &str, secs: i64) -> Text {
-        Text {
+    fn text(raw: &str, secs: i64) -> DatedText {
+        DatedText {
             at: at(secs),
             raw: raw.to_owned(),
             message: String::new(),
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    fn seen(texts: Vec<Text>) -> Observation {
+    fn seen(texts: Vec<DatedText>) -> Observation {
         observe(texts, 1).expect("has texts")
     }
 
@@ -172,7 +172,7 @@ mod tests {
             text("Сортировка", 5),
             text("Передано курьеру", 5),
         ];
-        let descending: Vec<Text> = ascending.iter().rev().cloned().collect();
+        let descending: Vec<DatedText> = ascending.iter().rev().cloned().collect();
         assert_eq!(seen(ascending).report.status_raw, "Передано курьеру");
         assert_eq!(seen(descending).report.status_raw, "Передано курьеру");
         let jumbled = vec![

@@ -1,35 +1,36 @@
 //! Track24 (`tracking.json.php`): one number a call, Russian texts, local times without an offset.
 //!
-//! Format: track24.ru's page on its API, read November 2026; not tried against the live service. What one should know:
-//! - `statusRaw` is the operation's attribute, and the message its type where the two differ; where there is no
-//!   attribute, `statusRaw` is the type. Both together give the status.
+//! Format: track24.ru's page on its API, read November 2026; not tried against the live service. Particulars:
+//! - `statusRaw` is the operation's attribute, and the message its type if the two differ; if there is no attribute,
+//!   `statusRaw` is the type. Both together give the status.
 //! - Texts come as strings or as numbers. The whole record is kept as the event's payload.
-//! - A number just added has an event of Track24's own (`serviceName`); that one is about no parcel and is left out.
-//! - "Nothing known" is an empty list of events, or an error that says so.
+//! - A number just added has an event of Track24's own (`serviceName`), which is not about the parcel and is left out.
+//! - An unknown number has an empty list of events, or an error that says so.
+
+use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::carriers::texts::{Text, observe};
-use crate::carriers::{
-    Answer, Carrier, CarrierError, Request, State, Step, Verdict, path, reading,
-};
-use crate::clock::Time;
-use crate::model::{CarrierCode, TrackNumber, clean_payload};
+use crate::carriers::one_number::OneNumber;
+use crate::carriers::texts::{DatedText, observe};
+use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
+use crate::model::clean_payload;
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
 
-/// How it writes times.
+/// The forms of its times.
 const TIME_FORMS: &[&str] = &["%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"];
 
-/// The sender of the events that Track24 adds by itself.
+/// The `serviceName` of the events that Track24 adds by itself.
 const OWN_SERVICE: &str = "track24";
 
-/// Where an error's words are looked for, and parts of those that mean "nothing known", in lower case.
+/// The fields that may hold the words of an error.
 const ERROR_FIELDS: &[&str] = &["message", "error", "msg", "data"];
+
+/// Parts of the words that mean "unknown number", in lower case.
 const NOTHING_KNOWN: &[&str] = &[
     "нет данных",
     "не найден",
@@ -38,23 +39,26 @@ const NOTHING_KNOWN: &[&str] = &[
     "no data",
 ];
 
-/// An account at Track24.
-pub struct Track24 {
-    base_url: Url,
-    api_key: String,
-    domain: String,
-    zone: Tz,
-}
+/// Track24, as the configuration names it.
+pub const ADAPTER: Adapter = Adapter {
+    name: Track24::NAME,
+    needs: &["api_key", "domain"],
+    make: |access| Arc::new(Track24(access)),
+};
 
-impl Track24 {
-    /// `domain` is the site that the key was given to; `zone` is where its local times are local.
-    pub fn new(base_url: Url, api_key: String, domain: String, zone: Tz) -> Self {
-        Self {
-            base_url,
-            api_key,
-            domain,
-            zone,
-        }
+/// An account at Track24.
+struct Track24(Access);
+
+impl OneNumber for Track24 {
+    const NAME: &'static str = "track24";
+
+    fn url(&self, number: &str) -> Url {
+        let mut url = path(&self.0.base_url, &["tracking.json.php"]);
+        url.query_pairs_mut()
+            .append_pair("apiKey", &self.0.api_key)
+            .append_pair("domain", &self.0.domain)
+            .append_pair("code", number);
+        url
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
@@ -72,7 +76,7 @@ impl Track24 {
                 .is_some_and(|name| name.eq_ignore_ascii_case(OWN_SERVICE))
         };
         let of_parcel: Vec<&Value> = events.iter().filter(|event| !is_own(event)).collect();
-        let texts: Vec<Text> = of_parcel
+        let texts: Vec<DatedText> = of_parcel
             .iter()
             .filter_map(|event| self.text(event))
             .collect();
@@ -83,9 +87,11 @@ impl Track24 {
         }
         Ok(observe(texts, MAPPING_VERSION).map_or(Verdict::NotFoundYet, Verdict::Seen))
     }
+}
 
-    /// One event; `None` where it has no readable time or says nothing.
-    fn text(&self, event: &Value) -> Option<Text> {
+impl Track24 {
+    /// One event; `None` if it has no readable time or no text.
+    fn text(&self, event: &Value) -> Option<DatedText> {
         let time = reading::text(event, "operationDateTime")?;
         let local = TIME_FORMS
             .iter()
@@ -93,8 +99,8 @@ impl Track24 {
         let attribute = reading::text(event, "operationAttribute")?;
         let kind = reading::text(event, "operationType")?;
         let (raw, message) = reading::raw_and_message(attribute, kind)?;
-        Some(Text {
-            at: reading::local_time(local, self.zone)?,
+        Some(DatedText {
+            at: reading::local_time(local, self.0.zone)?,
             raw,
             message,
             location: reading::place(event, "operationPlacePostalCode", "operationPlaceName")?,
@@ -102,7 +108,7 @@ impl Track24 {
         })
     }
 
-    /// What an answer says that is not "ok".
+    /// Reads an answer whose status is not "ok".
     fn complaint(&self, body: &Value) -> Result<Verdict, CarrierError> {
         if !body["status"].is_string() {
             return Err(reading::misshapen("it has no status"));
@@ -115,61 +121,19 @@ impl Track24 {
         if NOTHING_KNOWN.iter().any(|part| lower.contains(part)) {
             return Ok(Verdict::NotFoundYet);
         }
-        let reason = match reading::words_of_error(said, &self.api_key) {
-            Some(words) => format!("the carrier says: {words}"),
-            None => "the carrier reports an error without saying which".to_owned(),
-        };
-        Ok(Verdict::Failed { reason })
-    }
-}
-
-impl Carrier for Track24 {
-    fn name(&self) -> &'static str {
-        "track24"
-    }
-
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        let state = State::first(carrier, &numbers[..numbers.len().min(1)]);
-        let mut url = path(&self.base_url, &["tracking.json.php"]);
-        url.query_pairs_mut()
-            .append_pair("apiKey", &self.api_key)
-            .append_pair("domain", &self.domain)
-            .append_pair("code", numbers.first().map_or("", TrackNumber::as_str));
-        Step::Send(Request::get(url), state)
-    }
-
-    fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
-        let verdict = match answer.status {
-            200..=299 => self.verdict(&reading::json(&answer.body)?)?,
-            404 => Verdict::NotFoundYet,
-            status => return Err(reading::refusal(status)),
-        };
-        Ok(Step::Done(state.all(&verdict)))
+        Ok(reading::failed(said, &self.0.api_key))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, proptest};
-    use reqwest::Url;
-
-    use super::Track24;
-    use crate::carriers::{Answer, Carrier as _, CarrierError, Step, Verdict, fixture};
-
-    fn adapter(zone: chrono_tz::Tz) -> Track24 {
-        let base_url = Url::parse("https://api.example/a").expect("an address");
-        Track24::new(base_url, "k3y".to_owned(), "shop.example".to_owned(), zone)
-    }
+    use crate::carriers::{Answer, CarrierError, Step, Verdict, fixture, track24};
 
     #[test]
-    fn recorded_answers_are_read_as_expected() {
-        fixture::check("track24", |given| Box::new(adapter(given.zone)));
-    }
-
-    #[test]
-    fn a_number_is_asked_for_whatever_it_holds() {
-        let Step::Send(request, _) = fixture::start(&adapter(chrono_tz::UTC), &["№ 1/2&apiKey=x"])
-        else {
+    fn a_number_is_escaped_in_the_query() {
+        let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
+        assert_eq!(adapter.numbers_per_call(), 1);
+        let Step::Send(request, _) = fixture::start(&*adapter, &["№ 1/2&apiKey=x"]) else {
             panic!("nothing is sent");
         };
         assert_eq!(
@@ -180,35 +144,32 @@ mod tests {
 
     #[test]
     fn an_error_is_told_in_the_carriers_words_but_never_with_the_key() {
-        let told = |body: &str| {
-            let answer = Answer {
-                status: 200,
-                body: body.as_bytes().to_vec(),
-            };
-            let adapter = adapter(chrono_tz::UTC);
-            fixture::verdicts(&adapter, &answer, &["N1"]).expect("is an answer")[0].clone()
+        let said = |body: &str| {
+            let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
+            fixture::verdicts(&*adapter, &fixture::ok(body), &["N1"]).expect("is an answer")[0]
+                .clone()
         };
         let failed = |reason: &str| Verdict::Failed {
             reason: reason.to_owned(),
         };
         assert_eq!(
-            told(r#"{"status":"error","message":"Лимит\nисчерпан"}"#),
+            said(r#"{"status":"error","message":"Лимит\nисчерпан"}"#),
             failed("the carrier says: Лимит исчерпан")
         );
         let silent = failed("the carrier reports an error without saying which");
         assert_eq!(
-            told(r#"{"status":"error","message":"wrong key k3y"}"#),
+            said(r#"{"status":"error","message":"wrong key k3y"}"#),
             silent
         );
         assert_eq!(
-            told(&format!(
+            said(&format!(
                 r#"{{"status":"error","message":"{}"}}"#,
                 "x".repeat(201)
             )),
             silent
         );
         assert_eq!(
-            told(r#"{"status":"error","message":"Трек-код не найден"}"#),
+            said(r#"{"status":"error","message":"Трек-код не найден"}"#),
             Verdict::NotFoundYet
         );
     }
@@ -216,11 +177,12 @@ mod tests {
     #[test]
     fn a_refusal_is_no_parcel() {
         let error = |status| {
+            let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
             let answer = Answer {
                 status,
                 body: Vec::new(),
             };
-            fixture::verdicts(&adapter(chrono_tz::UTC), &answer, &["N1"]).expect_err("is a refusal")
+            fixture::verdicts(&*adapter, &answer, &["N1"]).expect_err("is a refusal")
         };
         assert_eq!(error(403), CarrierError::Unauthorized { status: 403 });
         assert_eq!(error(500), CarrierError::Status { status: 500 });
@@ -228,26 +190,5 @@ mod tests {
             error(429),
             CarrierError::RateLimited { status: 429, .. }
         ));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            fixture::survives(&adapter(chrono_tz::Tz::Europe__Moscow), body);
-        }
-
-        #[test]
-        fn no_json_makes_it_panic(body in fixture::json_like(&[
-            "status", "data", "events", "message", "operationDateTime", "operationAttribute", "operationType",
-            "operationPlacePostalCode", "operationPlaceName", "serviceName",
-        ])) {
-            fixture::survives(&adapter(chrono_tz::Tz::Europe__Moscow), body);
-        }
-    }
-
-    #[test]
-    fn its_name_is_the_configurations() {
-        assert_eq!(adapter(chrono_tz::UTC).name(), "track24");
-        assert_eq!(adapter(chrono_tz::UTC).numbers_per_call(), 1);
     }
 }

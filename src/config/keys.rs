@@ -1,176 +1,68 @@
-//! Every key that can be written: its place, what it takes, and an example.
-//!
-//! The one list behind "unknown key", "did you mean" and "expected"; a test holds it against the types and against
-//! `config.toml`.
+//! The keys, as the schema of [`Config`] has them: their names in files and variables, and the nearest to a wrong one.
 
 use std::fmt;
+use std::sync::LazyLock;
 
-use crate::config::kind::Kind;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::config::Config;
+
+/// The prefix of the variables.
+pub const PREFIX: &str = "TRACKBOX_";
 
 /// The most characters of a name that are compared with the known ones.
 const COMPARED_CHARS_MAX: usize = 100;
 
-/// How alike two names must be, from 0 to 1, for one to be suggested for the other.
+/// How alike two names must be, from 0 to 1, for one to be suggested instead of the other.
 const LIKENESS_MIN: f64 = 0.6;
 
-const SECOND: u64 = 1_000;
-const HOUR: u64 = 3_600 * SECOND;
-const DAY: u64 = 24 * HOUR;
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings
+        .into_generator()
+        .into_root_schema_for::<Config>()
+        .to_value()
+});
 
-/// The names of the adapters, as `carriers.CODE.adapter` takes them.
-pub const ADAPTERS: &[&str] = &[
-    "emulator",
-    "emulator-batch",
-    "track24",
-    "gdeposylka",
-    "none",
-];
-
-/// The names of the policies, as `work.policy` takes them.
-const POLICIES: &[&str] = &["fixed", "table", "learned"];
-
-/// One key.
-#[derive(Clone, Debug)]
-pub struct Key {
-    /// `section.key`, or the key alone in a carrier's section.
-    pub name: &'static str,
-    pub kind: Kind,
-    /// A value as TOML.
-    pub example: &'static str,
-}
-
-const fn key(name: &'static str, kind: Kind, example: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        example,
-    }
-}
-
-const fn number(min: u64, max: u64) -> Kind {
-    Kind::Number { min, max }
-}
-
-const fn span(min: u64, max: u64) -> Kind {
-    Kind::Span { min, max }
-}
-
-/// The keys outside the carriers' sections, in the order of `config.toml`.
-pub const KEYS: &[Key] = &[
-    key("http.listen", Kind::Address, "\"127.0.0.1:8080\""),
-    key("http.body_limit_bytes", number(1_024, 1 << 30), "8388608"),
-    key("http.request_timeout", span(1, HOUR), "\"30s\""),
-    key("http.header_timeout", span(1, HOUR), "\"10s\""),
-    key("http.connections_max", number(1, 1_000_000), "2048"),
-    key("http.flood_per_second", number(1, 1_000_000), "2000"),
-    key("http.flood_burst", number(1, 1_000_000), "10000"),
-    key("http.trusted_proxies", Kind::Texts, "[\"10.0.0.0/8\"]"),
-    key("work.listen", Kind::Address, "\"127.0.0.1:8082\""),
-    key(
-        "work.cadence",
-        Kind::Choice(&["normal", "demo"]),
-        "\"normal\"",
-    ),
-    key("work.poll_interval", span(1, HOUR), "\"2s\""),
-    key("work.batch", number(1, 1_000), "100"),
-    key("work.concurrency", number(1, 1_000), "10"),
-    key("work.lease", span(1, DAY), "\"2m\""),
-    key(
-        "work.next_check_in_transit_min",
-        span(1, 365 * DAY),
-        "\"1m\"",
-    ),
-    key(
-        "work.next_check_in_transit_max",
-        span(1, 365 * DAY),
-        "\"1m\"",
-    ),
-    key("work.next_check_unknown", span(1, 365 * DAY), "\"1m\""),
-    key(
-        "work.backoff",
-        Kind::Spans {
-            min: 1,
-            max: 365 * DAY,
-        },
-        "[\"5m\", \"15m\", \"30m\", \"1h\"]",
-    ),
-    key("work.carrier_timeout", span(1, DAY), "\"10s\""),
-    key("work.grace", span(0, HOUR), "\"8s\""),
-    key("work.policy", Kind::Choice(POLICIES), "\"fixed\""),
-    key("work.recheck_after", span(0, 365 * DAY), "\"5m\""),
-    key("consume.listen", Kind::Address, "\"127.0.0.1:8083\""),
-    key("consume.batch", number(1, 10_000), "500"),
-    key("consume.fetch_wait", span(1, 60 * SECOND), "\"500ms\""),
-    key("store.url", Kind::Secret, "\"sqlite://trackbox.db\""),
-    key("store.readers", number(1, 64), "4"),
-    key("store.connections", number(0, 1_000), "16"),
-    key("store.statement_timeout", span(1, HOUR), "\"30s\""),
-    key("kafka.brokers", Kind::Texts, "[\"localhost:9092\"]"),
-    key("kafka.topic", Kind::Text, "\"tracking.updated\""),
-    key("kafka.partitions", number(1, 1_000), "12"),
-    key(
-        "kafka.security",
-        Kind::Choice(&["plaintext", "tls"]),
-        "\"tls\"",
-    ),
-    key(
-        "kafka.sasl",
-        Kind::Choice(&["none", "plain", "scram-sha-256", "scram-sha-512"]),
-        "\"none\"",
-    ),
-    key("kafka.user", Kind::Text, "\"\""),
-    key("kafka.password", Kind::Secret, "\"\""),
-    key(
-        "kafka.in_process_bytes_max",
-        number(1 << 20, 1 << 34),
-        "67108864",
-    ),
-    key("redis.url", Kind::Secret, "\"redis://localhost:6379\""),
-    key("tls.ca_file", Kind::Text, "\"\""),
-    key("cache.ttl", span(1, 365 * DAY), "\"10m\""),
-    key("cache.entries_max", number(1, 100_000_000), "100000"),
-    key("demo.emulator_listen", Kind::Address, "\"127.0.0.1:9000\""),
-    key("log.filter", Kind::Text, "\"info\""),
-    key("log.format", Kind::Choice(&["text", "json"]), "\"text\""),
-];
-
-/// The keys of a carrier's section.
-pub const CARRIER_KEYS: &[Key] = &[
-    key("adapter", Kind::Choice(ADAPTERS), "\"emulator\""),
-    key("base_url", Kind::Secret, "\"http://localhost:9000\""),
-    key("api_key", Kind::Secret, "\"the key the carrier gave\""),
-    key("domain", Kind::Text, "\"example.org\""),
-    key("time_zone", Kind::Text, "\"Europe/Moscow\""),
-    key("per_second", number(0, 1_000_000), "0"),
-    key("per_minute", number(0, 1_000_000), "120"),
-    key("per_day", number(0, 1_000_000_000), "0"),
-    key("burst", number(1, 1_000_000), "1"),
-    key("timeout", span(1, DAY), "\"10s\""),
-    key("concurrency", number(1, 1_000), "10"),
-    key("policy", Kind::Choice(POLICIES), "\"fixed\""),
-    key("budget", Kind::Text, "\"shared-account\""),
-];
-
-/// Where a key stands: `[section, key]`, or `["carriers", code, key]`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a key stands: `[section, key]`, or `["carriers", code, key]`; or where a section does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<String>);
+
+/// What stands at a path: its part of the schema.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    Section(&'static Value),
+    Key(&'static Value),
+}
 
 impl KeyPath {
     pub fn of(parts: &[&str]) -> Self {
         Self(parts.iter().map(|part| (*part).to_owned()).collect())
     }
 
-    /// The key that stands here; `None` where there is no such key.
-    pub fn key(&self) -> Option<&'static Key> {
-        match self.0.as_slice() {
-            [carriers, _, name] if carriers == "carriers" => {
-                CARRIER_KEYS.iter().find(|key| key.name == name)
-            }
-            [section, name] => KEYS
-                .iter()
-                .find(|key| key.name.split_once('.') == Some((section, name))),
-            _ => None,
+    pub fn child(&self, name: &str) -> Self {
+        Self(self.0.iter().cloned().chain([name.to_owned()]).collect())
+    }
+
+    /// What stands here; `None` if the configuration has no such key or section.
+    pub fn entry(&self) -> Option<Entry> {
+        let mut node = &*SCHEMA;
+        for name in &self.0 {
+            node = child(node, name)?;
         }
+        let is_section = node["properties"].is_object() || node["additionalProperties"].is_object();
+        Some(if is_section {
+            Entry::Section(node)
+        } else {
+            Entry::Key(node)
+        })
+    }
+
+    /// The key's own name.
+    pub fn name(&self) -> &str {
+        self.0.last().map_or("", String::as_str)
     }
 
     /// The variable of this key.
@@ -182,7 +74,49 @@ impl KeyPath {
             }
             parts => parts.iter().map(|part| part.to_uppercase()).collect(),
         };
-        format!("TRACKBOX_{}", parts.join("__"))
+        format!("{PREFIX}{}", parts.join("__"))
+    }
+
+    /// The key whose variable has this name, if that is how a variable is written; it need not be a known key.
+    pub fn of_variable(name: &str) -> Option<Self> {
+        let rest = name.strip_prefix(PREFIX)?;
+        let path = match rest.strip_prefix("CARRIERS__") {
+            Some(rest) => {
+                let (code, key) = rest.rsplit_once("__")?;
+                let code = if code == "DEFAULT" { "*" } else { code };
+                Self::of(&["carriers", code, &key.to_lowercase()])
+            }
+            None => {
+                let (section, key) = rest.split_once("__")?;
+                Self::of(&[&section.to_lowercase(), &key.to_lowercase()])
+            }
+        };
+        // Written in another case it would be a second name for the same key.
+        (path.variable() == name).then_some(path)
+    }
+
+    /// Every key that might have been meant by this path or by something like it.
+    pub fn candidates(&self) -> Vec<Self> {
+        let code = self.0.get(1).filter(|_| self.0.len() == 3);
+        let mut keys = Vec::new();
+        collect(&SCHEMA, &Self::default(), code, &mut keys);
+        keys
+    }
+
+    /// The names in the innermost known section around this path, for an advice.
+    pub fn siblings(&self) -> String {
+        let section = KeyPath(self.0[..self.0.len().saturating_sub(1)].to_vec());
+        match section.entry() {
+            Some(Entry::Section(node)) if !section.0.is_empty() => {
+                format!("the keys of [{section}] are {}", names(node).join(", "))
+            }
+            _ => {
+                let names = names(&SCHEMA)
+                    .join(", ")
+                    .replace("carriers", "carriers.CODE");
+                format!("the sections are {names}")
+            }
+        }
     }
 }
 
@@ -193,48 +127,66 @@ impl fmt::Display for KeyPath {
     }
 }
 
-/// A key as TOML writes it: bare where it may be, else quoted.
+fn child(node: &'static Value, name: &str) -> Option<&'static Value> {
+    node["properties"].get(name).or_else(|| {
+        node.get("additionalProperties")
+            .filter(|any| any.is_object())
+    })
+}
+
+fn names(node: &'static Value) -> Vec<&'static str> {
+    let properties = node["properties"].as_object();
+    properties
+        .into_iter()
+        .flat_map(|keys| keys.keys().map(String::as_str))
+        .collect()
+}
+
+/// Adds the keys below `node`; those of carriers only if there is a `code`.
+fn collect(node: &'static Value, path: &KeyPath, code: Option<&String>, keys: &mut Vec<KeyPath>) {
+    let any = code.filter(|_| node["additionalProperties"].is_object());
+    let below: Vec<&str> = names(node)
+        .into_iter()
+        .chain(any.map(String::as_str))
+        .collect();
+    for name in below {
+        let path = path.child(name);
+        match path.entry() {
+            Some(Entry::Section(node)) => collect(node, &path, code, keys),
+            Some(Entry::Key(_)) => keys.push(path),
+            None => {}
+        }
+    }
+}
+
+/// A key as TOML writes it: bare if possible, else in quotes.
 pub fn toml_key(name: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.chars().all(bare) {
         name.to_owned()
     } else {
-        toml_text(name)
+        quoted(name)
     }
 }
 
-/// A text as TOML writes it.
-pub fn toml_text(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+/// A text in quotes, as TOML writes it.
+pub fn quoted(text: &str) -> String {
+    // TOML's basic strings are JSON's, but for one control character.
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
-/// The one of `known` that `wanted` was probably meant to be.
-pub fn nearest(wanted: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
+/// The one of `known` that `wanted` is most like, if it is like any.
+pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: String = wanted
         .to_lowercase()
         .chars()
         .take(COMPARED_CHARS_MAX)
         .collect();
+    let likeness =
+        |name: &str| strsim::normalized_damerau_levenshtein(&wanted, &name.to_lowercase());
     known
         .into_iter()
-        .map(|name| {
-            (
-                strsim::normalized_damerau_levenshtein(&wanted, &name.to_lowercase()),
-                name,
-            )
-        })
+        .map(|name| (likeness(name), name))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)

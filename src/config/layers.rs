@@ -1,36 +1,30 @@
-//! One layer of the configuration: what one file, preset or environment says, key by key, with the place of each.
-
-use std::collections::BTreeSet;
-use std::fmt;
-use std::path::PathBuf;
+//! One layer of the configuration: the keys that one file, preset or environment sets, each read and checked.
 
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Error, Metadata, Profile, Provider};
+use serde_json::Value as Json;
 
-use crate::config::keys::KeyPath;
-use crate::config::unknown::{carrier_keys, sections, unknown_key, unknown_variable};
-use crate::config::{Preset, Problem};
+use crate::config::carrier::CarrierSection;
+use crate::config::keys::{Entry, KeyPath, PREFIX, nearest};
+use crate::config::mistakes::Mistake;
+use crate::config::shape::Shape;
+use crate::config::shipped::{NORMAL, SHIPPED};
 
-/// What the variables of keys begin with.
-pub const PREFIX: &str = "TRACKBOX_";
-
-/// What comes before the variables that are no keys: those of tests.
+/// The prefix of the variables that tests use for themselves.
 const TESTS: &str = "TRACKBOX_TEST_";
 
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "TRACKBOX_CONFIG";
 
+/// The most parts of a key's path: `carriers`, code and key.
+const DEPTH_MAX: usize = 3;
+
 /// Where a layer comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    Shipped,
-    Preset(Preset),
-    /// `implied`: read because it lies in the working directory, not because it was named.
-    File {
-        path: PathBuf,
-        implied: bool,
-    },
+    /// A text with the name that errors give it, such as `file my.toml`.
+    Toml(String),
     Variables,
 }
 
@@ -38,213 +32,132 @@ impl Source {
     /// The place of a key in it.
     pub fn place(&self, path: &KeyPath) -> String {
         match self {
+            Self::Toml(name) => format!("{name}, key {path}"),
             Self::Variables => format!("variable {}", path.variable()),
-            _ => format!("{self}, key {path}"),
         }
     }
 }
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shipped => f.write_str("the defaults"),
-            Self::Preset(Preset::Normal) => f.write_str("the preset of work.cadence = \"normal\""),
-            Self::Preset(Preset::Demo) => f.write_str("the preset of work.cadence = \"demo\""),
-            Self::File {
-                path,
-                implied: false,
-            } => write!(f, "file {}", path.display()),
-            Self::File {
-                path,
-                implied: true,
-            } => {
-                write!(
-                    f,
-                    "file {} (in the working directory; --config names another)",
-                    path.display()
-                )
-            }
-            Self::Variables => f.write_str("the variables"),
-        }
-    }
-}
-
-/// What one source says; every key in it is known and every value of the right kind.
-#[derive(Clone, Debug)]
+/// What one source sets; every key in it is known and every value fits its key.
+#[derive(Debug)]
 pub struct Layer {
     pub source: Source,
     sections: Dict,
-    named: BTreeSet<KeyPath>,
 }
 
 impl Layer {
-    fn empty(source: Source) -> Self {
-        Self {
-            source,
-            sections: Dict::new(),
-            named: BTreeSet::new(),
-        }
+    /// Reads a TOML text. What is wrong in it is added to `mistakes` and left out.
+    pub fn from_toml(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Self {
+        let dict = Toml::from_str::<Dict>(text).unwrap_or_else(|error| {
+            // The error's own text would show the line, which may hold a key or a password.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+            let reason = error.message().lines().next().unwrap_or_default();
+            mistakes.push(Mistake {
+                what: format!("this is not TOML: {reason}"),
+                place: format!("{name}, line {line}"),
+                advice: "write KEY = VALUE lines under [SECTION] lines, texts in quotes".to_owned(),
+            });
+            Dict::new()
+        });
+        Self::read(Source::Toml(name.to_owned()), dict, mistakes)
     }
 
-    /// Reads a file; what is wrong in it goes to `problems` and is left out.
-    pub fn from_toml(source: Source, text: &str, problems: &mut Vec<Problem>) -> Self {
-        let mut layer = Self::empty(source);
-        match Toml::from_str::<Dict>(text) {
-            Ok(dict) => layer.take_sections(dict, problems),
-            Err(error) => {
-                // The error's own text would show the line, and with it what may be a key or a password.
-                let before = error.span().and_then(|span| text.get(..span.start));
-                let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-                let reason = error
-                    .message()
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                problems.push(Problem {
-                    what: format!("this is not TOML: {reason}"),
-                    place: format!("{}, line {line}", layer.source),
-                    advice: "write KEY = VALUE lines under [SECTION] lines, texts in quotes"
-                        .to_owned(),
-                });
+    /// Reads the environment variables; those that do not begin with `TRACKBOX_` are ignored.
+    pub fn from_variables(variables: &[(String, String)], mistakes: &mut Vec<Mistake>) -> Self {
+        let mut dict = Dict::new();
+        let ours = variables.iter().filter(|(name, text)| {
+            let other = name == FILE_VARIABLE || name.starts_with(TESTS);
+            name.starts_with(PREFIX) && !other && !is_service_link(name, text)
+        });
+        for (name, text) in ours {
+            let path = KeyPath::of_variable(name);
+            let is_key = |path: &KeyPath| matches!(path.entry(), Some(Entry::Key(_)));
+            match path.filter(is_key) {
+                Some(path) => insert(&mut dict, &path.0, Value::from(text.as_str())),
+                None => mistakes.push(unknown_variable(name)),
             }
         }
+        Self::read(Source::Variables, dict, mistakes)
+    }
+
+    fn read(source: Source, dict: Dict, mistakes: &mut Vec<Mistake>) -> Self {
+        let sections = Dict::new();
+        let mut layer = Self { source, sections };
+        layer.take_all(&KeyPath::default(), dict, mistakes);
         layer
     }
 
-    /// Reads the variables; those that do not begin with `TRACKBOX_` are not looked at.
-    pub fn from_variables(variables: &[(String, String)], problems: &mut Vec<Problem>) -> Self {
-        let mut layer = Self::empty(Source::Variables);
-        for (name, text) in variables {
-            if !name.starts_with(PREFIX) || no_key(name, text) {
-                continue;
-            }
-            let path = path_of_variable(name);
-            match path.as_ref().and_then(|path| Some((path, path.key()?))) {
-                Some((path, key)) => match key.kind.read_text(text) {
-                    Ok(value) => layer.insert(path, value),
-                    Err(what) => problems.push(Problem {
-                        what: format!("{name} {what}"),
-                        place: layer.source.place(path),
-                        advice: format!(
-                            "give {}, for example {name}={}{}",
-                            key.kind.expected().replace(" in quotes", ""),
-                            as_variable(key.example),
-                            key.kind.meant(text)
-                        ),
-                    }),
-                },
-                None => problems.push(unknown_variable(name)),
-            }
-        }
-        layer
-    }
-
-    /// The value of a key that is named here.
+    /// The key or section that this layer sets at `path`.
     pub fn get(&self, path: &KeyPath) -> Option<&Value> {
-        let (name, sections) = path.0.split_last()?;
-        let mut dict = &self.sections;
-        for section in sections {
-            dict = dict.get(section)?.as_dict()?;
-        }
-        dict.get(name)
+        let (first, rest) = path.0.split_first()?;
+        let first = self.sections.get(first)?;
+        rest.iter()
+            .try_fold(first, |value, name| value.as_dict()?.get(name))
     }
 
-    /// Whether a key, or a carrier's section, is named here.
-    pub fn names(&self, path: &KeyPath) -> bool {
-        self.named.contains(path)
-    }
-
-    fn take_sections(&mut self, dict: Dict, problems: &mut Vec<Problem>) {
-        for (section, value) in dict {
-            let path = KeyPath::of(&[&section]);
-            let known = section == "carriers" || sections().any(|known| known == section);
-            match value {
-                Value::Dict(_, keys) if section == "carriers" => self.take_carriers(keys, problems),
-                Value::Dict(_, keys) if known => {
-                    for (name, value) in keys {
-                        self.take(&KeyPath::of(&[&section, &name]), &value, problems);
-                    }
+    /// Reads what stands below `above`.
+    fn take_all(&mut self, above: &KeyPath, dict: Dict, mistakes: &mut Vec<Mistake>) {
+        for (name, value) in dict {
+            let path = above.child(&name);
+            let mistake = match (path.entry(), value) {
+                (Some(Entry::Section(_)), Value::Dict(_, keys)) => {
+                    insert(&mut self.sections, &path.0, Value::from(Dict::new()));
+                    self.take_all(&path, keys, mistakes);
+                    continue;
                 }
-                Value::Dict(_, keys) if !keys.is_empty() => {
-                    for path in paths_in(&section, &keys) {
-                        problems.push(unknown_key(&self.source, &path));
-                    }
+                (None, Value::Dict(_, keys)) if !keys.is_empty() && path.0.len() < DEPTH_MAX => {
+                    self.take_all(&path, keys, mistakes);
+                    continue;
                 }
-                _ if known => problems.push(Problem {
-                    what: format!("{path} is a section, not a key"),
-                    place: self.source.place(&path),
-                    advice: format!("write [{section}] on a line of its own and its keys below"),
-                }),
-                _ => problems.push(unknown_key(&self.source, &path)),
-            }
-        }
-    }
-
-    fn take_carriers(&mut self, carriers: Dict, problems: &mut Vec<Problem>) {
-        for (code, value) in carriers {
-            let path = KeyPath::of(&["carriers", &code]);
-            let Value::Dict(_, keys) = value else {
-                problems.push(Problem {
-                    what: format!("{path} is a value where the section of a carrier belongs"),
-                    place: self.source.place(&path),
-                    advice: format!(
-                        "write it under [carriers.CODE], or [carriers.\"*\"] for all others; the keys are {}",
-                        carrier_keys()
-                    ),
-                });
-                continue;
+                (Some(Entry::Key(schema)), value) => match self.take(&path, schema, &value) {
+                    Ok(value) => {
+                        insert(&mut self.sections, &path.0, value);
+                        continue;
+                    }
+                    Err(mistake) => mistake,
+                },
+                (Some(Entry::Section(_)), _) => no_section(&path),
+                (None, _) => unknown_key(&path),
             };
-            self.insert(&path, Value::from(Dict::new()));
-            for (name, value) in keys {
-                self.take(&KeyPath::of(&["carriers", &code, &name]), &value, problems);
-            }
+            let (what, advice) = mistake;
+            let place = self.source.place(&path);
+            mistakes.push(Mistake {
+                what,
+                place,
+                advice,
+            });
         }
     }
 
-    fn take(&mut self, path: &KeyPath, value: &Value, problems: &mut Vec<Problem>) {
-        let Some(key) = path.key() else {
-            return problems.push(unknown_key(&self.source, path));
+    /// Reads the value of a key.
+    fn take(&self, path: &KeyPath, schema: &'static Json, value: &Value) -> Result<Value, Wrong> {
+        let shape = Shape::of(schema);
+        let text = value.as_str().unwrap_or_default();
+        let read = match self.source {
+            Source::Toml(_) => shape.read(value),
+            Source::Variables => shape.read_text(text),
         };
-        match key.kind.read(value) {
-            Ok(value) => self.insert(path, value),
-            Err(what) => {
-                let name = path.0.last().map_or("", String::as_str);
-                problems.push(Problem {
-                    what: format!("{path} {what}"),
-                    place: self.source.place(path),
-                    advice: format!(
-                        "give {}, for example {name} = {}{}",
-                        key.kind.expected(),
-                        key.example,
-                        key.kind.meant(value.as_str().unwrap_or_default())
-                    ),
-                });
-            }
-        }
-    }
-
-    fn insert(&mut self, path: &KeyPath, value: Value) {
-        let Some((name, sections)) = path.0.split_last() else {
-            return;
-        };
-        let mut dict = &mut self.sections;
-        for (depth, section) in sections.iter().enumerate() {
-            self.named.insert(KeyPath(path.0[..=depth].to_vec()));
-            let entry = dict
-                .entry(section.clone())
-                .or_insert_with(|| Value::from(Dict::new()));
-            let Value::Dict(_, inner) = entry else { return };
-            dict = inner;
-        }
-        dict.insert(name.clone(), value);
-        self.named.insert(path.clone());
+        read.map_err(|what| {
+            let (mut expected, mut example) = (shape.expected(), example(path, schema));
+            let (key, assigned) = match self.source {
+                Source::Toml(_) => (path.to_string(), format!("{} = ", path.name())),
+                Source::Variables => {
+                    expected = expected.replace(" in quotes", "");
+                    example = example.replace(['"', '[', ']'], "");
+                    (path.variable(), format!("{}=", path.variable()))
+                }
+            };
+            let meant = shape.meant(text);
+            let advice = format!("give {expected}, for example {assigned}{example}{meant}");
+            (format!("{key} {what}"), advice)
+        })
     }
 }
 
 impl Provider for &Layer {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.source.to_string())
+        Metadata::named(format!("{:?}", self.source))
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, Error> {
@@ -252,12 +165,75 @@ impl Provider for &Layer {
     }
 }
 
-/// Whether a variable that begins with `TRACKBOX_` is meant for something else.
-fn no_key(name: &str, text: &str) -> bool {
-    name == FILE_VARIABLE || name.starts_with(TESTS) || is_service_link(name, text)
+/// What is wrong, and what to do.
+type Wrong = (String, String);
+
+fn no_section(path: &KeyPath) -> Wrong {
+    match path.0.as_slice() {
+        [section] => (
+            format!("{path} is a section, not a key"),
+            format!("write [{section}] on a line of its own and its keys below"),
+        ),
+        _ => (
+            format!("{path} is a value where the section of a carrier belongs"),
+            format!(
+                "write it under [carriers.CODE], or [carriers.\"*\"] for all others; {}",
+                KeyPath::of(&["carriers", "CODE", ""]).siblings()
+            ),
+        ),
+    }
 }
 
-/// Whether Kubernetes or Docker made it: a service called `trackbox` gives every container variables such as
+fn unknown_key(path: &KeyPath) -> Wrong {
+    let known: Vec<String> = path.candidates().iter().map(KeyPath::to_string).collect();
+    let meant = nearest(&path.to_string(), known.iter().map(String::as_str));
+    let advice = meant.map_or_else(|| path.siblings(), |name| format!("did you mean {name}?"));
+    (format!("{path} is not a known key"), advice)
+}
+
+fn unknown_variable(name: &str) -> Mistake {
+    let carrier = name
+        .strip_prefix("TRACKBOX_CARRIERS__")
+        .and_then(|rest| rest.rsplit_once("__"));
+    let path = carrier.map_or_else(KeyPath::default, |(code, key)| {
+        KeyPath::of(&["carriers", code, key])
+    });
+    // The prefix, which all share, would make everything look alike.
+    let bare = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+    let variables = path.candidates().into_iter().map(|path| path.variable());
+    let known: Vec<String> = variables.map(|variable| bare(&variable)).collect();
+    let advice = match nearest(&bare(name), known.iter().map(String::as_str)) {
+        Some(known) => format!("did you mean {PREFIX}{known}?"),
+        None => "name it TRACKBOX_SECTION__KEY or TRACKBOX_CARRIERS__CODE__KEY, with two underscores between; \
+                 `trackbox config` shows every section and key"
+            .to_owned(),
+    };
+    Mistake {
+        what: format!("{name} is not the variable of a known key"),
+        place: format!("variable {name}"),
+        advice,
+    }
+}
+
+/// A good value of a key, as TOML: the schema's example, else the default.
+pub fn example(path: &KeyPath, schema: &Json) -> String {
+    if let Some(example) = schema["examples"].get(0) {
+        return example.to_string();
+    }
+    let section = Value::serialize(CarrierSection::default()).ok();
+    let default = match path.0.as_slice() {
+        [_, _, name] => section.and_then(|section| section.into_dict()?.remove(name)),
+        _ => [SHIPPED, NORMAL].iter().find_map(|text| {
+            Layer::from_toml("", text, &mut Vec::new())
+                .get(path)
+                .cloned()
+        }),
+    };
+    let default = default.and_then(|value| value.deserialize::<Json>().ok());
+    default.unwrap_or_default().to_string()
+}
+
+/// Whether Kubernetes or Docker set a variable: a service called `trackbox` gives every container variables such as
 /// `TRACKBOX_SERVICE_HOST` and `TRACKBOX_PORT_8080_TCP=tcp://10.0.0.1:8080`.
 fn is_service_link(name: &str, text: &str) -> bool {
     let protocol = ["tcp://", "udp://", "sctp://"]
@@ -276,38 +252,19 @@ fn is_service_link(name: &str, text: &str) -> bool {
             || port().unwrap_or(false))
 }
 
-fn path_of_variable(name: &str) -> Option<KeyPath> {
-    let rest = name.strip_prefix(PREFIX)?;
-    let path = match rest.strip_prefix("CARRIERS__") {
-        Some(rest) => {
-            let (code, key) = rest.rsplit_once("__")?;
-            let code = if code == "DEFAULT" { "*" } else { code };
-            KeyPath::of(&["carriers", code, &key.to_lowercase()])
+fn insert(dict: &mut Dict, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => {
+            dict.insert(name.clone(), value);
         }
-        None => {
-            let (section, key) = rest.split_once("__")?;
-            KeyPath::of(&[&section.to_lowercase(), &key.to_lowercase()])
-        }
-    };
-    // Written in another case it would be a second name for the same key.
-    (path.variable() == name).then_some(path)
-}
-
-/// The paths of an unknown section's keys, down to a carrier's.
-fn paths_in(section: &str, keys: &Dict) -> Vec<KeyPath> {
-    let mut paths = Vec::new();
-    for (name, value) in keys {
-        match value {
-            Value::Dict(_, inner) if !inner.is_empty() => {
-                paths.extend(inner.keys().map(|key| KeyPath::of(&[section, name, key])));
+        [name, rest @ ..] => {
+            let inner = dict
+                .entry(name.clone())
+                .or_insert_with(|| Value::from(Dict::new()));
+            if let Value::Dict(_, inner) = inner {
+                insert(inner, rest, value);
             }
-            _ => paths.push(KeyPath::of(&[section, name])),
         }
     }
-    paths
-}
-
-/// A TOML example as a variable would give it.
-fn as_variable(example: &str) -> String {
-    example.replace(['"', '[', ']'], "").replace(", ", ",")
 }

@@ -1,4 +1,4 @@
-//! Reads the layers, puts them over each other, and has the result checked.
+//! Reads the layers, merges them, and has the result checked.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -7,121 +7,77 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 
-use crate::config::check;
-use crate::config::keys::KeyPath;
-use crate::config::layers::{FILE_VARIABLE, Layer, PREFIX, Source};
-use crate::config::{Config, ConfigError, Preset, Problem};
+use crate::config::check::{self, Mistakes};
+use crate::config::keys::{KeyPath, PREFIX};
+use crate::config::layers::{FILE_VARIABLE, Layer};
+use crate::config::mistakes::{ConfigError, Mistake};
+use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
+use crate::config::{Config, Preset};
 
-/// The defaults. What a preset sets stands in it commented out.
-pub const SHIPPED: &str = include_str!("../../config.toml");
-
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 const IMPLIED: &str = "config.toml";
 
 /// The most bytes of a file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-const NORMAL: &str = r#"
-[work]
-cadence = "normal"
-poll_interval = "2s"
-lease = "2m"
-next_check_in_transit_min = "1m"
-next_check_in_transit_max = "1m"
-next_check_unknown = "1m"
-backoff = ["5m", "15m", "30m", "1h"]
-carrier_timeout = "10s"
-"#;
+/// Checks what only the carriers' adapters know.
+type CheckAdapters = fn(&Config, &mut Mistakes<'_>);
 
-const DEMO: &str = r#"
-[work]
-cadence = "demo"
-poll_interval = "1s"
-lease = "10s"
-next_check_in_transit_min = "3s"
-next_check_in_transit_max = "8s"
-next_check_unknown = "10s"
-backoff = ["2s", "5s", "10s", "20s"]
-carrier_timeout = "4s"
-"#;
-
-/// What [`Config::load`] does.
-pub fn load(
-    file: Option<&Path>,
-    variables: Vec<(String, String)>,
-    preset: Option<Preset>,
-) -> Result<Config, ConfigError> {
-    load_in(Path::new(""), file, &variables, preset)
-}
-
-/// As [`load`], with the directory that is looked in for a file that nobody named.
+/// As [`Config::load`], with the directory in which an unnamed file is looked for.
 pub fn load_in(
     directory: &Path,
     file: Option<&Path>,
     variables: &[(String, String)],
     preset: Option<Preset>,
+    check_adapters: CheckAdapters,
 ) -> Result<Config, ConfigError> {
     let file = read_file(directory, file, variables)?;
     let file = file
         .as_ref()
-        .map(|(source, text)| (source.clone(), text.as_str()));
-    from_layers(file, variables, preset)
+        .map(|(name, text)| (name.as_str(), text.as_str()));
+    from_layers(file, variables, preset, check_adapters)
 }
 
-/// What [`Config::variables`] gives.
+/// What [`Config::variables`] returns.
 pub fn variables() -> Vec<(String, String)> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
     all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
-/// The defaults alone.
-pub fn shipped() -> Config {
-    from_layers(None, &[], None).expect("a test loads the defaults")
-}
-
-/// Reads the configuration of a file's text and variables.
+/// Reads the configuration from a file's name and text, and variables.
 pub fn from_layers(
-    file: Option<(Source, &str)>,
+    file: Option<(&str, &str)>,
     variables: &[(String, String)],
     preset: Option<Preset>,
+    check_adapters: CheckAdapters,
 ) -> Result<Config, ConfigError> {
-    let mut problems = Vec::new();
-    let variables = Layer::from_variables(variables, &mut problems);
-    let file = file.map(|(source, text)| Layer::from_toml(source, text, &mut problems));
-    let cadence = [Some(&variables), file.as_ref()]
-        .into_iter()
-        .flatten()
-        .find_map(cadence_of)
-        .or(preset)
-        .unwrap_or_default();
+    let mut mistakes = Vec::new();
+    let variables = Layer::from_variables(variables, &mut mistakes);
+    let file = file.map(|(name, text)| Layer::from_toml(name, text, &mut mistakes));
+    let named = [Some(&variables), file.as_ref()];
+    let cadence = named.into_iter().flatten().find_map(cadence_of);
+    let (name, preset) = match cadence.or(preset).unwrap_or_default() {
+        Preset::Normal => ("the preset of work.cadence = \"normal\"", NORMAL),
+        Preset::Demo => ("the preset of work.cadence = \"demo\"", DEMO),
+    };
     let mut layers = vec![
-        Layer::from_toml(Source::Shipped, SHIPPED, &mut problems),
-        Layer::from_toml(Source::Preset(cadence), preset_of(cadence), &mut problems),
+        Layer::from_toml("the defaults", SHIPPED, &mut mistakes),
+        Layer::from_toml(name, preset, &mut mistakes),
     ];
     layers.extend(file);
     layers.push(variables);
-    if !problems.is_empty() {
-        return Err(ConfigError { problems });
+    if !mistakes.is_empty() {
+        return Err(ConfigError { mistakes });
     }
     let merged = layers.iter().fold(Figment::new(), Figment::merge);
     let config: Config = merged.extract().map_err(|error| ConfigError {
-        problems: error.into_iter().map(|error| unforeseen(&error)).collect(),
+        mistakes: error.into_iter().map(|error| unforeseen(&error)).collect(),
     })?;
-    let problems = check::check(&config, &layers);
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError { problems })
-    }
-}
-
-/// What a preset sets, as TOML.
-pub fn preset_of(cadence: Preset) -> &'static str {
-    match cadence {
-        Preset::Normal => NORMAL,
-        Preset::Demo => DEMO,
-    }
+    let mut mistakes = Mistakes::of(&layers);
+    check::check(&config, &mut mistakes);
+    check_adapters(&config, &mut mistakes);
+    mistakes.into_result().map(|()| config)
 }
 
 fn cadence_of(layer: &Layer) -> Option<Preset> {
@@ -129,12 +85,12 @@ fn cadence_of(layer: &Layer) -> Option<Preset> {
     value.deserialize().ok()
 }
 
-/// The file to read and its text; `None` where none is named and none lies in `directory`.
+/// The name and text of the file to read; `None` if none is named and `directory` has none.
 fn read_file(
     directory: &Path,
     named: Option<&Path>,
     variables: &[(String, String)],
-) -> Result<Option<(Source, String)>, ConfigError> {
+) -> Result<Option<(String, String)>, ConfigError> {
     let by_variable = variables
         .iter()
         .find(|(name, path)| name == FILE_VARIABLE && !path.is_empty());
@@ -143,17 +99,23 @@ fn read_file(
         .or_else(|| by_variable.map(|(_, path)| PathBuf::from(path)));
     let implied = named.is_none();
     let path = named.unwrap_or_else(|| directory.join(IMPLIED));
+    let mut name = format!("file {}", path.display());
+    if implied {
+        name.push_str(" (in the working directory; --config names another)");
+    }
     match text_of(&path) {
-        Ok(text) => Ok(Some((Source::File { path, implied }, text))),
+        Ok(text) => Ok(Some((name, text))),
         Err(error) if implied && error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ConfigError::one(Problem {
-            what: format!("the configuration file cannot be read: {error}"),
-            place: Source::File { path, implied }.to_string(),
-            advice: format!(
-                "name a file that exists with --config or {FILE_VARIABLE}; without either, config.toml in the working \
-                 directory is read where there is one"
-            ),
-        })),
+        Err(error) => Err(ConfigError {
+            mistakes: vec![Mistake {
+                what: format!("cannot read the configuration file: {error}"),
+                place: name,
+                advice: format!(
+                    "name an existing file with --config or {FILE_VARIABLE}; without either, config.toml in the \
+                     working directory is read if there is one"
+                ),
+            }],
+        }),
     }
 }
 
@@ -169,15 +131,12 @@ fn text_of(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// A mistake that the kinds of the keys let through; the types are the last word.
-fn unforeseen(error: &figment::Error) -> Problem {
-    let place = error
-        .metadata
-        .as_ref()
-        .map_or("an unknown place", |metadata| metadata.name.as_ref());
-    Problem {
-        what: format!("{} cannot be used", KeyPath(error.path.clone())),
-        place: place.to_owned(),
+/// A mistake that the reading of the keys did not find; the types have the last word.
+fn unforeseen(error: &figment::Error) -> Mistake {
+    let path = KeyPath(error.path.clone());
+    Mistake {
+        what: format!("{path} cannot be used"),
+        place: format!("key {path}"),
         advice: "give a value of the kind that config.toml shows for this key".to_owned(),
     }
 }

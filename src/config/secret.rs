@@ -1,15 +1,17 @@
-//! Texts that must not reach a screen, a log or an error: keys, and the passwords in addresses.
+//! Texts that must not reach a screen, a log or an error: keys, and the passwords in URLs.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::{Secret, SecretUrl};
 
-/// What stands where a secret is hidden.
+/// What is shown instead of a secret.
 pub const MASK: &str = "***";
 
-/// Parts of a query parameter's name that make its value a secret.
+/// A query parameter whose name has one of these parts holds a secret.
 const SECRET_PARAMETERS: &[&str] = &["pass", "pwd", "secret", "token", "key", "auth"];
 
 impl Secret {
@@ -32,7 +34,7 @@ impl SecretUrl {
         Self(text.into())
     }
 
-    /// The whole address, with its password.
+    /// The whole URL, with its password.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -73,19 +75,30 @@ macro_rules! hidden {
                 String::deserialize(deserializer).map(Self)
             }
         }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": "secret"})
+            }
+        }
     };
 }
 hidden!(Secret);
 hidden!(SecretUrl);
 
-/// Writes an address without its password.
-pub fn serialize_url<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hide_password(url))
+/// Whether a text holds what [`MASK`] hides, as in a configuration that was shown and then loaded again.
+pub fn is_masked(text: &str) -> bool {
+    let marks = [format!(":{MASK}@"), format!("/{MASK}@"), format!("={MASK}")];
+    text == MASK || marks.iter().any(|mark| text.contains(mark))
 }
 
-/// An address fit to be shown: password and secret parameters hidden, also where it is no valid address.
+/// A URL with its password and its secret parameters hidden, even if it is not a valid URL.
 ///
-/// Hides rather too much than too little: a password may hold an `@` or a `/` that should have been encoded.
+/// Hides too much rather than too little: a password may contain an `@` or a `/` that should have been encoded.
 pub fn hide_password(url: &str) -> String {
     if url.starts_with("sqlite:") {
         return url.to_owned();
@@ -97,13 +110,13 @@ pub fn hide_password(url: &str) -> String {
     };
     let (user, rest) = rest.split_at(at);
     if user.contains('?') {
-        // The @ may belong to a parameter, so nothing tells where a password ends.
+        // The @ may belong to a parameter, so the end of a password cannot be told.
         let open = user.split([':', '?']).next().unwrap_or_default();
         return format!("{scheme}{open}:{MASK}");
     }
     let user = match user.split_once(':') {
         Some((name, _)) => format!("{name}:{MASK}"),
-        // With HTTP a name alone is a token.
+        // In an HTTP URL a user name without a password is a token.
         None if scheme.starts_with("http") => MASK.to_owned(),
         None => user.to_owned(),
     };

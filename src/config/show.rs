@@ -1,86 +1,64 @@
 //! The configuration in force as TOML, for people and for loading again.
 
-use figment::value::{Dict, Value};
+use std::collections::BTreeMap;
 
-use crate::config::keys::{CARRIER_KEYS, KEYS, toml_key, toml_text};
-use crate::config::{Carrier, Config};
+use crate::config::Config;
+use crate::config::carrier::CarrierSection;
+use crate::config::keys::{quoted, toml_key};
 
-/// What [`Config::shown`] gives.
+/// What [`Config::shown`] returns.
 pub fn toml(config: &Config) -> String {
-    let value = Value::serialize(config).expect("a configuration is made of plain values");
-    let sections = value.into_dict().unwrap_or_default();
-    let mut text = String::from("# What is in force. Secrets are hidden.\n");
-    let mut section_open = "";
-    for (section, name) in KEYS.iter().filter_map(|key| key.name.split_once('.')) {
-        if section != section_open {
-            text.push_str(&format!("\n[{section}]\n"));
-            section_open = section;
-        }
-        let keys = sections.get(section).and_then(Value::as_dict);
-        push(&mut text, name, keys);
-    }
-    let carriers = sections.get("carriers").and_then(Value::as_dict);
+    let others = Config {
+        carriers: BTreeMap::new(),
+        ..config.clone()
+    };
+    let mut text = format!(
+        "# What is in force. Secrets are hidden.\n\n{}",
+        written(&others)
+    );
     for (code, section) in &config.carriers {
-        text.push_str(&format!("\n[carriers.{}]\n", toml_key(code)));
-        let keys = carriers.and_then(|carriers| carriers.get(code)?.as_dict());
-        for key in CARRIER_KEYS {
-            push(&mut text, key.name, keys);
-        }
-        push_inherited(&mut text, config, code, section);
+        text.push_str(&format!(
+            "\n[carriers.{}]\n{}",
+            toml_key(code),
+            written(section)
+        ));
+        text.push_str(&inherited(config, code, section));
     }
     text
 }
 
-fn push(text: &mut String, name: &str, keys: Option<&Dict>) {
-    let value = keys.and_then(|keys| keys.get(name)).and_then(toml_value);
-    if let Some(value) = value {
-        text.push_str(&format!("{name} = {value}\n"));
-    }
+fn written(part: &impl serde::Serialize) -> String {
+    toml::to_string(part).expect("a configuration is made of values that TOML has")
 }
 
 /// Says in comments what a section takes from elsewhere.
-fn push_inherited(text: &mut String, config: &Config, code: &str, section: &Carrier) {
-    if section.adapter == "none" {
-        text.push_str("# not in use\n");
-        return;
+fn inherited(config: &Config, code: &str, section: &CarrierSection) -> String {
+    if !section.is_in_use() {
+        return "# not in use\n".to_owned();
     }
-    if section.timeout.is_none() {
-        text.push_str(&format!(
-            "# timeout: {}, as work.carrier_timeout\n",
-            config.work.carrier_timeout
-        ));
-    }
-    if section.concurrency.is_none() {
-        text.push_str(&format!(
-            "# concurrency: {}, as work.concurrency\n",
-            config.work.concurrency
-        ));
-    }
-    if section.policy.is_none() {
-        text.push_str(&format!(
-            "# policy: {}, as work.policy\n",
-            config.work.policy.name()
-        ));
-    }
-    if section.budget.is_none() {
-        text.push_str(&format!("# budget: its own, {}\n", toml_text(code)));
-    }
-}
-
-/// A value as TOML; `None` where there is none.
-fn toml_value(value: &Value) -> Option<String> {
-    match value {
-        Value::String(_, text) => Some(toml_text(text)),
-        Value::Char(_, c) => Some(toml_text(&c.to_string())),
-        Value::Bool(_, truth) => Some(truth.to_string()),
-        Value::Num(_, number) => number
-            .to_i128()
-            .map(|whole| whole.to_string())
-            .or_else(|| number.to_u128().map(|whole| whole.to_string())),
-        Value::Array(_, members) => {
-            let members: Vec<String> = members.iter().filter_map(toml_value).collect();
-            Some(format!("[{}]", members.join(", ")))
-        }
-        Value::Empty(..) | Value::Dict(..) => None,
-    }
+    let work = &config.work;
+    let (timeout, concurrency, policy) =
+        (work.carrier_timeout, work.concurrency, work.policy.name());
+    let inherited = [
+        (
+            section.timeout.is_none(),
+            format!("# timeout: {timeout}, as work.carrier_timeout\n"),
+        ),
+        (
+            section.concurrency.is_none(),
+            format!("# concurrency: {concurrency}, as work.concurrency\n"),
+        ),
+        (
+            section.policy.is_none(),
+            format!("# policy: {policy}, as work.policy\n"),
+        ),
+        (
+            section.budget.is_none(),
+            format!("# budget: its own, {}\n", quoted(code)),
+        ),
+    ];
+    let lines = inherited
+        .into_iter()
+        .filter(|(is_inherited, _)| *is_inherited);
+    lines.map(|(_, line)| line).collect()
 }

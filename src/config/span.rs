@@ -1,15 +1,16 @@
 //! How a [`Span`] is read and written.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Error as _, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 
 use crate::config::Span;
 
-/// The units, the longest first, with their milliseconds.
+/// The units, longest first, with their milliseconds.
 const UNITS: &[(&str, u64)] = &[
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -18,13 +19,19 @@ const UNITS: &[(&str, u64)] = &[
     ("ms", 1),
 ];
 
-/// The longest span: 100 years of 365 days. What is longer is a slip of the pen.
+/// The longest span: 100 years of 365 days. Anything longer is a typing error.
 const MILLIS_MAX: u64 = 100 * 365 * 86_400_000;
 
-/// A text that is no span.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a time such as 500ms, 10s, 5m, 1h, 1d, or a number of seconds")]
-pub struct SpanError;
+/// Why a text is no span.
+const NO_SPAN: &str = "not a time such as 500ms, 10s, 5m, 1h, 1d, or a number of seconds";
+
+/// What a span is read from.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum TextOrSeconds {
+    Text(String),
+    Seconds(serde_json::Number),
+}
 
 impl Span {
     pub const fn from_millis(millis: u64) -> Self {
@@ -46,47 +53,51 @@ impl Span {
 }
 
 impl FromStr for Span {
-    type Err = SpanError;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, SpanError> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let unit_at = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(unit_at);
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let (number, unit) = text.split_at(unit_at.unwrap_or(text.len()));
         let unit = if unit.is_empty() {
             "s"
         } else {
             unit.trim_start()
         };
-        let (_, unit_millis) = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or(SpanError)?;
-        let millis = exact_millis(number, *unit_millis).ok_or(SpanError)?;
-        if millis > MILLIS_MAX {
-            return Err(SpanError);
-        }
-        Ok(Self::from_millis(millis))
+        let unit = UNITS.iter().find(|(name, _)| *name == unit);
+        let millis = unit.and_then(|(_, unit_millis)| exact_millis(number, *unit_millis));
+        let millis = millis.filter(|millis| *millis <= MILLIS_MAX);
+        millis.map(Self::from_millis).ok_or(NO_SPAN)
     }
 }
 
-/// `number`, digits with at most one point, times the unit; `None` where that is no whole number of milliseconds.
+/// `number`, digits with at most one point, times the unit; `None` if that is not a whole number of milliseconds.
 fn exact_millis(number: &str, unit_millis: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let fraction = fraction.trim_end_matches('0');
-    if whole.is_empty() || fraction.len() > 9 {
-        return None;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let whole = whole.parse::<u64>().ok()?.checked_mul(unit_millis)?;
+    let digits = u32::try_from(fraction.len())
+        .ok()
+        .filter(|digits| *digits <= 9)?;
+    let scaled = fraction.parse::<u64>().ok()?.checked_mul(unit_millis)?;
+    let scale = 10_u64.pow(digits);
+    (scaled % scale == 0).then(|| whole.checked_add(scaled / scale))?
+}
+
+impl TryFrom<TextOrSeconds> for Span {
+    type Error = &'static str;
+
+    fn try_from(read: TextOrSeconds) -> Result<Self, Self::Error> {
+        match read {
+            TextOrSeconds::Text(text) => text.parse(),
+            TextOrSeconds::Seconds(seconds) => seconds.to_string().parse(),
+        }
     }
-    let whole: u64 = whole.parse().ok()?;
-    let whole_millis = whole.checked_mul(unit_millis)?;
-    if fraction.is_empty() {
-        return Some(whole_millis);
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        span.to_string()
     }
-    let parts: u64 = fraction.parse().ok()?;
-    let scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
-    let scaled = parts.checked_mul(unit_millis)?;
-    (scaled % scale == 0).then(|| whole_millis.checked_add(scaled / scale))?
 }
 
 impl fmt::Display for Span {
@@ -110,42 +121,13 @@ impl fmt::Debug for Span {
     }
 }
 
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
     }
-}
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrSeconds;
-
-        impl Visitor<'_> for TextOrSeconds {
-            type Value = Span;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time such as 500ms, 10s, 5m, 1h, 1d, or a number of seconds")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                text.parse().map_err(E::custom)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, secs: u64) -> Result<Span, E> {
-                self.visit_str(&secs.to_string())
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, secs: i64) -> Result<Span, E> {
-                self.visit_str(&secs.to_string())
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, secs: f64) -> Result<Span, E> {
-                self.visit_str(&secs.to_string())
-            }
-        }
-
-        deserializer
-            .deserialize_any(TextOrSeconds)
-            .map_err(D::Error::custom)
+    /// With the range that a field has unless it names another.
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "time", "from": "1ms", "to": "365d"})
     }
 }

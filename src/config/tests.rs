@@ -6,14 +6,13 @@ mod refused;
 mod secrets;
 mod shipped;
 
-use std::path::PathBuf;
-
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use crate::config::keys::{CARRIER_KEYS, KEYS, KeyPath};
-use crate::config::layers::Source;
-use crate::config::load::from_layers;
-use crate::config::{Config, ConfigError, Preset, Span};
+use crate::carriers::routes::Routes;
+use crate::config::keys::{Entry, KeyPath};
+use crate::config::layers::example;
+use crate::config::mistakes::ConfigError;
+use crate::config::{Config, Preset, Span, load};
 
 /// The configuration of a file with this text, without variables.
 fn of_file(text: &str) -> Result<Config, ConfigError> {
@@ -26,13 +25,29 @@ fn of_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
 }
 
 fn of_both(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    from_layers(Some((file(), text)), &owned(variables), None)
+    from_layers(Some(text), &owned(variables), None)
 }
 
-fn file() -> Source {
-    Source::File {
-        path: PathBuf::from("my.toml"),
-        implied: false,
+/// The configuration of a file with this text, variables and the program's own cadence.
+fn from_layers(
+    text: Option<&str>,
+    variables: &[(String, String)],
+    preset: Option<Preset>,
+) -> Result<Config, ConfigError> {
+    let file = text.map(|text| ("file my.toml", text));
+    load::from_layers(file, variables, preset, Routes::check)
+}
+
+/// Every key: those outside the carriers' sections, then those of one carrier's.
+fn known(code: &str) -> Vec<KeyPath> {
+    KeyPath::of(&["carriers", code, ""]).candidates()
+}
+
+/// A good value of a key, as TOML.
+fn good(key: &KeyPath) -> String {
+    match key.entry() {
+        Some(Entry::Key(schema)) => example(key, schema),
+        other => panic!("{key} is {other:?}"),
     }
 }
 
@@ -120,16 +135,14 @@ fn any_value() -> impl Strategy<Value = String> {
             "\"none\""
         ])
         .prop_map(str::to_owned),
-        prop::sample::select(KEYS).prop_map(|key| key.example.to_owned()),
-        prop::sample::select(CARRIER_KEYS).prop_map(|key| key.example.to_owned()),
+        prop::sample::select(known("CDEK")).prop_map(|key| good(&key)),
     ]
 }
 
 fn any_key() -> impl Strategy<Value = String> {
     prop_oneof![
-        prop::sample::select(KEYS).prop_map(|key| key.name.to_owned()),
-        prop::sample::select(CARRIER_KEYS).prop_map(|key| format!("carriers.\"*\".{}", key.name)),
-        prop::sample::select(CARRIER_KEYS).prop_map(|key| format!("carriers.CDEK.{}", key.name)),
+        prop::sample::select(known("*")).prop_map(|key| key.to_string()),
+        prop::sample::select(known("CDEK")).prop_map(|key| key.to_string()),
         "[a-z]{1,8}(\\.[a-z_]{1,8}){0,3}",
     ]
 }

@@ -17,7 +17,8 @@ use trackbox_emulator::scenario::{Parcel, Step};
 use crate::app::parts::Parts;
 use crate::clock::{Clock, Time};
 use crate::clock::{at_hours, hours};
-use crate::config::{Carrier, Config, Policy, Span};
+use crate::config::carrier::CarrierSection;
+use crate::config::{Config, Policy, SecretUrl, Span};
 use crate::demo::live_line;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::parcel::weight_of;
@@ -55,14 +56,14 @@ pub fn under_way(parcels: u32) -> u32 {
 }
 
 /// Two carriers with the same limit, each with its policy; the cadence is that of real carriers.
-pub fn adapt(config: &mut Config, emulator: &str, parcels: u32) {
+pub fn adapt(config: &mut Config, emulator: &SecretUrl, parcels: u32) {
     let sections = RACERS.map(|(code, policy)| {
-        let section = Carrier {
+        let section = CarrierSection {
             adapter: "emulator".to_owned(),
-            base_url: emulator.to_owned(),
+            base_url: emulator.clone(),
             per_minute: per_minute(parcels),
             policy: Some(policy),
-            ..Carrier::default()
+            ..CarrierSection::default()
         };
         (code.to_owned(), section)
     });

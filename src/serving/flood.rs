@@ -12,13 +12,13 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request};
 use axum::response::{IntoResponse as _, Response};
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tower_governor::governor::GovernorConfigBuilder;
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::config::Http;
-use crate::config::network::Network;
 use crate::serving::problem::{Kind, Problem};
 
 /// How often clients that have been quiet are forgotten.
@@ -96,24 +96,22 @@ fn refusal(error: GovernorError) -> Response<Body> {
 /// Tells clients apart.
 #[derive(Clone, Debug)]
 struct Client {
-    trusted_proxies: Arc<[Network]>,
+    trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Client {
     fn new(http: &Http) -> Self {
-        let networks = http
-            .trusted_proxies
-            .iter()
-            .filter_map(|text| Network::parse(text));
         Self {
-            trusted_proxies: networks.collect(),
+            trusted_proxies: http.trusted_proxies.clone().into(),
         }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
+        // An IPv4 address may arrive written as IPv6.
+        let address = address.to_canonical();
         self.trusted_proxies
             .iter()
-            .any(|network| network.contains(address))
+            .any(|network| network.contains(&address))
     }
 
     /// The address that a request comes from, as far as it can be believed.
@@ -183,13 +181,19 @@ mod tests {
     use std::net::IpAddr;
 
     use axum::http::{HeaderMap, HeaderValue};
+    use ipnet::IpNet;
 
     use super::{Client, X_FORWARDED_FOR, bucket};
     use crate::config::Config;
 
+    fn networks(texts: &[&str]) -> Vec<IpNet> {
+        let network = |text: &&str| text.parse().expect("a network");
+        texts.iter().map(network).collect()
+    }
+
     fn client_of(trusted: &[&str], peer: &str, forwarded: &[&'static str]) -> String {
         let mut http = Config::default().http;
-        http.trusted_proxies = trusted.iter().map(|text| (*text).to_owned()).collect();
+        http.trusted_proxies = networks(trusted);
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_static(value));
@@ -231,6 +235,23 @@ mod tests {
             "10.0.0.2"
         );
         assert_eq!(client_of(trusted, "10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_proxy_is_trusted_by_address_or_network() {
+        let mut http = Config::default().http;
+        http.trusted_proxies = networks(&["10.1.0.0/16", "192.168.0.7/32", "fd00::/8"]);
+        let client = Client::new(&http);
+        let trusts = |address: &str| client.trusts(address.parse().expect("an address"));
+        assert!(
+            trusts("10.1.255.1")
+                && trusts("192.168.0.7")
+                && trusts("::ffff:10.1.0.1")
+                && trusts("fd12::1")
+        );
+        assert!(
+            !trusts("10.2.0.1") && !trusts("192.168.0.8") && !trusts("fe80::1") && !trusts("::1")
+        );
     }
 
     #[test]

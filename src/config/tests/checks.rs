@@ -143,7 +143,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "kafka.sasl = \"plain\"\nkafka.password = \"p\"",
-        "kafka.user is empty, but kafka.sasl asks for a log-in",
+        "kafka.user is empty, but kafka.sasl asks for a login",
         "TRACKBOX_KAFKA__USER",
     ),
     (
@@ -185,7 +185,7 @@ const WRONG: &[(&str, &str, &str)] = &[
 fn what_does_not_fit_together_is_refused_with_both_sides() {
     for (text, what, advice) in WRONG {
         let error = of_file(text).expect_err(text);
-        assert_eq!(error.problems.len(), 1, "{text}: {error}");
+        assert_eq!(error.mistakes.len(), 1, "{text}: {error}");
         let error = error.to_string();
         assert!(
             error.contains(what) && error.contains(advice),
@@ -224,7 +224,7 @@ fn sections_that_share_a_budget_must_agree_on_it() {
     let text = "[carriers.CDEK]\nbudget = \"shared\"\n[carriers.POST_RU]\nbudget = \"shared\"\nconcurrency = 3";
     let error =
         of_both(text, &[("TRACKBOX_CARRIERS__CDEK__PER_MINUTE", "30")]).expect_err("they differ");
-    assert_eq!(error.problems.len(), 2, "{error}");
+    assert_eq!(error.mistakes.len(), 2, "{error}");
     let error = error.to_string();
     assert!(
         error.contains("carriers.POST_RU.per_minute is 20, but carriers.CDEK.per_minute is 30"),

@@ -38,7 +38,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
         (
             "port = 1",
             "port",
-            "the sections are http, work, consume, store, kafka, redis, tls, cache, demo, log, carriers.CODE",
+            "the sections are cache, carriers.CODE, consume, demo, http, kafka, log, redis, store, tls, work",
         ),
         (
             "[redis]\nzzzzzzzz = 1",
@@ -216,7 +216,7 @@ fn all_mistakes_of_file_and_variables_are_listed_together() {
         "[http]\nlistn = 1\nbody_limit_bytes = \"x\"\n[htp]\na = 1\nb = 2\n[carriers.CDEK]\nx = 1";
     let error = of_both(text, &[("TRACKBOX_X", "1"), ("TRACKBOX_WORK__BATCH", "x")])
         .expect_err("seven mistakes");
-    assert_eq!(error.problems.len(), 7, "{error}");
+    assert_eq!(error.mistakes.len(), 7, "{error}");
     assert!(
         error
             .to_string()

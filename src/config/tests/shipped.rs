@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
-use super::{file, of_file, span};
-use crate::config::keys::{CARRIER_KEYS, KEYS};
-use crate::config::load::{SHIPPED, from_layers, preset_of};
-use crate::config::{Carrier, Config, Policy, Preset};
+use super::{from_layers, good, of_file, span};
+use crate::config::carrier::CarrierSection;
+use crate::config::keys::KeyPath;
+use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
+use crate::config::{Config, Policy, Preset};
 
 /// The shipped file with the keys taken in that stand commented out.
 fn uncommented() -> String {
@@ -42,10 +43,11 @@ fn keys_of(sections: &Dict) -> BTreeSet<String> {
 }
 
 fn known() -> BTreeSet<String> {
-    KEYS.iter()
-        .chain(CARRIER_KEYS)
-        .map(|key| key.name.to_owned())
-        .collect()
+    let name = |key: &KeyPath| match key.0.as_slice() {
+        [_, _, name] => name.clone(),
+        _ => key.to_string(),
+    };
+    super::known("CDEK").iter().map(name).collect()
 }
 
 #[test]
@@ -56,12 +58,12 @@ fn every_key_stands_in_the_shipped_file_and_every_key_there_is_known() {
 
 #[test]
 fn the_types_have_exactly_the_known_keys() {
-    let full = Carrier {
+    let full = CarrierSection {
         timeout: Some(span("1s")),
         concurrency: Some(1),
         policy: Some(Policy::Learned),
         budget: Some("b".to_owned()),
-        ..Carrier::default()
+        ..CarrierSection::default()
     };
     let config = Config {
         carriers: BTreeMap::from([("X".to_owned(), full)]),
@@ -88,7 +90,9 @@ fn the_keys_that_stand_commented_out_show_their_true_defaults() {
 #[test]
 fn every_key_of_the_shipped_file_has_a_comment_above() {
     let lines: Vec<&str> = SHIPPED.lines().collect();
-    for (section, name) in KEYS.iter().filter_map(|key| key.name.split_once('.')) {
+    for key in super::known("CDEK") {
+        let (name, section) = key.0.split_last().expect("a key has a name");
+        let section = section.join(".");
         let start = lines
             .iter()
             .position(|line| *line == format!("[{section}]"))
@@ -101,15 +105,15 @@ fn every_key_of_the_shipped_file_has_a_comment_above() {
         let above = lines[at - 1];
         assert!(
             above.starts_with("# ") && above.ends_with('.'),
-            "{section}.{name}: {above}"
+            "{key}: {above}"
         );
     }
 }
 
 #[test]
 fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
-    for cadence in [Preset::Normal, Preset::Demo] {
-        let preset: Dict = Toml::from_str(preset_of(cadence)).expect("TOML");
+    for (word, preset) in [("normal", NORMAL), ("demo", DEMO)] {
+        let preset: Dict = Toml::from_str(preset).expect("TOML");
         let keys = preset["work"].as_dict().expect("a section");
         for (name, value) in keys.iter().filter(|(name, _)| *name != "cadence") {
             let (above, _) = SHIPPED
@@ -125,11 +129,6 @@ fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
                     .join(", "),
                 value => value.as_str().expect("a span").to_owned(),
             };
-            let word = if cadence == Preset::Normal {
-                "normal"
-            } else {
-                "demo"
-            };
             assert!(
                 comment.contains(&format!("{word} {values}")),
                 "{name}: {comment}"
@@ -140,14 +139,9 @@ fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
 
 #[test]
 fn every_example_is_good_for_its_key() {
-    for key in KEYS {
-        let example = key.example;
-        let config = of_file(&format!("{} = {example}", key.name));
-        assert!(config.is_ok(), "{}: {config:?}", key.name);
-    }
-    for key in CARRIER_KEYS {
-        let config = of_file(&format!("[carriers.CDEK]\n{} = {}", key.name, key.example));
-        assert!(config.is_ok(), "{}: {config:?}", key.name);
+    for key in super::known("CDEK") {
+        let config = of_file(&format!("{key} = {}", good(&key)));
+        assert!(config.is_ok(), "{key}: {config:?}");
     }
 }
 
@@ -155,10 +149,7 @@ fn every_example_is_good_for_its_key() {
 fn the_defaults_shown_load_again_to_the_same() {
     for cadence in [Preset::Normal, Preset::Demo] {
         let config = from_layers(None, &[], Some(cadence)).expect("the defaults");
-        assert_eq!(
-            from_layers(Some((file(), &config.shown())), &[], None),
-            Ok(config)
-        );
+        assert_eq!(from_layers(Some(&config.shown()), &[], None), Ok(config));
     }
 }
 
@@ -211,6 +202,6 @@ fn the_defaults_are_those_that_users_rely_on() {
         config
             .carriers
             .values()
-            .all(|it| it.adapter == "emulator" && it.base_url == "http://localhost:9000")
+            .all(|it| it.adapter == "emulator" && it.base_url.expose() == "http://localhost:9000")
     );
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 use trackbox::app;
 use trackbox::app::parts::{Parts, connect};
+use trackbox::carriers::routes::Routes;
 use trackbox::clock::Clock;
 use trackbox::config::{Config, Preset};
 use trackbox::consumer::{Consumed, Consumer};
@@ -267,5 +268,5 @@ fn config(setup: &Setup, carriers_url: &str, folder: &Path) -> Config {
     let variables = settings
         .into_iter()
         .map(|(key, value)| (format!("TRACKBOX_{key}"), value));
-    Config::load(None, variables, Some(setup.cadence)).expect("is valid")
+    Config::load(None, variables, Some(setup.cadence), Routes::check).expect("is valid")
 }

@@ -1,0 +1,184 @@
+//! What a key takes, as its schema says it, and how a value is read from a file or a variable.
+
+use chrono_tz::TZ_VARIANTS;
+use figment::value::{Num, Value};
+use serde_json::Value as Json;
+
+use crate::config::Span;
+use crate::config::format::{self, wrong};
+use crate::config::keys::nearest;
+
+/// The most members of one list.
+const LIST_MAX: usize = 100;
+
+/// What a key takes.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// A text of this format.
+    Text(&'static str),
+    Choice(Vec<&'static str>),
+    Number {
+        min: u64,
+        max: u64,
+    },
+    Span {
+        min: Span,
+        max: Span,
+    },
+    List(Box<Shape>),
+}
+
+impl Shape {
+    /// Reads the schema of a key.
+    pub fn of(schema: &'static Json) -> Self {
+        // An optional enum is "any of: the enum, null".
+        let schema = schema["anyOf"].get(0).unwrap_or(schema);
+        let one_of = schema["oneOf"].as_array().into_iter().flatten();
+        let choices: Vec<&str> = one_of
+            .chain([schema])
+            .flat_map(|one| {
+                one["enum"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .chain([&one["const"]])
+            })
+            .filter_map(Json::as_str)
+            .collect();
+        if !choices.is_empty() {
+            return Self::Choice(choices);
+        }
+        let format = schema["format"].as_str();
+        // The type of an optional value is "its type, or null".
+        let kind = schema["type"].get(0).unwrap_or(&schema["type"]);
+        match (kind.as_str(), format) {
+            // A list's format is that of its members.
+            (Some("array"), Some(format)) => Self::List(Box::new(Self::Text(format))),
+            (Some("array"), None) => Self::List(Box::new(Self::of(&schema["items"]))),
+            (Some("integer"), _) => Self::Number {
+                min: schema["minimum"].as_u64().unwrap_or(0),
+                max: schema["maximum"].as_u64().unwrap_or(u64::MAX),
+            },
+            (_, Some("time")) => Self::Span {
+                min: bound(&schema["from"]),
+                max: bound(&schema["to"]),
+            },
+            (_, format) => Self::Text(format.unwrap_or_default()),
+        }
+    }
+
+    /// What it takes, in words.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Text(format) => format!("a text in quotes, {}", format::expected(format)),
+            Self::Choice(names) => format!("one of {}", names.join(", ")),
+            Self::Number { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Span { min, max } => format!(
+                "a time from {min} to {max}, such as \"500ms\", \"10s\", \"5m\", \"1h\", or a number of seconds"
+            ),
+            Self::List(members) => {
+                format!("a list of at most {LIST_MAX}, each {}", members.expected())
+            }
+        }
+    }
+
+    /// The valid text that was probably meant, as a question at the end of an advice; else nothing.
+    pub fn meant(&self, text: &str) -> String {
+        let meant = match self {
+            Self::Choice(names) => nearest(text, names.iter().copied()),
+            Self::Text("time zone") => nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())),
+            _ => None,
+        };
+        meant.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+    }
+
+    /// Reads the value that a file gives.
+    ///
+    /// # Errors
+    /// What the value is instead, fit to be shown.
+    pub fn read(&self, value: &Value) -> Result<Value, String> {
+        match (self, value) {
+            (Self::Text(_) | Self::Choice(_) | Self::Span { .. }, Value::String(_, text)) => {
+                self.read_text(text)
+            }
+            (Self::Number { .. } | Self::Span { .. }, Value::Num(_, number)) => {
+                match whole(*number) {
+                    Some(whole) => self.read_text(&whole.to_string()),
+                    None if matches!(self, Self::Number { .. }) => {
+                        Err("is a number with a fraction".to_owned())
+                    }
+                    None => self.read_text(&number.to_f64().unwrap_or(f64::NAN).to_string()),
+                }
+            }
+            (Self::List(members), Value::Array(_, values)) => members.read_list(values),
+            (_, other) => Err(format!("is {}", type_of(other))),
+        }
+    }
+
+    /// Reads the text that a variable gives; a list is written with commas.
+    ///
+    /// # Errors
+    /// What is wrong with it, fit to be shown.
+    pub fn read_text(&self, text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        let refused = |why: &str| Err(wrong(text, why));
+        match self {
+            Self::Text(format) => format::read(format, text).map(Value::from),
+            Self::Choice(names) if names.contains(&text) => Ok(Value::from(text)),
+            Self::Choice(_) => refused("which is not known"),
+            Self::Number { min, max } => match text.parse::<u64>() {
+                Ok(number) if (*min..=*max).contains(&number) => Ok(Value::from(number)),
+                _ if text.parse::<i128>().is_ok() => {
+                    Err(format!("is {text}, which is out of range"))
+                }
+                _ => refused("which is no whole number"),
+            },
+            Self::Span { min, max } => match text.parse::<Span>() {
+                Ok(span) if (*min..=*max).contains(&span) => Ok(Value::from(span.to_string())),
+                Ok(_) => refused("which is out of range"),
+                Err(_) => refused("which is no time"),
+            },
+            Self::List(members) => {
+                let texts = text.split(',').map(str::trim);
+                let texts = texts.filter(|member| !member.is_empty()).map(Value::from);
+                members.read_list(&texts.collect::<Vec<Value>>())
+            }
+        }
+    }
+
+    fn read_list(&self, values: &[Value]) -> Result<Value, String> {
+        if values.len() > LIST_MAX {
+            return Err(format!("has {} members", values.len()));
+        }
+        let read = values.iter().enumerate().map(|(index, value)| {
+            self.read(value)
+                .map_err(|what| format!("has a member, number {}, that {what}", index + 1))
+        });
+        Ok(Value::from(read.collect::<Result<Vec<Value>, String>>()?))
+    }
+}
+
+/// # Panics
+/// If the schema's bound is no span.
+fn bound(text: &Json) -> Span {
+    let span = text.as_str().and_then(|text| text.parse().ok());
+    span.expect("a test reads every key's schema")
+}
+
+/// The number, if it is written without a fraction.
+fn whole(number: Num) -> Option<i128> {
+    number
+        .to_i128()
+        .or_else(|| i128::try_from(number.to_u128()?).ok())
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(..) | Value::Char(..) => "a text",
+        Value::Bool(..) => "true or false",
+        Value::Num(..) => "a number",
+        Value::Empty(..) => "nothing",
+        Value::Dict(..) => "a table or a date",
+        Value::Array(..) => "a list",
+    }
+}
