@@ -36,13 +36,13 @@ pub const ADAPTERS: &[Adapter] = &[
     track24::ADAPTER,
 ];
 
-/// The most bytes read of one answer; a longer one is cut off and counts as unreadable.
+/// The most bytes read of one answer; a longer one counts as unreadable.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The most events taken from one answer for one parcel; the newest are kept.
 pub const EVENTS_MAX: usize = 20_000;
 
-/// The most calls that one check may take, log-ins aside.
+/// The most calls that one check may take, apart from logins.
 pub const STEPS_MAX: u32 = 8;
 
 /// A way to ask a carrier, as its file declares it.
@@ -74,24 +74,24 @@ pub trait Carrier: Send + Sync {
         1
     }
 
-    /// The first thing to do to learn about `numbers` (at most [`Carrier::numbers_per_call`], at least one).
+    /// Begins a check of `numbers` (at least one, at most [`Carrier::numbers_per_call`]).
     fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step;
 
-    /// Reads the answer to the request that `state` came with.
+    /// Reads the answer to the request that came with `state`.
     ///
-    /// `now` is the time of sending. The whole answer is looked at, since "not found" is a 400, a 200 or a 404.
+    /// `now` is the time of sending. The adapter gets the status too, since "not found" may be a 200, a 400 or a 404.
     ///
     /// # Errors
-    /// [`CarrierError`] where the call failed for all its numbers.
+    /// [`CarrierError`] if the call failed for all its numbers.
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError>;
 }
 
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this; every sending costs a permit.
+    /// Send this request; each costs a permit.
     Send(Request, State),
-    /// One sighting for each number that was asked for; a number without one counts as failed.
+    /// One sighting for each number of the check; a number without one counts as failed.
     Done(Vec<Sighting>),
 }
 
@@ -100,7 +100,7 @@ pub enum Step {
 pub struct State {
     pub carrier: CarrierCode,
     pub numbers: Vec<TrackNumber>,
-    /// Which request of the check this is; the meaning is the adapter's.
+    /// Which request of the check this is; only the adapter interprets it.
     pub stage: u32,
 }
 
@@ -126,7 +126,7 @@ impl State {
         }
     }
 
-    /// The same verdict for every number that was asked for.
+    /// The same verdict for every number of the check.
     pub fn all(self, verdict: &Verdict) -> Vec<Sighting> {
         self.numbers
             .into_iter()
@@ -138,7 +138,7 @@ impl State {
     }
 }
 
-/// A request as an adapter describes it. The URL is complete; it may hold a key, so it never reaches a log.
+/// A request as an adapter describes it. Its URL may hold a key, so it must not reach a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
@@ -154,14 +154,14 @@ pub enum Method {
     Post,
 }
 
-/// A carrier's whole answer, at most [`ANSWER_BYTES_MAX`] long.
+/// A carrier's whole answer, at most [`ANSWER_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-/// What a carrier said of one number.
+/// What a carrier said about one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
     pub number: TrackNumber,
@@ -171,13 +171,13 @@ pub struct Sighting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Seen(Observation),
-    /// Unknown to the carrier, or not yet known: asked again with patience.
+    /// The carrier does not know the number, or not yet: it is checked again at growing intervals.
     NotFoundYet,
-    /// The carrier says that this can be no number of its own.
+    /// The carrier says that the number cannot be one of its own.
     Invalid {
         reason: String,
     },
-    /// The check of this number failed, while others of the same call may have gone well.
+    /// The check of this number failed; others of the same call may have succeeded.
     Failed {
         reason: String,
     },
@@ -188,11 +188,11 @@ pub enum Verdict {
 pub struct Observation {
     pub report: Report,
     pub events: Vec<Event>,
-    /// The edition of the adapter's mapping; grows when a code gets another meaning.
+    /// The version of the adapter's mapping; it grows when a code changes its meaning.
     pub mapping_version: i32,
 }
 
-/// Why a call failed for all its numbers. What it says ends up in `lastError`, so it never holds a key or a body.
+/// Why a call failed for all its numbers. Its text ends up in `lastError`, so it must not hold a key or a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CarrierError {
     /// The carrier asked us to wait.
@@ -217,7 +217,7 @@ pub enum CarrierError {
     TooManySteps,
 }
 
-/// `base_url` with further path segments, each escaped, so that no number leads elsewhere.
+/// `base_url` with further path segments, each escaped, so that no number can change the path.
 pub fn path(base_url: &Url, segments: &[&str]) -> Url {
     let mut path = base_url.path().trim_end_matches('/').to_owned();
     for segment in segments {
@@ -236,18 +236,18 @@ pub fn path(base_url: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// A time in RFC 3339, in UTC and whole microseconds; `None` where it is none.
+/// A time in RFC 3339, converted to UTC and whole microseconds; `None` if it is not one.
 pub fn read_time(text: &str) -> Option<Time> {
     let time = DateTime::parse_from_rfc3339(text).ok()?;
     Some(cut(time.with_timezone(&Utc)))
 }
 
-/// An answer that is not the JSON it should be: where, never what it says.
+/// The error for an answer that is not the expected JSON: names the place, never the content.
 pub fn unreadable(error: &serde_json::Error) -> CarrierError {
     let what = match error.classify() {
-        Category::Io | Category::Syntax => "it is no JSON",
-        Category::Data => "it has not the agreed form",
-        Category::Eof => "it ends too soon",
+        Category::Io | Category::Syntax => "it is not JSON",
+        Category::Data => "it does not have the agreed form",
+        Category::Eof => "it ends too early",
     };
     CarrierError::Unreadable {
         reason: format!("{what}, line {} column {}", error.line(), error.column()),

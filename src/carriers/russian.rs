@@ -1,7 +1,7 @@
-//! Russian texts of parcels: what Russian Post, CDEK and the aggregators that repeat them mean by a phrase.
+//! The meaning of Russian tracking texts, as Russian Post, CDEK and the aggregators that repeat them write them.
 //!
-//! A table of phrases ([`rules`]), the first that fits wins. A phrase is compared word by word, whole and without case,
-//! so no word is found inside another one; a text that no phrase fits means nothing here, never something likely.
+//! A table of phrases ([`rules`]); the first that fits wins. A phrase is compared with the whole text, word by word and
+//! ignoring case, so a word is never found inside another. A text that fits no phrase has no meaning; it is not guessed.
 
 mod rules;
 #[cfg(test)]
@@ -11,10 +11,10 @@ use std::sync::LazyLock;
 
 use crate::model::status::{Direction, Status, SubStatus};
 
-/// The most words of a text that is still a status; a longer one is a letter.
+/// The most words of a status; a longer text is not one.
 const WORDS_MAX: usize = 40;
 
-/// What stands before the phrase and changes nothing: "Ваша посылка вручена" says "вручена".
+/// Words before a phrase that do not change its meaning: "Ваша посылка вручена" means "вручена".
 const SUBJECTS: &[&str] = &[
     "ваш",
     "ваша",
@@ -27,10 +27,10 @@ const SUBJECTS: &[&str] = &[
     "груз",
 ];
 
-/// Operations so wide that beside a text nobody knows they mean nothing: a "Вручение" may be to the sender.
+/// Operations too general to have a meaning beside an unknown text: a "Вручение" may be to the sender.
 const WIDE: &[&str] = &["вручение", "доставка", "обработка", "регистрация"];
 
-/// Beside one of these a delivery is none, or not one to the addressee; a word stands for all that begin with it.
+/// Beginnings of words beside which a delivery is not a delivery to the addressee.
 const NO_DELIVERY: &[&str] = &[
     "отправител",
     "возвр",
@@ -42,7 +42,7 @@ const NO_DELIVERY: &[&str] = &[
     "ошиб",
 ];
 
-/// Where a text of two parts is cut: "Вручение. Вручение отправителю".
+/// Separators of a text of two parts: "Вручение. Вручение отправителю".
 const CUTS: &[&str] = &[". ", ": ", " - ", " – ", " — ", " // ", " / ", "; "];
 
 /// What a text means.
@@ -76,7 +76,7 @@ impl Meaning {
     }
 }
 
-/// What a text means; `None` where nobody has mapped it.
+/// What a text means; `None` if it is not in the table.
 pub fn meaning(text: &str) -> Option<Meaning> {
     if !is_russian(text) {
         return None;
@@ -95,10 +95,10 @@ pub fn meaning(text: &str) -> Option<Meaning> {
     })
 }
 
-/// What an operation means that comes in two texts, as Russian Post's type and attribute do.
+/// What an operation of two texts means, such as Russian Post's type and attribute.
 ///
-/// Sources disagree on which of the two is the type, so both orders are tried. A text alone counts where the pair is
-/// not mapped and the other one does not deny it.
+/// Sources disagree on which of the two is the type, so both orders are tried. If the pair is not in the table, one text
+/// counts alone, unless the other contradicts it.
 pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
     if !is_russian(main) && !is_russian(other) {
         return None;
@@ -123,7 +123,7 @@ fn is_russian(text: &str) -> bool {
     text.contains(|c: char| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё' | 'Ё'))
 }
 
-/// What a text means beside one that nobody knows.
+/// What a text means beside an unknown one.
 fn alone(text: &[String], beside: &[String]) -> Option<Meaning> {
     let is_wide = matches!(text, [word] if WIDE.contains(&word.as_str()));
     find(text).filter(|meaning| !is_wide && !is_denied(meaning, beside))
@@ -137,7 +137,8 @@ fn is_denied(meaning: &Meaning, beside: &[String]) -> bool {
     meaning.status == Status::Delivered && beside.iter().any(denies)
 }
 
-/// The words of a text, in lower case, with "е" for "ё" and without the subject; one more than may be, where too many.
+/// The words of a text, in lower case, with "е" for "ё" and without the subject; of a text that is too long, one word
+/// more than [`WORDS_MAX`].
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = text
         .split(|c: char| !c.is_alphanumeric())
@@ -158,7 +159,7 @@ fn words(text: &str) -> Vec<String> {
 /// One word of a phrase.
 #[derive(Clone, Debug)]
 enum Token {
-    /// Any words, also none.
+    /// Any words, or none.
     Any,
     /// One word, in one of these forms.
     Word(Vec<Form>),
@@ -167,7 +168,7 @@ enum Token {
 #[derive(Clone, Debug)]
 enum Form {
     Exact(&'static str),
-    /// Every word that begins so.
+    /// Every word that begins with this.
     Start(&'static str),
     /// A short participle or a verb in the past, in any gender and number: "вручен", "прибыл".
     Past(&'static str),
@@ -196,7 +197,7 @@ impl Token {
 
 type Phrase = Vec<Token>;
 
-/// The table, ready to be compared with.
+/// The table, compiled.
 struct Rules {
     single: Vec<(Phrase, Meaning)>,
     pairs: Vec<((Phrase, Phrase), Meaning)>,
@@ -264,7 +265,7 @@ fn find_pair(one: &[String], other: &[String]) -> Option<Meaning> {
 
 /// Whether a phrase fits all the words, from the first to the last.
 ///
-/// Where it fails after an [`Token::Any`], that one takes a word more; only the last such needs trying again.
+/// If it fails after a [`Token::Any`], the last such token takes one more word and the rest is tried again.
 fn fits(phrase: &[Token], words: &[String]) -> bool {
     let (mut at, mut word) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! From a list of dated texts, as aggregators give them, to an observation.
+//! Turns the dated texts that aggregators give into an observation.
 
 use crate::carriers::russian::{Meaning, meaning_of_two};
 use crate::carriers::{EVENTS_MAX, Observation};
@@ -6,23 +6,23 @@ use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Event, Report};
 
-/// One dated text, already fit to be kept.
+/// One dated text, clean enough for the store.
 #[derive(Clone, Debug)]
 pub struct DatedText {
     pub at: Time,
-    /// The carrier's main words for it: they become `statusRaw`.
+    /// The carrier's main text; it becomes `statusRaw`.
     pub raw: String,
-    /// What it says besides; it may change what the main words mean.
+    /// The carrier's other text; it may change what the main text means.
     pub message: String,
     pub location: String,
     /// The carrier's own record as JSON.
     pub payload_json: String,
 }
 
-/// What these texts say of a parcel; `None` where there are none.
+/// What these texts say about a parcel; `None` if there are none.
 ///
-/// The newest text gives the status: one that nobody has mapped gives UNKNOWN, whatever came before. After the first one
-/// that is about the way back the parcel travels back: "in transit" is then RETURNING, and "delivered" is RETURNED.
+/// The newest text gives the status; if its meaning is unknown, the status is UNKNOWN. After the first text about the way
+/// back the parcel counts as returning: "in transit" then means RETURNING, and "delivered" means RETURNED.
 pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observation> {
     let mut events = Vec::with_capacity(texts.len());
     let mut way = Direction::Forward;
@@ -62,7 +62,7 @@ pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observatio
     })
 }
 
-/// An event's normalised code: the sub-status where there is one, else the status.
+/// An event's normalised code: the sub-status if it has one, else the status.
 pub fn code(event: &Event) -> String {
     event
         .sub_status
@@ -70,7 +70,7 @@ pub fn code(event: &Event) -> String {
         .to_owned()
 }
 
-/// Oldest first. Texts of the same time stay as the carrier lists them, whose order its first and last text tell.
+/// Oldest first. Texts of the same time keep the carrier's order, which its first and last text reveal.
 fn in_order(mut texts: Vec<DatedText>) -> Vec<DatedText> {
     if let (Some(first), Some(last)) = (texts.first(), texts.last())
         && first.at > last.at
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parcel_that_a_courier_brings_back_to_the_depot_does_not_travel_back() {
+    fn a_courier_who_brings_a_parcel_back_to_the_depot_does_not_return_it() {
         let seen = seen(vec![
             text("Не вручен", 0),
             text("Возвращен на склад доставки", 10),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_text_decides_even_where_nobody_mapped_it() {
+    fn the_newest_text_decides_even_if_its_meaning_is_unknown() {
         let report = seen(vec![text("Возврат", 0), text("Нечто небывалое", 10)]).report;
         assert_eq!(report.status, Status::Unknown);
         assert_eq!(report.status_raw, "Нечто небывалое");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn of_texts_of_the_same_time_the_lists_own_order_tells_the_newer() {
+    fn of_texts_of_the_same_time_the_lists_order_tells_the_newer() {
         let ascending = vec![
             text("Приём", 0),
             text("Сортировка", 5),

@@ -1,9 +1,9 @@
 //! A carrier's section: how to reach the carrier, and how often.
 
 use chrono_tz::Tz;
-use figment::value::Value;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::config::{Policy, Secret, SecretUrl, Span};
 
@@ -65,11 +65,8 @@ impl CarrierSection {
 
     /// Whether the text of this key is not empty.
     pub fn is_set(&self, key: &str) -> bool {
-        let section = Value::serialize(self).ok().and_then(Value::into_dict);
-        let text = section
-            .as_ref()
-            .and_then(|section| section.get(key)?.as_str());
-        text.is_some_and(|text| !text.is_empty())
+        let text = json!(self)[key].take();
+        text.as_str().is_some_and(|text| !text.is_empty())
     }
 }
 

@@ -26,11 +26,11 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         .to_value()
 });
 
-/// Where a key stands: `[section, key]`, or `["carriers", code, key]`; or where a section does.
+/// The path of a key, `[section, key]` or `["carriers", code, key]`, or of a section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPath(pub Vec<String>);
 
-/// What stands at a path: its part of the schema.
+/// What the schema has at a path.
 #[derive(Clone, Copy, Debug)]
 pub enum Entry {
     Section(&'static Value),

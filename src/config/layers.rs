@@ -1,15 +1,14 @@
 //! One layer of the configuration: the keys that one file, preset or environment sets, each read and checked.
 
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Value};
-use figment::{Error, Metadata, Profile, Provider};
-use serde_json::Value as Json;
+use figment::value::{Dict, Value};
+use serde_json::{Value as Json, json};
 
+use crate::config::Config;
 use crate::config::carrier::CarrierSection;
 use crate::config::keys::{Entry, KeyPath, PREFIX, nearest};
 use crate::config::mistakes::Mistake;
 use crate::config::shape::Shape;
-use crate::config::shipped::{NORMAL, SHIPPED};
 
 /// The prefix of the variables that tests use for themselves.
 const TESTS: &str = "TRACKBOX_TEST_";
@@ -42,7 +41,7 @@ impl Source {
 #[derive(Debug)]
 pub struct Layer {
     pub source: Source,
-    sections: Dict,
+    pub sections: Dict,
 }
 
 impl Layer {
@@ -100,38 +99,43 @@ impl Layer {
     fn take_all(&mut self, above: &KeyPath, dict: Dict, mistakes: &mut Vec<Mistake>) {
         for (name, value) in dict {
             let path = above.child(&name);
-            let mistake = match (path.entry(), value) {
-                (Some(Entry::Section(_)), Value::Dict(_, keys)) => {
-                    insert(&mut self.sections, &path.0, Value::from(Dict::new()));
-                    self.take_all(&path, keys, mistakes);
-                    continue;
-                }
-                (None, Value::Dict(_, keys)) if !keys.is_empty() && path.0.len() < DEPTH_MAX => {
-                    self.take_all(&path, keys, mistakes);
-                    continue;
-                }
-                (Some(Entry::Key(schema)), value) => match self.take(&path, schema, &value) {
-                    Ok(value) => {
-                        insert(&mut self.sections, &path.0, value);
-                        continue;
-                    }
-                    Err(mistake) => mistake,
-                },
-                (Some(Entry::Section(_)), _) => no_section(&path),
-                (None, _) => unknown_key(&path),
-            };
-            let (what, advice) = mistake;
-            let place = self.source.place(&path);
-            mistakes.push(Mistake {
-                what,
-                place,
-                advice,
-            });
+            if let Err((what, advice)) = self.take(&path, value, mistakes) {
+                let place = self.source.place(&path);
+                mistakes.push(Mistake {
+                    what,
+                    place,
+                    advice,
+                });
+            }
         }
     }
 
+    fn take(
+        &mut self,
+        path: &KeyPath,
+        value: Value,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Result<(), Wrong> {
+        match (path.entry(), value) {
+            (Some(Entry::Section(_)), Value::Dict(_, keys)) => {
+                insert(&mut self.sections, &path.0, Value::from(Dict::new()));
+                self.take_all(path, keys, mistakes);
+            }
+            (Some(Entry::Section(_)), _) => return Err(no_section(path)),
+            (Some(Entry::Key(schema)), value) => {
+                let value = self.value(path, schema, &value)?;
+                insert(&mut self.sections, &path.0, value);
+            }
+            (None, Value::Dict(_, keys)) if !keys.is_empty() && path.0.len() < DEPTH_MAX => {
+                self.take_all(path, keys, mistakes);
+            }
+            (None, _) => return Err(unknown_key(path)),
+        }
+        Ok(())
+    }
+
     /// Reads the value of a key.
-    fn take(&self, path: &KeyPath, schema: &'static Json, value: &Value) -> Result<Value, Wrong> {
+    fn value(&self, path: &KeyPath, schema: &'static Json, value: &Value) -> Result<Value, Wrong> {
         let shape = Shape::of(schema);
         let text = value.as_str().unwrap_or_default();
         let read = match self.source {
@@ -152,16 +156,6 @@ impl Layer {
             let advice = format!("give {expected}, for example {assigned}{example}{meant}");
             (format!("{key} {what}"), advice)
         })
-    }
-}
-
-impl Provider for &Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(format!("{:?}", self.source))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        Ok(Map::from([(Profile::Default, self.sections.clone())]))
     }
 }
 
@@ -220,17 +214,11 @@ pub fn example(path: &KeyPath, schema: &Json) -> String {
     if let Some(example) = schema["examples"].get(0) {
         return example.to_string();
     }
-    let section = Value::serialize(CarrierSection::default()).ok();
-    let default = match path.0.as_slice() {
-        [_, _, name] => section.and_then(|section| section.into_dict()?.remove(name)),
-        _ => [SHIPPED, NORMAL].iter().find_map(|text| {
-            Layer::from_toml("", text, &mut Vec::new())
-                .get(path)
-                .cloned()
-        }),
+    let defaults = match path.0.as_slice() {
+        [section, _] => json!(Config::default())[section].take(),
+        _ => json!(CarrierSection::default()),
     };
-    let default = default.and_then(|value| value.deserialize::<Json>().ok());
-    default.unwrap_or_default().to_string()
+    defaults[path.name()].to_string()
 }
 
 /// Whether Kubernetes or Docker set a variable: a service called `trackbox` gives every container variables such as

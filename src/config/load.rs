@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
+use figment::providers::Serialized;
 
 use crate::config::check::{self, Mistakes};
 use crate::config::keys::{KeyPath, PREFIX};
@@ -70,7 +71,9 @@ pub fn from_layers(
     if !mistakes.is_empty() {
         return Err(ConfigError { mistakes });
     }
-    let merged = layers.iter().fold(Figment::new(), Figment::merge);
+    let merged = layers.iter().fold(Figment::new(), |merged, layer| {
+        merged.merge(Serialized::defaults(&layer.sections))
+    });
     let config: Config = merged.extract().map_err(|error| ConfigError {
         mistakes: error.into_iter().map(|error| unforeseen(&error)).collect(),
     })?;

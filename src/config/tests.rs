@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn any_keys_and_values_are_read_or_refused_and_what_is_read_can_be_loaded_again(
+    fn any_keys_and_values_are_refused_or_can_be_shown_and_loaded_again(
         lines in prop::collection::vec((any_key(), any_value()), 0..4),
     ) {
         let text: Vec<String> = lines.iter().map(|(key, value)| format!("{key} = {value}")).collect();

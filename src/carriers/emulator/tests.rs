@@ -114,7 +114,7 @@ fn an_unreadable_answer_is_told_by_its_place_without_its_words() {
     let error = said(false, 200, "{\"status\":\n secret", &["N1"]).expect_err("is unreadable");
     assert_eq!(
         error.to_string(),
-        "the carrier's answer is unreadable: it is no JSON, line 2 column 2"
+        "the carrier's answer is unreadable: it is not JSON, line 2 column 2"
     );
     let error = said(false, 200, "{\"status\": 7}", &["N1"]).expect_err("has no status");
     assert_eq!(

@@ -1,13 +1,13 @@
 //! The table of Russian phrases, the most specific first.
 //!
-//! Phrases: Russian Post's operation types and attributes (the reference of OperType and OperAttr of its tracking API),
+//! Sources: Russian Post's operation types and attributes (the reference of OperType and OperAttr of its tracking API),
 //! CDEK's status names (API v2, appendix on order statuses) and Track24's texts, as public documents and clients of these
 //! APIs quote them; read November 2026, not tried against the live services.
 //!
-//! How to write one: words in lower case with "е" for "ё"; `|` between forms of one word, `вручен~` for вручен, вручена,
-//! вручено, вручены, `возвра*` for every word that begins so, `..` for any words or none. `A / B` fits a type with its
-//! attribute; one without `/` fits a text alone. What ends a parcel (delivered, returned, cancelled) has no `..`, which
-//! could swallow a denial.
+//! How to write a phrase: words in lower case with "е" for "ё"; `|` between forms of one word; `вручен~` for вручен,
+//! вручена, вручено, вручены; `возвра*` for every word that begins with it; `..` for any words or none. `A / B` fits a
+//! type with its attribute; a phrase without `/` fits a single text. A phrase that ends a parcel's journey (delivered,
+//! returned, cancelled) has no `..`, which could match a denial.
 
 mod back;
 mod delivery;

@@ -3,7 +3,7 @@ mod post;
 use super::{Meaning, meaning, meaning_of_two, rules};
 use crate::model::status::Direction;
 
-/// A text's normalised code, with its direction where that is back; `-` where nobody has mapped it.
+/// A text's normalised code, with its direction if that is back; `-` if the text has no meaning.
 fn code(text: &str) -> String {
     shown(meaning(text))
 }
@@ -116,7 +116,7 @@ fn what_goes_to_the_sender_is_a_return() {
 }
 
 #[test]
-fn what_a_courier_brings_back_to_the_depot_is_no_return() {
+fn what_a_courier_brings_back_to_the_depot_is_not_returned() {
     all(
         "IN_TRANSIT",
         &[
@@ -130,7 +130,7 @@ fn what_a_courier_brings_back_to_the_depot_is_no_return() {
 }
 
 #[test]
-fn a_delivery_is_only_what_says_so_wholly() {
+fn only_a_text_that_says_so_wholly_is_a_delivery() {
     all(
         "DELIVERED",
         &[
@@ -281,7 +281,7 @@ fn cdeks_names_are_known() {
 }
 
 #[test]
-fn what_nobody_mapped_means_nothing() {
+fn a_text_that_is_not_in_the_table_means_nothing() {
     all(
         "-",
         &[
@@ -322,7 +322,7 @@ fn both_orders_of_an_aggregators_two_texts_are_read() {
 }
 
 #[test]
-fn every_phrase_is_written_as_the_reader_takes_it() {
+fn every_phrase_is_written_as_the_parser_expects() {
     let mut known = std::collections::BTreeSet::new();
     for (_, phrases) in rules::all() {
         for phrase in *phrases {
@@ -341,7 +341,7 @@ fn every_phrase_is_written_as_the_reader_takes_it() {
 }
 
 #[test]
-fn what_ends_a_parcel_swallows_no_denial() {
+fn a_phrase_that_ends_a_journey_matches_no_denial() {
     for (means, phrases) in rules::all() {
         let status = meaning_of(means).status;
         let open = phrases.iter().find(|phrase| phrase.contains(".."));
@@ -350,7 +350,7 @@ fn what_ends_a_parcel_swallows_no_denial() {
 }
 
 #[test]
-fn no_phrase_hides_behind_one_before_it() {
+fn no_phrase_is_hidden_by_an_earlier_one() {
     for (means, phrases) in rules::all() {
         for phrase in *phrases {
             let text = example(phrase);

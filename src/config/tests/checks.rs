@@ -1,4 +1,4 @@
-//! What does not fit together, or is of no use, is refused.
+//! Values that are of no use or do not fit together are refused.
 
 use super::{of_both, of_file};
 
@@ -197,7 +197,7 @@ fn what_does_not_fit_together_is_refused_with_both_sides() {
 }
 
 #[test]
-fn both_places_are_named_where_two_keys_do_not_fit() {
+fn both_places_are_named_if_two_keys_do_not_fit() {
     let error = of_both(
         "work.carrier_timeout = 9",
         &[("TRACKBOX_WORK__LEASE", "10")],
@@ -212,6 +212,13 @@ fn both_places_are_named_where_two_keys_do_not_fit() {
         error.contains("work.lease, 10s (variable TRACKBOX_WORK__LEASE)"),
         "{error}"
     );
+}
+
+#[test]
+fn mistakes_between_keys_and_those_of_adapters_are_listed_together() {
+    let text = "work.backoff = []\ncarriers.CDEK = { adapter = \"track24\", base_url = \"\" }";
+    let error = of_file(text).expect_err("has four mistakes");
+    assert_eq!(error.mistakes.len(), 4, "{error}");
 }
 
 #[test]

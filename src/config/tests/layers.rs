@@ -1,4 +1,4 @@
-//! Each layer stands over the one before, and each way to write a value is understood.
+//! Each layer overrides the one before, and each way to write a value is understood.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn spans(texts: &[&str]) -> Vec<Span> {
 }
 
 #[test]
-fn a_preset_stands_over_the_defaults() {
+fn a_preset_overrides_the_defaults() {
     let normal = Config::default().work;
     assert_eq!(normal.cadence, Preset::Normal);
     assert_eq!(
@@ -43,7 +43,7 @@ fn a_preset_stands_over_the_defaults() {
 }
 
 #[test]
-fn a_file_stands_over_the_preset_and_variables_over_the_file() {
+fn a_file_overrides_the_preset_and_variables_override_the_file() {
     let text = "[work]\ncadence = \"demo\"\npoll_interval = \"7s\"\nlease = 20\n";
     let work = of_file(text).expect("a good file").work;
     assert_eq!(
@@ -68,7 +68,7 @@ fn a_file_stands_over_the_preset_and_variables_over_the_file() {
 }
 
 #[test]
-fn the_cadence_of_a_file_or_variable_selects_the_preset_instead_of_the_programs_own() {
+fn the_cadence_of_a_file_or_variable_overrides_the_programs_own() {
     let text = "[work]\ncadence = \"normal\"";
     let by_file = from_layers(Some(text), &[], Some(Preset::Demo))
         .expect("good")
@@ -140,7 +140,7 @@ fn a_new_section_takes_the_defaults_of_a_section() {
 }
 
 #[test]
-fn the_adapter_none_takes_a_section_away() {
+fn the_adapter_none_disables_a_section() {
     let config =
         of_file("[carriers.\"*\"]\nadapter = \"none\"\n[carriers.DHL]\nadapter = \"none\"")
             .expect("good");
@@ -229,7 +229,7 @@ fn an_empty_variable_empties_a_list_or_a_text() {
 }
 
 #[test]
-fn variables_that_are_no_keys_are_left_alone() {
+fn variables_that_are_no_keys_are_ignored() {
     let variables = [
         ("TRACKBOX_TEST_CLOCK_OFFSET", "10"),
         ("TRACKBOX_CONFIG", ""),
@@ -245,7 +245,7 @@ fn variables_that_are_no_keys_are_left_alone() {
 }
 
 #[test]
-fn the_named_file_is_read_else_the_variables_else_the_one_in_the_working_directory() {
+fn the_named_file_is_read_else_the_variables_else_the_implied_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let in_directory = |name: &str| directory.path().join(name);
     let batch = |file: Option<&Path>, variables: &[(String, String)]| {

@@ -1,4 +1,4 @@
-//! What is unknown or wrong is refused, with its place and what to do.
+//! Unknown keys and wrong values are refused with their place and what to do.
 
 use super::{of_both, of_file, of_variables};
 

@@ -1,4 +1,4 @@
-//! The file that ships holds every key, says what it is, and gives the true defaults.
+//! The shipped file has every key with a comment and its true default.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,13 @@ use figment::value::{Dict, Value};
 
 use super::{from_layers, good, of_file, span};
 use crate::config::carrier::CarrierSection;
-use crate::config::keys::KeyPath;
+use crate::config::format;
+use crate::config::keys::{Entry, KeyPath};
+use crate::config::shape::Shape;
 use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
 use crate::config::{Config, Policy, Preset};
 
-/// The shipped file with the keys taken in that stand commented out.
+/// The shipped file with the commented-out keys in force.
 fn uncommented() -> String {
     let lines = SHIPPED.lines().map(|line| match line.strip_prefix("# ") {
         Some(rest) if is_key(rest) => rest,
@@ -51,7 +53,7 @@ fn known() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_key_stands_in_the_shipped_file_and_every_key_there_is_known() {
+fn every_key_is_in_the_shipped_file_and_every_key_there_is_known() {
     let sections: Dict = Toml::from_str(&uncommented()).expect("TOML");
     assert_eq!(keys_of(&sections), known());
 }
@@ -77,7 +79,7 @@ fn the_types_have_exactly_the_known_keys() {
 }
 
 #[test]
-fn the_keys_that_stand_commented_out_show_their_true_defaults() {
+fn the_commented_out_keys_show_their_true_defaults() {
     let mut expected = Config::default();
     let cdek = expected.carriers.get_mut("CDEK").expect("shipped");
     cdek.timeout = Some(span("10s"));
@@ -111,7 +113,7 @@ fn every_key_of_the_shipped_file_has_a_comment_above() {
 }
 
 #[test]
-fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
+fn the_keys_of_a_preset_are_commented_out_with_both_values() {
     for (word, preset) in [("normal", NORMAL), ("demo", DEMO)] {
         let preset: Dict = Toml::from_str(preset).expect("TOML");
         let keys = preset["work"].as_dict().expect("a section");
@@ -133,6 +135,25 @@ fn the_keys_of_a_preset_stand_commented_out_with_both_values() {
                 comment.contains(&format!("{word} {values}")),
                 "{name}: {comment}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_number_has_a_range_and_every_format_is_described() {
+    for key in super::known("CDEK") {
+        let Some(Entry::Key(schema)) = key.entry() else {
+            panic!("{key} is no key");
+        };
+        let format = schema["format"].as_str().unwrap_or_default();
+        match Shape::of(schema) {
+            Shape::Number { max, .. } => assert!(max < u64::MAX, "{key}"),
+            Shape::Span { .. } | Shape::Choice(_) => {}
+            Shape::Text(_) | Shape::List(_) => assert_eq!(
+                format.is_empty(),
+                format::expected(format) == format::expected(""),
+                "{key}"
+            ),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What is about the way back: before all that says "вручение", since that would be a delivery.
+//! The way back. These come before every phrase with "вручение", which would make them deliveries.
 
 use super::Means::{Plain, Sub};
 use super::Rule;
 use crate::model::status::{Status, SubStatus};
 
 pub const RULES: &[Rule] = &[
-    // Back with the sender. Before all that says "вручение", since that would be a delivery.
+    // Back with the sender.
     (
         Sub(SubStatus::ReturnedToSender),
         &[
@@ -32,7 +32,7 @@ pub const RULES: &[Rule] = &[
             "возвращен~ в интернет магазин",
         ],
     ),
-    // On the way back. "Возвращено на склад доставки" is none: the courier only brings it back to the depot.
+    // On the way back. "Возвращено на склад доставки" is not: the courier only brings the parcel back to the depot.
     (
         Sub(SubStatus::ReturningStorageExpired),
         &[
@@ -41,7 +41,7 @@ pub const RULES: &[Rule] = &[
             "возврат отправителю истек срок хранения",
             "возврат .. истечен* срока хранения",
             "истек срок хранения возврат отправителю",
-            // CDEK POSTOMAT_SEIZED: taken out since its storage had expired.
+            // CDEK POSTOMAT_SEIZED: taken out because its storage had expired.
             "изъят~ из постамата курьером",
         ],
     ),

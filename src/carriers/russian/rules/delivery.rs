@@ -1,11 +1,11 @@
-//! Deliveries, tried and done, and what comes just before them.
+//! Deliveries, attempted and done, and the steps just before them.
 
 use super::Means::{Plain, Sub};
 use super::Rule;
 use crate::model::status::{Status, SubStatus};
 
 pub const RULES: &[Rule] = &[
-    // A delivery that was tried.
+    // Attempted deliveries.
     (
         Sub(SubStatus::ExceptionLost),
         &["неудачная|вторая .. вручения / утрата"],

@@ -1,11 +1,11 @@
-//! What goes wrong, and customs, and what is called off.
+//! Problems, customs and cancellations.
 
 use super::Means::{Plain, Sub};
 use super::Rule;
 use crate::model::status::{Status, SubStatus};
 
 pub const RULES: &[Rule] = &[
-    // Lost, destroyed, seized: mostly the end, but said by nobody with certainty.
+    // Lost, destroyed, seized: usually the end, but no carrier says so for certain.
     (
         Sub(SubStatus::ExceptionLost),
         &[
@@ -174,7 +174,7 @@ pub const RULES: &[Rule] = &[
             "доставка задерживается",
         ],
     ),
-    // Called off. Russian Post's "Отмена" is none: it takes back one operation, not the parcel.
+    // Cancelled. Russian Post's "Отмена" is not: it reverts one operation, not the parcel.
     (
         Sub(SubStatus::CancelledBySender),
         &[

@@ -9,7 +9,7 @@ pub const RULES: &[Rule] = &[
     (
         Plain(Status::InTransit),
         &[
-            // The airline's words: its "Доставлено" and "Возвращено" are those of a mail bag.
+            // An airline's words: its "Доставлено" and "Возвращено" are about a mail bag.
             "обработка перевозчиком / ..",
             "международная обработка / передано перевозчику",
             "обработка перевозчиком",

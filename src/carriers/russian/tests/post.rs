@@ -244,7 +244,7 @@ fn russian_posts_handling_is_known() {
             ("Содержимое запрещено к пересылке", "EXCEPTION_HELD"),
         ],
     );
-    // Words of an airline: about a bag of mail, not about a parcel and its addressee.
+    // An airline's words are about a bag of mail, not about a parcel and its addressee.
     post(
         "Обработка перевозчиком",
         &[("Доставлено", "IN_TRANSIT"), ("Возвращено", "IN_TRANSIT")],
@@ -327,7 +327,7 @@ fn russian_posts_other_operations_are_known() {
         ),
         ("Отказ в приеме", "EXCEPTION_REJECTED_BY_CARRIER"),
         ("Вскрытие", "EXCEPTION"),
-        // Takes back one operation, by an operator's mistake for one; the parcel goes on.
+        // Reverts one operation, for example an operator's mistake; the parcel travels on.
         ("Отмена", "-"),
         ("Отмена. Ошибка оператора", "-"),
     ] {
