@@ -11,7 +11,7 @@ use crate::model::clean_text;
 /// The most characters of a carrier's own words that become part of an error.
 const WORDS_CHARS_MAX: usize = 200;
 
-/// The longest gap in local time, a day, in quarters of an hour, with one hour to spare: Samoa skipped 30 December 2011.
+/// The longest gap in local time, in quarters of an hour: a day (Samoa skipped 30 December 2011) and one hour to spare.
 const GAP_QUARTERS_MAX: i32 = 4 * 25;
 
 /// A whole answer as JSON, with or without a byte order mark.

@@ -1,7 +1,7 @@
 //! The meaning of Russian tracking texts, as Russian Post, CDEK and the aggregators that repeat them write them.
 //!
 //! A table of phrases ([`rules`]); the first that fits wins. A phrase is compared with the whole text, word by word and
-//! ignoring case, so a word is never found inside another. A text that fits no phrase has no meaning; it is not guessed.
+//! ignoring case, so a word is never found inside another. A text that fits no phrase has no meaning: none is guessed.
 
 mod rules;
 #[cfg(test)]
@@ -97,8 +97,8 @@ pub fn meaning(text: &str) -> Option<Meaning> {
 
 /// What an operation of two texts means, such as Russian Post's type and attribute.
 ///
-/// Sources disagree on which of the two is the type, so both orders are tried. If the pair is not in the table, one text
-/// counts alone, unless the other contradicts it.
+/// Sources disagree on which of the two is the type, so both orders are tried. If the pair is not in the table, one
+/// text counts alone, unless the other contradicts it.
 pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
     if !is_russian(main) && !is_russian(other) {
         return None;

@@ -1,8 +1,8 @@
 //! What holds for every adapter.
 //!
 //! `tests/carriers/<adapter>/<case>.json` (`.txt` if it is not JSON) is an answer's body, as a carrier sent it or could
-//! send it. `<case>.snap` beside it is what the adapter reads from it. `<case>.given.json`, if there is one, says how the
-//! answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`).
+//! send it. `<case>.snap` beside it is what the adapter reads from it. `<case>.given.json`, if there is one, says how
+//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -85,10 +85,12 @@ fn recorded_answers_are_read_as_expected() {
 #[test]
 fn an_adapter_goes_by_its_name_and_needs_keys_that_a_section_has() {
     let mut names = BTreeSet::new();
+    let documented = include_str!("../../config.toml");
     for adapter in ADAPTERS {
         let made = fixture::adapter(adapter, "https://api.example/");
         assert_eq!(made.name(), adapter.name);
         assert!(names.insert(adapter.name) && adapter.name != "none");
+        assert!(documented.contains(&format!("\"{}\"", adapter.name)));
         for key in adapter.needs {
             let entry = KeyPath::of(&["carriers", "CODE", key]).entry();
             assert!(matches!(entry, Some(Entry::Key(_))), "{key}");

@@ -21,8 +21,8 @@ pub struct DatedText {
 
 /// What these texts say about a parcel; `None` if there are none.
 ///
-/// The newest text gives the status; if its meaning is unknown, the status is UNKNOWN. After the first text about the way
-/// back the parcel counts as returning: "in transit" then means RETURNING, and "delivered" means RETURNED.
+/// The newest text gives the status; if its meaning is unknown, the status is UNKNOWN. After the first text about the
+/// way back the parcel counts as returning: "in transit" then means RETURNING, and "delivered" means RETURNED.
 pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observation> {
     let mut events = Vec::with_capacity(texts.len());
     let mut way = Direction::Forward;
