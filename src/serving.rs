@@ -13,4 +13,3 @@ pub mod problem;
 pub mod server;
 #[cfg(test)]
 pub mod snapshot;
-pub mod stall;

@@ -1,6 +1,7 @@
-//! Binds a port and serves a router on it, with limits on what a client may hold.
+//! Binds a port and serves a router on it, with limits on what a client can occupy.
 //!
-//! `axum::serve` sets neither a time-out for the head of a request nor a number of connections, so the loop is our own.
+//! `axum::serve` can limit neither the time for the head of a request nor the number of connections, so the accept loop is
+//! our own.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -16,39 +17,39 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
-use crate::serving::stall::Stall;
 
-/// The most bytes of a request's head, URL included; hyper answers a longer one with 431 and closes.
+/// The most bytes of a request's head, including the URL; hyper answers a longer one with 431 and closes the connection.
 ///
-/// It looks between two reads, so up to twice as much may pass.
+/// It checks between two reads, so up to twice as much may pass.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// How long answers under way may take to end when the server stops.
+/// How long requests in progress may take to end when the server stops.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 
-/// The pause after a connection could not be accepted, mostly for want of file descriptors.
+/// The pause after a failed accept, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What a client hears that comes when all connections are taken.
+/// The answer to a client if all connections are taken.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 121\r\n\r\n\
     {\"type\":\"urn:trackbox:problem:unavailable\",\"title\":\"Not available now\",\"status\":503,\
     \"detail\":\"all connections are taken\"}";
 
-/// What a client may hold.
+/// What a client can occupy.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     connections_max: usize,
-    /// How long the head of a request may take, and how long a connection may be idle.
+    /// How long the head of a request may take; also how long a connection may be idle.
     header_timeout: Duration,
-    /// How long a client may read nothing of its answer.
+    /// How long a client may read nothing while its answer is being sent.
     stall_timeout: Duration,
 }
 
-/// A bound port and what is served there.
+/// A bound port and the router that is served on it.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -58,10 +59,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the port; port 0 takes a free one.
+    /// Binds the address; port 0 is any free port.
     ///
     /// # Errors
-    /// Where the port is taken or the address is not this machine's.
+    /// If the port is taken or the address does not belong to this machine.
     pub async fn bind(listen: SocketAddr, router: Router, http: &Http) -> anyhow::Result<Self> {
         let listening = async {
             let listener = TcpListener::bind(listen).await?;
@@ -83,15 +84,15 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `stop`; then answers under way may end, for a few seconds.
+    /// Serves until `stop`; then lets the requests in progress end, for a few seconds.
     ///
     /// # Errors
-    /// None so far: whatever a client does ends its own connection at most.
+    /// None: a client can end its own connection at most.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut connections = JoinSet::new();
         loop {
@@ -120,7 +121,7 @@ impl Server {
         };
         if tokio::time::timeout(STOP_WAIT, all_ended).await.is_err() {
             tracing::warn!(
-                "cut off {} connections that did not end within {} s",
+                "closed {} connections whose requests did not end within {} s",
                 connections.len(),
                 STOP_WAIT.as_secs()
             );
@@ -132,28 +133,30 @@ impl Server {
 
 fn note_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
-        tracing::error!("a connection died: {error}");
+        tracing::error!("the task of a connection failed: {error}");
     }
 }
 
-/// Says that all connections are taken, without waiting for anybody.
+/// Tells a client that all connections are taken, without waiting for it to read that.
 fn turn_away(stream: TcpStream) {
     let told = stream
         .into_std()
         .and_then(|mut stream| stream.write_all(FULL));
     match told {
-        Ok(()) => tracing::debug!("turned a client away: all connections are taken"),
-        Err(error) => tracing::debug!("turned a client away without a word: {error}"),
+        Ok(()) => tracing::debug!("refused a connection: all are taken"),
+        Err(error) => tracing::debug!("refused a connection without an answer: {error}"),
     }
 }
 
-/// Serves one connection until either side ends it.
+/// Serves one connection until either side closes it.
 async fn converse(stream: TcpStream, service: WithPeer, limits: Limits, stop: CancellationToken) {
     let peer = service.peer;
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("the connection of {peer} answers slower: {error}");
+        tracing::debug!("cannot set TCP_NODELAY for {peer}: {error}");
     }
-    let stream = TokioIo::new(Stall::new(stream, limits.stall_timeout));
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.stall_timeout));
+    let stream = TokioIo::new(Box::pin(stream));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
@@ -170,11 +173,11 @@ async fn converse(stream: TcpStream, service: WithPeer, limits: Limits, stop: Ca
         }
     };
     if let Err(error) = ended {
-        tracing::debug!("a connection was cut off: {error}");
+        tracing::debug!("the connection of {peer} failed: {error}");
     }
 }
 
-/// The router, telling each request whom it comes from.
+/// The router; it adds the address of the peer to each request.
 #[derive(Clone, Debug)]
 struct WithPeer {
     router: Router,

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::routing::get;
+use futures_util::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -16,15 +18,25 @@ use tokio_util::sync::CancellationToken;
 use super::{FULL, Server};
 use crate::config::{Config, Http, Span};
 
-/// Longer than any of these takes on a busy machine.
+/// Longer than any of these tests takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
-    /// Told when `/slow` has begun.
+    /// Notified when `/slow` has begun.
     begun: Arc<Notify>,
+    /// Notified when the answer of `/endless` is dropped.
+    dropped: Arc<Notify>,
+}
+
+struct NotifyOnDrop(Arc<Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
@@ -38,7 +50,17 @@ async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
         "done"
     };
     let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string();
+    let dropped = Arc::new(Notify::new());
+    let kept = Arc::clone(&dropped);
+    let endless = async move || {
+        let guard = NotifyOnDrop(kept);
+        Body::from_stream(stream::repeat_with(move || {
+            let NotifyOnDrop(_) = &guard;
+            std::io::Result::Ok(Bytes::from_static(&[b'x'; 64 * 1024]))
+        }))
+    };
     let router = Router::new()
+        .route("/endless", get(endless))
         .route("/peer", get(peer))
         .route("/slow", get(slow));
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -51,6 +73,7 @@ async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
         stop,
         ended,
         begun,
+        dropped,
     }
 }
 
@@ -106,6 +129,19 @@ async fn a_client_that_does_not_finish_its_head_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_stops_reading_is_cut_off() {
+    let server = start(|http| http.request_timeout = Span::from_millis(50)).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .expect("is sent");
+    tokio::time::timeout(PATIENCE, server.dropped.notified())
+        .await
+        .expect("is cut off");
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed() {
     let server = start(|http| http.header_timeout = Span::from_millis(200)).await;
     let answer = server.talk(b"GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -138,7 +174,7 @@ async fn a_head_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_turned_away_until_another_ends() {
+async fn one_connection_too_many_is_refused_until_another_ends() {
     let server = start(|http| http.connections_max = 2).await;
     let held = [server.connect().await, server.connect().await];
     let refused = read_all(server.connect().await).await;
@@ -160,7 +196,7 @@ async fn one_connection_too_many_is_turned_away_until_another_ends() {
 }
 
 #[test]
-fn the_word_to_who_is_turned_away_is_whole() {
+fn the_answer_to_a_refused_connection_is_well_formed() {
     let text = std::str::from_utf8(FULL).expect("is text");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     assert!(
@@ -173,7 +209,7 @@ fn the_word_to_who_is_turned_away_is_whole() {
 }
 
 #[tokio::test]
-async fn a_stop_lets_the_answer_under_way_end_and_takes_nothing_new() {
+async fn a_stop_lets_the_request_in_progress_end_and_accepts_no_other() {
     let server = start(|_| ()).await;
     let mut busy = server.connect().await;
     busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
