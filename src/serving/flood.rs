@@ -1,7 +1,8 @@
-//! The flood guard: how many requests one client may make, counted in this process alone.
+//! The flood guard: limits the requests of one client, counted in this process alone.
 //!
-//! A client is the peer's address, or, where the peer is a trusted proxy, the rightmost hop of `X-Forwarded-For` that is
-//! none: what stands further left is the client's own invention. An IPv6 client is its /64, since it may use all of it.
+//! A client is the address of the peer. If the peer is a trusted proxy, it is the rightmost hop of `X-Forwarded-For` that
+//! is not a trusted proxy, because a client can forge everything to the left of it. An IPv6 client is its /64, because it
+//! can use every address in it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,70 +14,65 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request};
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
+use governor::clock::QuantaInstant;
+use governor::middleware::NoOpMiddleware;
 use tokio_util::sync::CancellationToken;
-use tower_governor::governor::GovernorConfigBuilder;
+use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
 
 use crate::config::Http;
 use crate::serving::problem::{Kind, Problem};
 
-/// How often clients that have been quiet are forgotten.
+/// How often idle clients are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
-/// The header that proxies add the client's address to.
+/// The header to which each proxy adds the address of its client.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Counts the requests of each client. A clone counts on with the same figures.
+/// The limits and the counters of all clients.
+type Guard = GovernorConfig<Client, NoOpMiddleware<QuantaInstant>>;
+
+/// Counts the requests of each client. Clones share the counters.
 #[derive(Clone)]
 pub struct FloodGuard {
-    // The limiter's type cannot be named without its crate, so what is done with it is kept instead.
-    guard: Arc<dyn Fn(Router) -> Router + Send + Sync>,
-    forget: Arc<dyn Fn() + Send + Sync>,
+    guard: Arc<Guard>,
 }
 
 impl FloodGuard {
-    /// A guard that lets each client do `http.flood_per_second` for long and `http.flood_burst` at once; 0 counts as 1.
+    /// A guard that lets each client make `http.flood_burst` requests at once and `http.flood_per_second` in the long run; 0
+    /// counts as 1.
     pub fn new(http: &Http) -> Self {
-        let client = Client::new(http);
         let period = Duration::from_secs(1) / http.flood_per_second.max(1);
-        let config = GovernorConfigBuilder::default()
+        let guard = GovernorConfigBuilder::default()
             .period(period.max(Duration::from_nanos(1)))
             .burst_size(http.flood_burst.max(1))
-            .key_extractor(client)
+            .key_extractor(Client::new(http))
             .finish()
-            .map(Arc::new);
-        // `finish` gives nothing only for a period or burst of 0, which cannot be here.
-        let (layered, counted) = (config.clone(), config);
+            .expect("`finish` fails only for a period or a burst of 0");
         Self {
-            guard: Arc::new(move |router| match &layered {
-                Some(config) => {
-                    router.layer(GovernorLayer::new(Arc::clone(config)).error_handler(refusal))
-                }
-                None => router,
-            }),
-            forget: Arc::new(move || {
-                if let Some(config) = &counted {
-                    config.limiter().retain_recent();
-                    config.limiter().shrink_to_fit();
-                }
-            }),
+            guard: Arc::new(guard),
         }
     }
 
     /// Puts the guard before every route and fallback that `router` has.
     pub fn before(&self, router: Router) -> Router {
-        (self.guard)(router)
+        router.layer(GovernorLayer::new(Arc::clone(&self.guard)).error_handler(refusal))
     }
 
-    /// Forgets, once a minute, the clients that have been quiet; without it each would be remembered for ever.
+    /// Forgets idle clients once a minute; without it the guard would remember every client for ever.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(FORGET_EVERY) => (self.forget)(),
+                () = tokio::time::sleep(FORGET_EVERY) => self.forget_idle(),
             }
         }
+    }
+
+    fn forget_idle(&self) {
+        self.guard.limiter().retain_recent();
+        self.guard.limiter().shrink_to_fit();
     }
 }
 
@@ -93,7 +89,7 @@ fn refusal(error: GovernorError) -> Response<Body> {
     }
 }
 
-/// Tells clients apart.
+/// Finds the client of a request.
 #[derive(Clone, Debug)]
 struct Client {
     trusted_proxies: Arc<[IpNet]>,
@@ -114,7 +110,7 @@ impl Client {
             .any(|network| network.contains(&address))
     }
 
-    /// The address that a request comes from, as far as it can be believed.
+    /// The address of the client, as far as it can be trusted.
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if self.trusted_proxies.is_empty() || !self.trusts(peer) {
             return peer;
@@ -124,18 +120,18 @@ impl Client {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .collect();
-        let mut believed = peer;
+        let mut client = peer;
         for hop in hops.into_iter().rev() {
-            // What a trusted proxy wrote is an address; anything else was there before it.
+            // A trusted proxy adds an address; anything else was in the header before.
             let Some(address) = read_hop(hop.trim()) else {
                 break;
             };
-            believed = address;
+            client = address;
             if !self.trusts(address) {
                 break;
             }
         }
-        believed
+        client
     }
 }
 
@@ -150,7 +146,7 @@ fn read_hop(hop: &str) -> Option<IpAddr> {
     hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// What one client has in common: an IPv4 address, or the first 64 bits of an IPv6 one.
+/// The addresses that count as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
 fn bucket(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -165,7 +161,7 @@ impl KeyExtractor for Client {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
-        // A router that runs without a socket has one client.
+        // Without a socket, as in tests, there is one client.
         let peer = request
             .extensions()
             .get::<ConnectInfo<SocketAddr>>()
