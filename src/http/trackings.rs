@@ -1,23 +1,22 @@
 //! `POST /trackings`: creates trackings, or gets them where they are there already.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use aide::transform::TransformOperation;
 use axum::extract::State;
 use schemars::JsonSchema;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::carriers::routes::Routes;
 use crate::clock::Time;
 use crate::http::Serve;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{self, CarrierCode, CodeError, TrackNumber};
+use crate::model::{self, CarrierCode, TrackNumber};
 use crate::serving::docs;
 use crate::serving::extract::Json;
-use crate::serving::list::{List, Text};
+use crate::serving::list::{self, List};
 use crate::serving::problem::{ERRORS_MAX, FieldError, Kind, Problem};
 
 /// The tag of the operations on trackings in the document.
@@ -30,13 +29,13 @@ pub const ITEMS_MAX: usize = 10_000;
 const KNOWN_CODES_MAX: usize = 20;
 
 /// What to follow.
-#[derive(Debug, DeriveDeserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = docs::all_required)]
 pub struct CreateTrackings {
     /// 1 to 10,000 numbers, each with its carrier.
     #[serde(default)]
     #[schemars(with = "Vec<Wanted>", length(min = 1, max = 10_000))]
-    items: List<Item, ITEMS_MAX>,
+    items: List<Box<RawValue>, ITEMS_MAX>,
 }
 
 /// One number at one carrier.
@@ -111,98 +110,6 @@ impl From<&model::Tracking> for Tracking {
     }
 }
 
-/// An item as it was sent, whatever it is.
-#[derive(Debug)]
-enum Item {
-    Object {
-        carrier_code: Field,
-        track_number: Field,
-    },
-    /// Something else: what it is.
-    Other(&'static str),
-}
-
-/// A field as it was sent, and how it was spelled.
-#[derive(Debug)]
-struct Field {
-    name: &'static str,
-    text: Text,
-}
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ItemVisitor)
-    }
-}
-
-struct ItemVisitor;
-
-impl<'de> Visitor<'de> for ItemVisitor {
-    type Value = Item;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an item")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-        let missing = |name| Field {
-            name,
-            text: Text::Missing,
-        };
-        let mut carrier_code = missing("carrierCode");
-        let mut track_number = missing("trackNumber");
-        while let Some(key) = map.next_key::<String>()? {
-            let (field, name) = match key.as_str() {
-                "carrierCode" => (&mut carrier_code, "carrierCode"),
-                "carrier_code" => (&mut carrier_code, "carrier_code"),
-                "trackNumber" => (&mut track_number, "trackNumber"),
-                "track_number" => (&mut track_number, "track_number"),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *field = Field {
-                name,
-                text: map.next_value()?,
-            };
-        }
-        Ok(Item::Object {
-            carrier_code,
-            track_number,
-        })
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Item, E> {
-        Ok(Item::Other("a text"))
-    }
-
-    fn visit_unit<E>(self) -> Result<Item, E> {
-        Ok(Item::Other("null"))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Item, E> {
-        Ok(Item::Other("a boolean"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Item, E> {
-        Ok(Item::Other("a number"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Item, E> {
-        Ok(Item::Other("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Item, E> {
-        Ok(Item::Other("a number"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Item, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Item::Other("a list"))
-    }
-}
-
 /// Creates what is not there yet, due at once; the first mistake anywhere means that nothing is created.
 pub async fn create(
     State(serve): State<Serve>,
@@ -219,7 +126,7 @@ pub async fn create(
 
 /// The pairs of the items, each once at its first place; or every mistake, with its place.
 fn check(
-    items: List<Item, ITEMS_MAX>,
+    items: List<Box<RawValue>, ITEMS_MAX>,
     routes: &Routes,
 ) -> Result<Vec<(CarrierCode, TrackNumber)>, Problem> {
     let total = items.total;
@@ -233,7 +140,7 @@ fn check(
     let mut errors = Vec::new();
     let mut more_errors = 0;
     let mut bad_items = 0;
-    for (place, item) in items.kept.into_iter().enumerate() {
+    for (place, item) in items.kept.iter().enumerate() {
         match check_item(place, item, routes, &known) {
             Ok(pair) => {
                 if seen.insert(pair.clone()) {
@@ -260,35 +167,58 @@ fn check(
     Err(Problem::invalid(detail, errors).with_more_errors(more_errors))
 }
 
+/// The fields of an item as they were sent, in both spellings.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Item<'a> {
+    #[serde(borrow, rename = "carrierCode", deserialize_with = "sent")]
+    carrier_code: Option<&'a RawValue>,
+    #[serde(borrow, rename = "carrier_code", deserialize_with = "sent")]
+    carrier_code_snake_case: Option<&'a RawValue>,
+    #[serde(borrow, rename = "trackNumber", deserialize_with = "sent")]
+    track_number: Option<&'a RawValue>,
+    #[serde(borrow, rename = "track_number", deserialize_with = "sent")]
+    track_number_snake_case: Option<&'a RawValue>,
+}
+
+/// A field that is there; null too, so that an error uses the spelling that was sent.
+fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(json).map(Some)
+}
+
 fn check_item(
     place: usize,
-    item: Item,
+    item: &RawValue,
     routes: &Routes,
     known: &str,
 ) -> Result<(CarrierCode, TrackNumber), Vec<FieldError>> {
-    let (carrier_code, track_number) = match item {
-        Item::Object {
-            carrier_code,
-            track_number,
-        } => (carrier_code, track_number),
-        Item::Other(what) => {
-            let detail =
-                format!("must be an object with carrierCode and trackNumber, this is {what}");
-            return Err(vec![FieldError::at(format!("/items/{place}"), detail)]);
+    let refused = |detail| vec![FieldError::at(format!("/items/{place}"), detail)];
+    let kind = list::kind(item);
+    if kind != "an object" {
+        return Err(refused(format!(
+            "must be an object with carrierCode and trackNumber, this is {kind}"
+        )));
+    }
+    let item: Item<'_> =
+        serde_json::from_str(item.get()).map_err(|error| refused(error.to_string()))?;
+    let codes = [
+        ("carrierCode", item.carrier_code),
+        ("carrier_code", item.carrier_code_snake_case),
+    ];
+    let numbers = [
+        ("trackNumber", item.track_number),
+        ("track_number", item.track_number_snake_case),
+    ];
+    let carrier_code = read(place, codes, |text| {
+        let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
+        match routes.resolve(&code) {
+            Some(_) => Ok(code),
+            None => Err(format!("is not a known carrier; known are {known}")),
         }
-    };
-    let carrier_name = carrier_code.name;
-    let carrier_code = read(place, carrier_code, CarrierCode::parse).and_then(|code| {
-        if routes.resolve(&code).is_some() {
-            return Ok(code);
-        }
-        let detail = format!("is not a known carrier; known are {known}");
-        Err(FieldError::at(
-            format!("/items/{place}/{carrier_name}"),
-            detail,
-        ))
     });
-    let track_number = read(place, track_number, TrackNumber::parse);
+    let track_number = read(place, numbers, |text| {
+        TrackNumber::parse(text).map_err(|error| error.to_string())
+    });
     match (carrier_code, track_number) {
         (Ok(carrier_code), Ok(track_number)) => Ok((carrier_code, track_number)),
         (carrier_code, track_number) => Err([carrier_code.err(), track_number.err()]
@@ -298,17 +228,20 @@ fn check_item(
     }
 }
 
+/// Reads the spelling of a field that was sent.
 fn read<T>(
     place: usize,
-    field: Field,
-    parse: impl Fn(String) -> Result<T, CodeError>,
+    spellings: [(&str, Option<&RawValue>); 2],
+    parse: impl FnOnce(String) -> Result<T, String>,
 ) -> Result<T, FieldError> {
-    let at = |detail: String| FieldError::at(format!("/items/{place}/{}", field.name), detail);
-    match field.text {
-        Text::Given(text) => parse(text).map_err(|error| at(error.to_string())),
-        Text::Missing => Err(at("is missing".to_owned())),
-        Text::Other(what) => Err(at(format!("must be a text, this is {what}"))),
-    }
+    let [camel_case, snake_case] = spellings;
+    let (name, json) = match camel_case {
+        (_, None) if snake_case.1.is_some() => snake_case,
+        _ => camel_case,
+    };
+    list::string(json)
+        .and_then(parse)
+        .map_err(|detail| FieldError::at(format!("/items/{place}/{name}"), detail))
 }
 
 fn known_codes(routes: &Routes) -> String {

@@ -277,9 +277,11 @@ fn document_parameters<T: JsonSchema>(
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
     use serde::Deserialize;
+    use serde::de::IgnoredAny;
+    use serde_json::value::RawValue;
 
     use super::{is_encoded, parse, pointer};
-    use crate::serving::list::{Id, List, Text};
+    use crate::serving::list::{Id, List};
 
     #[derive(Debug, Deserialize)]
     struct Outer {
@@ -351,10 +353,10 @@ mod tests {
             for body in [&bytes[..], json.as_bytes(), format!("[{json}]").as_bytes()] {
                 let read = [
                     parse::<List<Id, 4>>(body).is_ok(),
-                    parse::<List<Text, 4>>(body).is_ok(),
-                    parse::<serde_json::Value>(body).is_ok(),
+                    parse::<List<Box<RawValue>, 4>>(body).is_ok(),
+                    parse::<IgnoredAny>(body).is_ok(),
                 ];
-                // Whatever a lenient list takes is JSON.
+                // A lenient list, too, takes nothing but JSON.
                 proptest::prop_assert!(read[2] || !(read[0] || read[1]), "{}", String::from_utf8_lossy(body));
             }
         }
