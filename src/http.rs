@@ -1,17 +1,19 @@
-//! Role `serve`: the HTTP API. One file for each resource, with its request type, handler and documentation.
+//! Role `serve`: the HTTP API. One file for each resource, with its types, its handlers and their routes.
+//!
+//! A new resource is a file, its `mod` here and its line in `router.rs`.
 
-pub mod accounts;
-pub mod budget;
-pub mod by_ids;
-pub mod carriers;
-pub mod dead_letters;
-pub mod events;
-pub mod refresh;
+mod accounts;
+mod budget;
+mod by_ids;
+mod carriers;
+mod dead_letters;
+mod events;
+mod refresh;
 pub mod router;
-pub mod schedule;
+mod schedule;
 #[cfg(test)]
 mod tests;
-pub mod trackings;
+mod trackings;
 
 use std::sync::Arc;
 
@@ -24,9 +26,13 @@ use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
+use crate::serving::problem::Kind;
 use crate::store::Store;
 
-/// What the API works with. A clone works with the same.
+/// The problems that every operation of the API may answer with.
+const ALWAYS: &[Kind] = &[Kind::TooManyRequests, Kind::Internal, Kind::Unavailable];
+
+/// What the API works with. Clones share it.
 #[derive(Clone)]
 pub struct Serve {
     pub store: Store,
@@ -35,23 +41,25 @@ pub struct Serve {
     pub routes: Arc<Routes>,
     pub learned: Learned,
     pub metrics: Arc<Metrics>,
-    /// Where dead letters are published again; none where the role has no bus.
+    /// Where dead letters are published again; `None` if the process has no bus.
     pub bus: Option<Bus>,
     pub ready: ReadyChecks,
     pub http: config::Http,
-    /// Its [`FloodGuard::run`] must be run beside the server.
+    /// Run its [`FloodGuard::run`] beside the server.
     pub flood: FloodGuard,
 }
 
-/// A number of hours in the unit that fits it, for people.
-fn span(hours: f64) -> String {
+/// A number of hours for people, in a unit that fits it; a negative one counts as 0.
+fn in_words(hours: f64) -> String {
     if hours < 1.0 / 3_600.0 {
         "less than a second".to_owned()
     } else if hours < 1.0 / 60.0 {
         format!("{:.0} s", hours * 3_600.0)
     } else if hours < 2.0 {
         format!("{:.0} min", hours * 60.0)
-    } else {
+    } else if hours < 48.0 {
         format!("{hours:.1} h")
+    } else {
+        format!("{:.1} days", hours / 24.0)
     }
 }

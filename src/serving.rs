@@ -1,13 +1,16 @@
-//! The HTTP kit that every role shares: problems, extractors, layers, documents, health and the server itself.
+//! The HTTP kit that all roles share: problems, extractors, layers, the API's document, health and the server.
 //!
-//! A role makes its routes, [`layers::wrap`]s them, and hands the router to a [`server::Server`].
+//! A role makes its routes with [`operation::get`] and [`operation::post`], [`layers::wrap`]s them, and gives the router to
+//! a [`server::Server`].
 
 pub mod docs;
 pub mod extract;
 pub mod flood;
 pub mod health;
+pub mod id;
 pub mod layers;
 pub mod list;
+pub mod operation;
 pub mod page;
 pub mod problem;
 pub mod server;

@@ -1,4 +1,4 @@
-//! What waits for each account at a carrier, and what it has spent: for `GET /carriers` and for the metrics.
+//! An overview of the accounts at the carriers, for `GET /carriers`, the budget of one, and the metrics.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,71 +7,71 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::carriers::routes::Account;
-use crate::clock::Time;
-use crate::clock::day_of;
+use crate::clock::{Time, day_of};
 use crate::http::Serve;
 use crate::model::CarrierCode;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
 
-/// How old the figures of the metrics may be: they are counted over all trackings.
+/// How old the metrics may be: to measure them, the database counts all trackings.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the metrics wait for the database.
+/// How long a request for the metrics waits for the database.
 const MEASURE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Trackings in hand.
+/// How many trackings there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waiting {
+pub struct Counts {
     /// Still checked.
     pub active: i64,
-    /// Their time has come.
+    /// Of these, due.
     pub due: i64,
-    /// Their last check failed.
+    /// Of these, those whose last check failed.
     pub failing: i64,
 }
 
-/// An account and how it stands.
+/// An account, its trackings, and what it has used of its limits.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct AccountOverview {
     pub account: Arc<Account>,
-    pub waiting: Waiting,
-    /// Calls made today (UTC); counted only where the day is limited.
+    pub counts: Counts,
+    /// Calls made today (UTC); `None` if there is no limit per day.
     pub used_today: Option<i64>,
     /// Calls of the last whole minute.
     pub used_last_minute: i64,
-    /// Only where it is ahead.
+    /// `None` if the account is not paused now.
     pub paused_until: Option<Time>,
+    /// Empty if the account is not paused now.
     pub pause_reason: String,
-    /// Calls that failed for all their numbers, in a row.
+    /// Calls in a row that failed for all their numbers.
     pub fails: u32,
 }
 
-/// All accounts, and the trackings of carriers that no section of the configuration leads to.
+/// All accounts, and by carrier code the trackings for which the configuration has no account.
 #[derive(Clone, Debug)]
-pub struct Standings {
-    pub accounts: Vec<Standing>,
-    pub unrouted: BTreeMap<String, Waiting>,
+pub struct Overview {
+    pub accounts: Vec<AccountOverview>,
+    pub unrouted: BTreeMap<String, Counts>,
 }
 
-/// How all accounts stand now.
-pub async fn standings(serve: &Serve) -> Result<Standings, StoreError> {
+/// Reads the current state of all accounts.
+pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
     let now = serve.clock.now();
     let states = serve.store.account_states().await?;
     let mut states: HashMap<String, AccountState> = states
         .into_iter()
         .map(|state| (state.account.clone(), state))
         .collect();
-    let mut waiting: HashMap<&str, Waiting> = HashMap::new();
+    let mut counts: HashMap<&str, Counts> = HashMap::new();
     let mut unrouted = BTreeMap::new();
     for count in serve.store.carrier_counts(now).await? {
         let code = CarrierCode::parse(count.carrier_code.as_str()).ok();
         let route = code.and_then(|code| serve.routes.resolve(&code));
         let sum = match route {
-            Some(route) => waiting.entry(route.account.name.as_str()).or_default(),
+            Some(route) => counts.entry(route.account.name.as_str()).or_default(),
             None => unrouted
                 .entry(count.carrier_code)
-                .or_insert_with(Waiting::default),
+                .or_insert_with(Counts::default),
         };
         sum.active += count.active;
         sum.due += count.due;
@@ -79,24 +79,24 @@ pub async fn standings(serve: &Serve) -> Result<Standings, StoreError> {
     }
     let accounts = serve.routes.accounts().iter().map(|account| {
         let state = states.remove(&account.name);
-        let waiting = waiting
+        let counts = counts
             .get(account.name.as_str())
             .copied()
             .unwrap_or_default();
-        standing(account, waiting, state, now)
+        account_overview(account, counts, state, now)
     });
-    Ok(Standings {
+    Ok(Overview {
         accounts: accounts.collect(),
         unrouted,
     })
 }
 
-fn standing(
+fn account_overview(
     account: &Arc<Account>,
-    waiting: Waiting,
+    counts: Counts,
     state: Option<AccountState>,
     now: Time,
-) -> Standing {
+) -> AccountOverview {
     let used = state
         .as_ref()
         .filter(|state| state.day == day_of(now))
@@ -111,9 +111,9 @@ fn standing(
     let (reason, fails) = state.map_or((String::new(), 0), |state| {
         (state.pause_reason, state.fails)
     });
-    Standing {
+    AccountOverview {
         account: Arc::clone(account),
-        waiting,
+        counts,
         used_today: (account.limits.per_day > 0).then_some(used),
         used_last_minute,
         paused_until,
@@ -126,7 +126,7 @@ fn standing(
     }
 }
 
-/// Brings the metrics of the accounts up to date, at most every few seconds. A clone shares the last time.
+/// Updates the metrics of the accounts, at most every few seconds. Clones share the time of the last update.
 #[derive(Clone)]
 pub struct Measure {
     serve: Serve,
@@ -141,32 +141,29 @@ impl Measure {
         }
     }
 
-    /// Measures, unless it was done a moment ago; where the database is away the last figures stay.
+    /// Measures, unless the last time is recent. If the database does not answer, the metrics keep their values.
     pub async fn run(self) {
         let mut measured_at = self.measured_at.lock().await;
         if measured_at.is_some_and(|at| at.elapsed() < MEASURE_EVERY) {
             return;
         }
-        match tokio::time::timeout(MEASURE_TIMEOUT, standings(&self.serve)).await {
-            Ok(Ok(standings)) => {
-                for standing in standings.accounts {
-                    let name = &standing.account.name;
-                    self.serve
-                        .metrics
-                        .due_trackings(name)
-                        .set(standing.waiting.due);
-                    self.serve
-                        .metrics
-                        .account_paused(name)
-                        .set(standing.paused_until.is_some().into());
+        match tokio::time::timeout(MEASURE_TIMEOUT, overview(&self.serve)).await {
+            Ok(Ok(overview)) => {
+                for account in overview.accounts {
+                    let name = &account.account.name;
+                    let metrics = &self.serve.metrics;
+                    metrics.due_trackings(name).set(account.counts.due);
+                    let paused = account.paused_until.is_some();
+                    metrics.account_paused(name).set(paused.into());
                 }
             }
             Ok(Err(error)) => tracing::warn!(
-                "the accounts' metrics stay as they were: {:#}",
+                "the metrics of the accounts are not updated: {:#}",
                 anyhow::Error::from(error)
             ),
             Err(_) => tracing::warn!(
-                "the accounts' metrics stay as they were: no answer from the database"
+                "the metrics of the accounts are not updated: the database did not answer within {} s",
+                MEASURE_TIMEOUT.as_secs()
             ),
         }
         *measured_at = Some(Instant::now());

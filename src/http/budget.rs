@@ -1,18 +1,18 @@
-//! `GET /carriers/{code}/budget`: what the calls of a carrier's account are spent on, and what more of them would win.
+//! `GET /carriers/{code}/budget`: how a carrier's account spends its calls, and what more calls would gain.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::carriers::routes::Account;
-use crate::clock::Time;
-use crate::clock::hours;
+use crate::clock::{Time, hours};
 use crate::config::Policy;
-use crate::http::accounts::{self, Standing};
-use crate::http::carriers::{CarrierLimits, TAG};
-use crate::http::{Serve, span};
+use crate::http::accounts::{self, AccountOverview};
+use crate::http::carriers::{LimitsAnswer, TAG};
+use crate::http::{Serve, in_words};
 use crate::learned::LearnedAccount;
 use crate::model::CarrierCode;
 use crate::plan::HOURS;
@@ -20,19 +20,20 @@ use crate::plan::decide::longest_wait;
 use crate::plan::outlook::{Supply, staleness};
 use crate::serving::docs;
 use crate::serving::extract::Path;
+use crate::serving::operation::{documented, get};
 use crate::serving::problem::{FieldError, Kind, Problem};
 use crate::store::account_plans::AccountPlan;
 
-/// Which carrier.
+/// A carrier.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct CarrierPath {
-    /// A carrier's code as requests write it.
+    /// The carrier's code, as in a tracking.
     #[schemars(example = &"CDEK")]
     code: String,
 }
 
-/// What an account's calls are spent on.
+/// How an account spends its calls.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
@@ -41,58 +42,62 @@ pub struct Budget {
     account: String,
     codes: Vec<String>,
     policy: String,
-    /// All of it in a sentence or two.
+    /// A summary for people.
     text: String,
-    limits: CarrierLimits,
-    /// How many parcels one call asks for.
+    limits: LimitsAnswer,
+    /// The most parcels that one call asks about.
     numbers_per_call: u32,
-    /// Calls of the last whole minute, by all workers.
+    /// Calls that all workers made in the last whole minute.
     used_last_minute: i64,
-    /// Calls made today (UTC); null where the day has no limit.
+    /// Calls made today (UTC); null if there is no limit per day.
     used_today: Option<i64>,
     paused_until: Option<Time>,
     /// Parcels that are still checked.
     parcels: i64,
-    /// Of these, how many wait for a call, their time having come.
+    /// Of these, those that are due and wait for a call.
     waiting: i64,
-    /// How long it takes to look at every parcel once; null without a limit.
+    /// How long it takes to check every parcel once; null if there is no limit.
     round_hours: Option<f64>,
-    /// Null where the policy goes by none.
+    /// Null if the policy uses no price.
     price: Option<PriceAnswer>,
-    /// How a limit by day is spread over the hours (UTC); null without one, and where the policy does not spread it.
+    /// The calls of a day by hour (UTC); null if there is no limit per day or the policy does not spread it.
     calls_by_hour: Option<[f64; HOURS]>,
     staleness: Option<Staleness>,
 }
 
-/// What a call must save to be worth it, in hours that weighted events stay unseen.
+/// The price of a call: what it must save to be worth making, in hours that weighted events stay unseen.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Price", transform = docs::all_required)]
 struct PriceAnswer {
     now: f64,
-    /// On a working day from midnight on (UTC).
+    /// By hour of a working day, from midnight (UTC).
     by_hour: [f64; HOURS],
-    /// How many times that on a Saturday and on a Sunday.
+    /// What the price is multiplied by on a Saturday and on a Sunday.
     saturday: f64,
     sunday: f64,
     adjusted_at: Time,
 }
 
-/// Minutes from an event to the check that shows it, as expected from what was learned.
+/// Expected minutes from an event to the check that shows it, by what was learned.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
 struct Staleness {
-    /// Looking at every parcel in turn.
+    /// If all parcels are checked in turn.
     fixed_minutes: f64,
-    /// The learned policy, by the weight of the events; null before a whole day was watched.
+    /// Under the learned policy, averaged by the weight of the events; null until a whole day was observed.
     learned_minutes: Option<f64>,
-    /// The same if the limit were doubled.
+    /// The same with twice the limit.
     learned_minutes_if_doubled: Option<f64>,
 }
 
-/// Answers what the account of a carrier spends and wins.
-pub async fn budget(
+/// Show how a carrier's account spends its calls
+///
+/// The limits and use of the account that the carrier's code belongs to, the parcels that wait for it, the price of a call
+/// by hour, and how long events stay unseen: now, and if the limit were doubled.
+#[apply(documented)]
+async fn get_budget(
     State(serve): State<Serve>,
     Path(path): Path<CarrierPath>,
 ) -> Result<axum::Json<Budget>, Problem> {
@@ -105,18 +110,23 @@ pub async fn budget(
     })?;
     let account = &route.account;
     let now = serve.clock.now();
-    let standings = accounts::standings(&serve).await?;
-    let standing = standings
+    let overview = accounts::overview(&serve).await?;
+    let overview = overview
         .accounts
         .into_iter()
-        .find(|standing| standing.account.name == account.name)
-        .ok_or_else(|| Problem::new(Kind::NotFound, format!("there is no account of {code}")))?;
+        .find(|overview| overview.account.name == account.name)
+        .ok_or_else(|| Problem::new(Kind::NotFound, format!("{code} has no account")))?;
     let known = serve.learned.refresh(account, now).await?;
-    Ok(axum::Json(answer(account, standing, &known, now)))
+    Ok(axum::Json(answer(account, overview, &known, now)))
 }
 
-fn answer(account: &Account, standing: Standing, known: &LearnedAccount, now: Time) -> Budget {
-    let parcels = standing.waiting.active;
+fn answer(
+    account: &Account,
+    overview: AccountOverview,
+    known: &LearnedAccount,
+    now: Time,
+) -> Budget {
+    let parcels = overview.counts.active;
     let round = account.checks_per_hour().map(|_| account.round(parcels));
     let staleness = round.map(|round| expected(account, known, parcels, round));
     let paced = account.policy == Policy::Learned && account.limits.per_day > 0;
@@ -126,17 +136,17 @@ fn answer(account: &Account, standing: Standing, known: &LearnedAccount, now: Ti
     let pricing = known.plan.as_ref().filter(|_| learned);
     let price = pricing.map(|pricing| shown(pricing, now));
     Budget {
-        text: text(&standing, round, staleness.as_ref()),
+        text: text(&overview, round, staleness.as_ref()),
         account: account.name.clone(),
         codes: account.codes.clone(),
         policy: account.policy.name().to_owned(),
-        limits: CarrierLimits::of(account),
+        limits: LimitsAnswer::of(account),
         numbers_per_call: account.numbers_per_call,
-        used_last_minute: standing.used_last_minute,
-        used_today: standing.used_today,
-        paused_until: standing.paused_until,
+        used_last_minute: overview.used_last_minute,
+        used_today: overview.used_today,
+        paused_until: overview.paused_until,
         parcels,
-        waiting: standing.waiting.due,
+        waiting: overview.counts.due,
         round_hours: round.map(rounded),
         price,
         calls_by_hour,
@@ -148,7 +158,7 @@ fn shown(pricing: &AccountPlan, now: Time) -> PriceAnswer {
     let price = &pricing.price;
     PriceAnswer {
         now: price.at(hours(now)),
-        // Hours are counted from a Monday on.
+        // Hours count from a Monday, so the first 24 are a working day.
         by_hour: std::array::from_fn(|hour| price.at(hour as f64)),
         saturday: price.by_day[1],
         sunday: price.by_day[2],
@@ -174,28 +184,28 @@ fn expected(account: &Account, known: &LearnedAccount, parcels: i64, round: f64)
     }
 }
 
-fn text(standing: &Standing, round: Option<f64>, staleness: Option<&Staleness>) -> String {
-    let parcels = standing.waiting.active;
+fn text(overview: &AccountOverview, round: Option<f64>, staleness: Option<&Staleness>) -> String {
+    let parcels = overview.counts.active;
     let (Some(round), Some(staleness)) = (round, staleness) else {
         return format!("{parcels} parcels, and no limit on the calls.");
     };
     let mut text = format!(
-        "{parcels} parcels; within the limits each can be looked at once in {}.",
-        span(round)
+        "{parcels} parcels; within the limits each can be checked once in {}.",
+        in_words(round)
     );
     match (
         staleness.learned_minutes,
         staleness.learned_minutes_if_doubled,
     ) {
         (Some(now), Some(doubled)) => text.push_str(&format!(
-            " An event is seen {} after it happened where parcels take turns, {} under the learned policy, and {} if the \
-             limit were doubled, as far as can be told.",
-            span(staleness.fixed_minutes / 60.0),
-            span(now / 60.0),
-            span(doubled / 60.0)
+            " An event is seen {} after it happened if parcels take turns, {} under the learned policy, and {} if the \
+             limit were doubled. These are estimates.",
+            in_words(staleness.fixed_minutes / 60.0),
+            in_words(now / 60.0),
+            in_words(doubled / 60.0)
         )),
         _ => text.push_str(
-            " What the learned policy wins can be told once parcels were watched for a whole day.",
+            " What the learned policy gains is known after a whole day of checks.",
         ),
     }
     text
@@ -205,21 +215,13 @@ fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }
 
-pub fn budget_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("getBudget")
-        .tag(TAG)
-        .summary("What a carrier's calls are spent on, and what more would win")
-        .description(
-            "Limits and use of the account that takes this carrier's code, what waits for it, the price of a call by hour, \
-             and how long events stay unseen: now, and if the limit were doubled.",
-        );
+pub fn router() -> ApiRouter<Serve> {
     let by_hour: [f64; HOURS] = std::array::from_fn(|hour| if hour < 6 { 0.05 } else { 0.21 });
     let example = json!({
         "account": "CDEK", "codes": ["CDEK"], "policy": "learned",
-        "text": "10800 parcels; within the limits each can be looked at once in 3.0 h. An event is seen 90 min after it \
-                 happened where parcels take turns, 50 min under the learned policy, and 25 min if the limit were doubled, \
-                 as far as can be told.",
+        "text": "10800 parcels; within the limits each can be checked once in 3.0 h. An event is seen 90 min after it \
+                 happened if parcels take turns, 50 min under the learned policy, and 25 min if the limit were doubled. \
+                 These are estimates.",
         "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
         "numbersPerCall": 1, "usedLastMinute": 57, "usedToday": null, "pausedUntil": null, "parcels": 10_800,
         "waiting": 112, "roundHours": 3.0,
@@ -227,15 +229,6 @@ pub fn budget_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
         "callsByHour": null,
         "staleness": {"fixedMinutes": 90.0, "learnedMinutes": 49.6, "learnedMinutesIfDoubled": 24.8},
     });
-    let op = docs::answer::<Budget>(op, "The budget.", example);
-    docs::problems(
-        op,
-        &[
-            Kind::NotFound,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
-    )
+    let operation = get_budget::operation(TAG).answer("The budget.", example);
+    ApiRouter::new().api_route("/carriers/{code}/budget", get(get_budget, operation))
 }

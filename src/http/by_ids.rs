@@ -1,22 +1,24 @@
-//! `POST /trackings/get-by-ids`: current states, from the cache where it has them.
+//! `POST /trackings/get-by-ids`: current states, from the cache if it has them.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking, Trackings, example};
-use crate::serving::docs;
 use crate::serving::extract::Json;
-use crate::serving::list::{Id, List};
-use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::serving::id::Id;
+use crate::serving::list::List;
+use crate::serving::operation::{documented, post};
+use crate::serving::problem::{FieldError, Problem};
 
 /// The most ids of one request.
 pub const IDS_MAX: usize = 10_000;
 
-/// Which trackings to answer.
+/// The trackings to look up.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct GetByIds {
     /// At most 10,000 ids, as strings or numbers.
@@ -34,8 +36,12 @@ enum StringOrNumber {
     Number(i64),
 }
 
-/// Answers the trackings in the order asked, a repeated id each time, and leaves unknown ids out.
-pub async fn by_ids(
+/// Look parcels up
+///
+/// The answer is in the order of the ids: a repeated id appears each time, unknown ids are left out. Without ids the
+/// answer has no trackings.
+#[apply(documented)]
+async fn get_trackings_by_ids(
     State(serve): State<Serve>,
     Json(request): Json<GetByIds>,
 ) -> Result<axum::Json<Trackings>, Problem> {
@@ -49,7 +55,7 @@ pub async fn by_ids(
     Ok(axum::Json(Trackings { trackings }))
 }
 
-/// The ids that may be somebody's.
+/// The ids that a tracking can have.
 fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
     if ids.total > IDS_MAX {
         let detail = format!("must have at most {IDS_MAX} ids, this has {}", ids.total);
@@ -68,7 +74,7 @@ fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
         })
         .collect();
     if !errors.is_empty() {
-        let detail = format!("{} of {} ids are no ids", errors.len(), ids.total);
+        let detail = format!("{} of {} ids are not valid", errors.len(), ids.total);
         return Err(Problem::invalid(detail, errors));
     }
     let numbers = ids.kept.iter().filter_map(|id| match id {
@@ -78,27 +84,12 @@ fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
     Ok(numbers.collect())
 }
 
-pub fn by_ids_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("getTrackingsByIds")
-        .tag(TAG)
-        .summary("Look parcels up")
-        .description(
-            "Answers in the order asked, a repeated id each time; unknown ids are left out. No ids give no trackings.",
-        );
-    let op = docs::request_example(op, json!({"ids": ["1", 2]}));
-    let op = docs::answer::<Trackings>(op, "The trackings.", json!({"trackings": [example(true)]}));
-    docs::problems(
-        op,
-        &[
-            Kind::CrossSite,
-            Kind::SlowRequest,
-            Kind::BodyTooLarge,
-            Kind::EncodedBody,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
+pub fn router() -> ApiRouter<Serve> {
+    let operation = get_trackings_by_ids::operation(TAG)
+        .request(json!({"ids": ["1", 2]}))
+        .answer("The trackings.", json!({"trackings": [example(true)]}));
+    ApiRouter::new().api_route(
+        "/trackings/get-by-ids",
+        post(get_trackings_by_ids, operation),
     )
 }

@@ -1,76 +1,80 @@
-//! `GET /carriers`: how the accounts at the carriers stand. `GET /carriers/unmapped`: codes that nobody understands yet.
+//! `GET /carriers`: the state of the accounts at the carriers. `GET /carriers/unmapped`: codes without a status.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
-use crate::http::Serve;
-use crate::http::accounts::{self, Standing, Waiting};
+use crate::http::accounts::{self, AccountOverview, Counts};
+use crate::http::{ALWAYS, Serve};
+use crate::serving::docs;
 use crate::serving::extract::Query;
-use crate::serving::problem::{Kind, Problem};
-use crate::serving::{docs, page};
+use crate::serving::operation::{Tag, documented, get};
+use crate::serving::page::{First, ListQuery};
+use crate::serving::problem::Problem;
 use crate::store::events;
 
-/// The tag of the operations on carriers in the document.
-pub const TAG: &str = "carriers";
-
-const LIMIT_DEFAULT: u32 = 100;
-const LIMIT_MAX: u32 = 500;
+/// The operations on carriers.
+pub const TAG: Tag = Tag {
+    name: "carriers",
+    description: "The accounts at the carriers: limits, pauses, and the parcels that wait for a call.",
+    problems: ALWAYS,
+};
 
 /// The accounts at the carriers.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Carriers {
-    carriers: Vec<Carrier>,
-    /// Trackings that nobody checks: the configuration has no section for their carrier, nor `*`.
+    carriers: Vec<AccountAnswer>,
+    /// Trackings that are not checked: the configuration has neither a section for their carrier nor `*`.
     unrouted: Vec<Unrouted>,
 }
 
-/// An account at a carrier: who shares its limits, and how it stands.
+/// An account at a carrier: its limits, the sections that share them, and its current state.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = docs::all_required)]
-struct Carrier {
+#[schemars(rename = "Carrier", transform = docs::all_required)]
+struct AccountAnswer {
     /// The account's name: the section's `budget`, else the section's own name.
     account: String,
     /// The sections of the configuration that share it; `*` takes every code without one.
     codes: Vec<String>,
     adapter: String,
-    limits: CarrierLimits,
-    /// Calls made today (UTC); null where the day has no limit.
+    limits: LimitsAnswer,
+    /// Calls made today (UTC); null if there is no limit per day.
     used_today: Option<i64>,
-    /// Until when no calls are made; null where they are.
+    /// The end of the account's pause; null if it is not paused.
     paused_until: Option<Time>,
-    /// Why; empty where calls are made.
+    /// Why it is paused; empty if it is not.
     pause_reason: String,
-    /// Calls that failed altogether, in a row.
+    /// Calls in a row that failed for all their numbers.
     failed_in_a_row: u32,
     /// Trackings that are still checked.
     active: i64,
-    /// Of these, how many wait to be checked now.
+    /// Of these, those that are due.
     due: i64,
-    /// Of these, how many could not be checked last time.
+    /// Of these, those whose last check failed.
     failing: i64,
 }
 
-/// The most calls; null where there is no limit.
+/// The most calls; null if there is no limit.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Limits", transform = docs::all_required)]
-pub struct CarrierLimits {
+pub struct LimitsAnswer {
     per_second: Option<u32>,
     per_minute: Option<u32>,
     per_day: Option<u32>,
-    /// How many calls may go out at once after a rest.
+    /// The most calls that may go out at once after an idle time.
     burst: u32,
-    /// How many calls may be under way at once.
+    /// The most calls that may be in flight.
     concurrency: usize,
 }
 
-/// Trackings of a carrier that the configuration leads nowhere.
+/// The trackings of a carrier for which the configuration has no account.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Unrouted {
@@ -78,7 +82,7 @@ struct Unrouted {
     active: i64,
 }
 
-impl CarrierLimits {
+impl LimitsAnswer {
     pub fn of(account: &Account) -> Self {
         let limit = |limit: u32| (limit > 0).then_some(limit);
         Self {
@@ -91,23 +95,23 @@ impl CarrierLimits {
     }
 }
 
-impl From<Standing> for Carrier {
-    fn from(standing: Standing) -> Self {
-        let account = &standing.account;
-        let Waiting {
+impl From<AccountOverview> for AccountAnswer {
+    fn from(overview: AccountOverview) -> Self {
+        let account = &overview.account;
+        let Counts {
             active,
             due,
             failing,
-        } = standing.waiting;
+        } = overview.counts;
         Self {
             account: account.name.clone(),
             codes: account.codes.clone(),
             adapter: account.adapter.clone(),
-            limits: CarrierLimits::of(account),
-            used_today: standing.used_today,
-            paused_until: standing.paused_until,
-            pause_reason: standing.pause_reason,
-            failed_in_a_row: standing.fails,
+            limits: LimitsAnswer::of(account),
+            used_today: overview.used_today,
+            paused_until: overview.paused_until,
+            pause_reason: overview.pause_reason,
+            failed_in_a_row: overview.fails,
             active,
             due,
             failing,
@@ -115,38 +119,36 @@ impl From<Standing> for Carrier {
     }
 }
 
-/// Answers how every account stands.
-pub async fn carriers(State(serve): State<Serve>) -> Result<axum::Json<Carriers>, Problem> {
-    let standings = accounts::standings(&serve).await?;
-    let unrouted = standings
+/// List the accounts at the carriers
+///
+/// Limits, calls used, pauses with their reason, and how many parcels are due or failing.
+#[apply(documented)]
+async fn list_carriers(State(serve): State<Serve>) -> Result<axum::Json<Carriers>, Problem> {
+    let overview = accounts::overview(&serve).await?;
+    let unrouted = overview
         .unrouted
         .into_iter()
-        .map(|(carrier_code, waiting)| Unrouted {
+        .map(|(carrier_code, counts)| Unrouted {
             carrier_code,
-            active: waiting.active,
+            active: counts.active,
         });
     Ok(axum::Json(Carriers {
-        carriers: standings.accounts.into_iter().map(Carrier::from).collect(),
+        carriers: overview
+            .accounts
+            .into_iter()
+            .map(AccountAnswer::from)
+            .collect(),
         unrouted: unrouted.collect(),
     }))
 }
 
-/// How many.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Most {
-    /// How many at most: 1 to 500, default 100.
-    #[schemars(with = "Option<i64>", example = 100)]
-    limit: Option<String>,
-}
-
-/// Carriers' codes that no adapter has a status for.
+/// Codes of carriers for which no adapter has a status.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct UnmappedCodes {
     unmapped: Vec<Unmapped>,
 }
 
-/// A carrier's code or text that no adapter has a status for.
+/// A carrier's code or text for which no adapter has a status.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Unmapped {
@@ -154,7 +156,7 @@ struct Unmapped {
     status_raw: String,
     /// The text of one such event.
     message: String,
-    /// How many of the newest 100,000 unmapped events carry it.
+    /// How many of the newest 100,000 unmapped events have it.
     count: i64,
     last_seen_at: Time,
     /// One tracking that has it.
@@ -174,61 +176,35 @@ impl From<events::Unmapped> for Unmapped {
     }
 }
 
-/// Answers the codes, the most frequent first.
-pub async fn unmapped(
+/// List carriers' codes without a status
+///
+/// Codes of events for which no adapter has a status, most frequent first. Such an event is kept as it came, with the status
+/// UNKNOWN.
+#[apply(documented)]
+async fn list_unmapped(
     State(serve): State<Serve>,
-    Query(most): Query<Most>,
+    Query(query): Query<ListQuery<First, 100, 500>>,
 ) -> Result<axum::Json<UnmappedCodes>, Problem> {
-    let limit = page::limit(most.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)
-        .map_err(Problem::invalid_at)?;
-    let rows = serve.store.unmapped(limit).await?;
+    let rows = serve.store.unmapped(query.limit()?).await?;
     let unmapped = rows.into_iter().map(Unmapped::from).collect();
     Ok(axum::Json(UnmappedCodes { unmapped }))
 }
 
-pub fn carriers_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("listCarriers")
-        .tag(TAG)
-        .summary("How the carriers' accounts stand")
-        .description(
-            "Limits, what is used up, pauses with their reason, and how many parcels wait or fail.",
-        );
-    let example = json!({"carriers": [{
+pub fn router() -> ApiRouter<Serve> {
+    let carriers = json!({"carriers": [{
         "account": "CDEK", "codes": ["CDEK"], "adapter": "emulator",
         "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
         "usedToday": null, "pausedUntil": "2026-11-20T12:01:00Z",
         "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0,
         "active": 180, "due": 12, "failing": 1,
     }], "unrouted": []});
-    let op = docs::answer::<Carriers>(op, "The accounts.", example);
-    docs::problems(
-        op,
-        &[Kind::TooManyRequests, Kind::Internal, Kind::Unavailable],
-    )
-}
-
-pub fn unmapped_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("listUnmapped")
-        .tag(TAG)
-        .summary("Carriers' codes that nobody understands yet")
-        .description(
-            "Codes of events that no adapter has a status for, the most frequent first. Such an event is kept as it came, \
-             with the status UNKNOWN.",
-        );
-    let example = json!({"unmapped": [{
+    let carriers = list_carriers::operation(TAG).answer("The accounts.", carriers);
+    let unmapped = json!({"unmapped": [{
         "carrierCode": "CDEK", "statusRaw": "SOMETHING_NEW", "message": "Something new happened", "count": 17,
         "lastSeenAt": "2026-11-20T12:00:02Z", "trackingId": "1",
     }]});
-    let op = docs::answer::<UnmappedCodes>(op, "The codes.", example);
-    docs::problems(
-        op,
-        &[
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
-    )
+    let unmapped = list_unmapped::operation(TAG).answer("The codes.", unmapped);
+    ApiRouter::new()
+        .api_route("/carriers", get(list_carriers, carriers))
+        .api_route("/carriers/unmapped", get(list_unmapped, unmapped))
 }

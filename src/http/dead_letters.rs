@@ -1,44 +1,37 @@
-//! `GET /dead-letters`: records that were set aside. `POST /dead-letters/{deadLetterId}/retry`: publishes one again.
+//! `GET /dead-letters`: the records that were set aside. `POST /dead-letters/{deadLetterId}/retry`: publishes one again.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Time;
-use crate::http::Serve;
+use crate::http::{ALWAYS, Serve};
 use crate::kafka::record::Outgoing;
-use crate::serving::extract::{Path, Query};
-use crate::serving::list::Id;
-use crate::serving::problem::{FieldError, Kind, Problem};
-use crate::serving::{docs, page};
+use crate::serving::docs;
+use crate::serving::extract::Query;
+use crate::serving::id::{HasId, IdPath};
+use crate::serving::operation::{Tag, documented, get, post};
+use crate::serving::page::{Cursor, ListQuery};
+use crate::serving::problem::{Kind, Problem};
 use crate::store::dead_letters::DeadLetter;
 
-/// The tag of the operations on dead letters in the document.
-pub const TAG: &str = "dead letters";
+/// The operations on dead letters.
+pub const TAG: Tag = Tag {
+    name: "dead letters",
+    description: "Records of the topic that could not be read or applied.",
+    problems: ALWAYS,
+};
 
-const LIMIT_DEFAULT: u32 = 20;
-const LIMIT_MAX: u32 = 100;
-
-/// Which part of the list.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Part {
-    /// How many at most: 1 to 100, default 20.
-    #[schemars(with = "Option<i64>", example = 20)]
-    limit: Option<String>,
-    /// The `nextCursor` of the answer before.
-    cursor: Option<String>,
-}
-
-/// A part of the list, the newest first.
+/// A part of the list, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
 pub struct DeadLetters {
     dead_letters: Vec<Letter>,
-    /// The cursor of the next part; null after the last.
+    /// The cursor of the next part; null in the last part.
     next_cursor: Option<String>,
 }
 
@@ -52,16 +45,22 @@ struct Letter {
     partition: i32,
     /// A 64-bit number in decimal.
     offset: String,
-    /// As text; bytes that are none are shown as U+FFFD. Null where the record had no key.
+    /// The key as text, with U+FFFD for bytes that are not UTF-8. Null if the record had no key.
     key: Option<String>,
-    /// The first 65,536 bytes, as text; bytes that are none are shown as U+FFFD.
+    /// The first 65,536 bytes of the value as text, with U+FFFD for bytes that are not UTF-8.
     value: String,
-    /// How many bytes the whole value had.
+    /// The bytes of the whole value.
     size_bytes: i64,
     /// Why it was set aside.
     error: String,
     /// When it was set aside.
     at: Time,
+}
+
+impl HasId for Letter {
+    const NAME: &'static str = "dead letter";
+    const PARAMETER: &'static str = "deadLetterId";
+    const EXAMPLE: &'static str = "3";
 }
 
 impl From<DeadLetter> for Letter {
@@ -82,28 +81,18 @@ impl From<DeadLetter> for Letter {
     }
 }
 
-/// Answers a part of the list.
-pub async fn list(
+/// List the records that were set aside
+///
+/// Records of the topic that could not be read or applied, newest first. They hold up no other record. At most 100,000 are
+/// kept, for 30 days.
+#[apply(documented)]
+async fn list_dead_letters(
     State(serve): State<Serve>,
-    Query(part): Query<Part>,
+    Query(query): Query<ListQuery<Cursor, 20, 100>>,
 ) -> Result<axum::Json<DeadLetters>, Problem> {
-    let limit = page::limit(part.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)
-        .map_err(Problem::invalid_at)?;
-    let before = match part.cursor.as_deref().unwrap_or_default() {
-        "" => None,
-        cursor => match Id::parse(cursor) {
-            Id::Number(id) => Some(id),
-            Id::Beyond | Id::Other => {
-                let error = FieldError::parameter(
-                    "cursor",
-                    "cursor must be the nextCursor of an answer before",
-                );
-                return Err(Problem::invalid_at(error));
-            }
-        },
-    };
-    // One more than asked for tells whether there is a next part.
-    let mut letters = serve.store.dead_letters(before, limit + 1).await?;
+    let (limit, after) = (query.limit()?, query.after()?);
+    // One row more than asked for tells whether there is a next part.
+    let mut letters = serve.store.dead_letters(after, limit + 1).await?;
     let more = letters.len() > limit as usize;
     letters.truncate(limit as usize);
     let last = letters.last().filter(|_| more);
@@ -113,47 +102,23 @@ pub async fn list(
     }))
 }
 
-/// Which letter.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct DeadLetterPath {
-    /// The letter's id.
-    #[serde(rename = "deadLetterId")]
-    #[schemars(example = "3", regex(pattern = "^-?[0-9]+$"))]
-    dead_letter_id: String,
-}
-
-impl DeadLetterPath {
-    fn not_found(&self) -> Problem {
-        Problem::new(
-            Kind::NotFound,
-            format!("there is no dead letter {}", self.dead_letter_id),
-        )
-    }
-}
-
-/// A letter that is on its way again.
+/// The record was published again.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Retried {
     published: bool,
 }
 
-/// Publishes a letter's record again and forgets the letter.
+/// Publish a record again
 ///
-/// Twice at once publishes it twice, which changes nothing: an update takes effect once.
-pub async fn retry(
+/// Publishes the record's key and value on the topic and deletes the dead letter. If the record still cannot be read or
+/// applied, it becomes a new dead letter. The body is ignored.
+#[apply(documented)]
+async fn retry_dead_letter(
     State(serve): State<Serve>,
-    Path(path): Path<DeadLetterPath>,
+    path: IdPath<Letter>,
 ) -> Result<axum::Json<Retried>, Problem> {
-    let id = match Id::parse(&path.dead_letter_id) {
-        Id::Number(id) => id,
-        Id::Beyond => return Err(path.not_found()),
-        Id::Other => {
-            let error =
-                FieldError::parameter("deadLetterId", "deadLetterId must be a whole number");
-            return Err(Problem::invalid_at(error));
-        }
-    };
+    let id = path.id()?;
+    // Two requests at once may publish the record twice. That is harmless: an update takes effect once.
     let letter = serve
         .store
         .dead_letter(id)
@@ -176,58 +141,26 @@ pub async fn retry(
         value: letter.value,
     };
     bus.publish(vec![record]).await.map_err(|error| {
-        Problem::unavailable("the bus does not take the record now", Some(error.into()))
+        Problem::unavailable("the bus does not accept the record now", Some(error.into()))
     })?;
     serve.store.delete_dead_letter(id).await?;
     Ok(axum::Json(Retried { published: true }))
 }
 
-pub fn list_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("listDeadLetters")
-        .tag(TAG)
-        .summary("Records that were set aside")
-        .description(
-            "Records of the topic that could not be read or applied, the newest first. They stop nobody; at most 100,000 \
-             are kept, for 30 days.",
-        );
+pub fn router() -> ApiRouter<Serve> {
     let example = json!({"deadLetters": [{
         "id": "3", "topic": "tracking.updated", "partition": 0, "offset": "4711", "key": "1", "value": "no JSON",
         "sizeBytes": 7, "error": "the value is no JSON: expected ident at line 1 column 2",
         "at": "2026-11-20T12:00:02Z",
     }], "nextCursor": null});
-    let op = docs::answer::<DeadLetters>(op, "A part of the list.", example);
-    docs::problems(
-        op,
-        &[
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
-    )
-}
-
-pub fn retry_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("retryDeadLetter")
-        .tag(TAG)
-        .summary("Publish a record again")
-        .description(
-            "Publishes the record's key and value on the topic and forgets the letter. If it still cannot be read or \
-             applied, it comes back as another letter. The body is ignored.",
-        );
-    let op = docs::answer::<Retried>(op, "It is published.", json!({"published": true}));
-    docs::problems(
-        op,
-        &[
-            Kind::CrossSite,
-            Kind::NotFound,
-            Kind::Conflict,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
-    )
+    let list = list_dead_letters::operation(TAG).answer("A part of the list.", example);
+    let retry = retry_dead_letter::operation(TAG)
+        .answer("The record is published.", json!({"published": true}))
+        .problems(&[Kind::Conflict]);
+    ApiRouter::new()
+        .api_route("/dead-letters", get(list_dead_letters, list))
+        .api_route(
+            "/dead-letters/{deadLetterId}/retry",
+            post(retry_dead_letter, retry),
+        )
 }

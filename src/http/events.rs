@@ -1,78 +1,31 @@
 //! `GET /trackings/{trackingId}/events`: a parcel's history.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::Time;
 use crate::http::Serve;
-use crate::http::trackings::TAG;
+use crate::http::trackings::{TAG, Tracking};
 use crate::model;
 use crate::model::status::{Status, SubStatus};
-use crate::serving::extract::{Path, Query};
-use crate::serving::list::Id;
-use crate::serving::problem::{FieldError, Kind, Problem};
-use crate::serving::{docs, page};
+use crate::serving::docs;
+use crate::serving::extract::Query;
+use crate::serving::id::IdPath;
+use crate::serving::operation::{documented, get};
+use crate::serving::page::{ListQuery, Offset};
+use crate::serving::problem::Problem;
 
-const LIMIT_DEFAULT: u32 = 100;
-const LIMIT_MAX: u32 = 500;
-
-/// Which tracking.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct TrackingPath {
-    /// The tracking's id.
-    #[serde(rename = "trackingId")]
-    #[schemars(example = "1", regex(pattern = "^-?[0-9]+$"))]
-    tracking_id: String,
-}
-
-impl TrackingPath {
-    /// The id.
-    ///
-    /// # Errors
-    /// A refusal where it is no number; "not found" where it is one that nobody can have.
-    pub fn id(&self) -> Result<i64, Problem> {
-        match Id::parse(&self.tracking_id) {
-            Id::Number(id) => Ok(id),
-            Id::Beyond => Err(self.not_found()),
-            Id::Other => Err(Problem::invalid_at(FieldError::parameter(
-                "trackingId",
-                "trackingId must be a whole number",
-            ))),
-        }
-    }
-
-    /// There is no such tracking.
-    pub fn not_found(&self) -> Problem {
-        Problem::new(
-            Kind::NotFound,
-            format!("there is no tracking {}", self.tracking_id),
-        )
-    }
-}
-
-/// Which part of the history.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Page {
-    /// How many events at most: 1 to 500, default 100.
-    #[schemars(with = "Option<i64>", example = 100)]
-    limit: Option<String>,
-    /// How many of the newest events to pass over; default 0.
-    #[schemars(with = "Option<i64>", example = 0)]
-    offset: Option<String>,
-}
-
-/// A part of a history, the newest first.
+/// A part of a history, newest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Events {
     events: Vec<TrackingEvent>,
 }
 
-/// One thing that the carrier says happened to a parcel.
+/// Something that the carrier reported about a parcel.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
@@ -80,15 +33,15 @@ struct TrackingEvent {
     id: String,
     tracking_id: String,
     status: Status,
-    /// The carrier's own code or text for it.
+    /// The carrier's own code or text for the status.
     status_raw: String,
     event_time: Time,
     location: String,
     message: String,
-    /// The carrier's own record as JSON; empty where there is none.
+    /// The carrier's own record as JSON; empty if it sent none.
     payload_json: String,
     created_at: Time,
-    /// What lies behind the status.
+    /// Details of the status.
     sub_status: Option<SubStatus>,
 }
 
@@ -109,48 +62,33 @@ impl From<model::TrackingEvent> for TrackingEvent {
     }
 }
 
-/// Answers events by time and id, both descending.
-pub async fn events(
+/// List a parcel's history
+///
+/// Everything the carrier ever reported, by time and then id, both descending. A limit above 500 counts as 500; an empty,
+/// negative or zero limit as 100; an empty or negative offset as 0.
+#[apply(documented)]
+async fn list_events(
     State(serve): State<Serve>,
-    Path(path): Path<TrackingPath>,
-    Query(page): Query<Page>,
+    path: IdPath<Tracking>,
+    Query(query): Query<ListQuery<Offset, 100, 500>>,
 ) -> Result<axum::Json<Events>, Problem> {
-    let limit = page::limit(page.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)
-        .map_err(Problem::invalid_at)?;
-    let offset = page::number("offset", page.offset.as_deref()).map_err(Problem::invalid_at)?;
-    let rows = serve
-        .store
-        .events(path.id()?, limit, offset.unwrap_or(0))
-        .await?;
+    let (limit, offset) = (query.limit()?, query.offset()?);
+    let rows = serve.store.events(path.id()?, limit, offset).await?;
     let rows = rows.ok_or_else(|| path.not_found())?;
     let events = rows.into_iter().map(TrackingEvent::from).collect();
     Ok(axum::Json(Events { events }))
 }
 
-pub fn events_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("listEvents")
-        .tag(TAG)
-        .summary("A parcel's history")
-        .description(
-            "Everything the carrier ever reported, by time and id, both descending. A limit above 500 counts as 500; an \
-             empty, negative or zero limit as 100; an empty or negative offset as 0.",
-        );
+pub fn router() -> ApiRouter<Serve> {
     let example = json!({"events": [{
         "id": "7", "trackingId": "1", "status": Status::InTransit, "statusRaw": "ACCEPTED",
         "eventTime": "2026-11-20T09:30:00Z", "location": "Moscow", "message": "Accepted at the office",
         "payloadJson": "{\"code\":\"ACCEPTED\"}", "createdAt": "2026-11-20T12:00:02Z",
         "subStatus": SubStatus::InTransitAccepted,
     }]});
-    let op = docs::answer::<Events>(op, "A part of the history.", example);
-    docs::problems(
-        op,
-        &[
-            Kind::NotFound,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
+    let operation = list_events::operation(TAG).answer("A part of the history.", example);
+    ApiRouter::new().api_route(
+        "/trackings/{trackingId}/events",
+        get(list_events, operation),
     )
 }

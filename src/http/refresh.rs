@@ -1,27 +1,31 @@
-//! `POST /trackings/{trackingId}/refresh`: makes a parcel the next of its carrier to be checked.
+//! `POST /trackings/{trackingId}/refresh`: makes a parcel the next one that its carrier is asked for.
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::http::Serve;
-use crate::http::events::TrackingPath;
-use crate::http::trackings::TAG;
-use crate::serving::docs;
-use crate::serving::extract::Path;
-use crate::serving::problem::{Kind, Problem};
+use crate::http::trackings::{TAG, Tracking};
+use crate::serving::id::IdPath;
+use crate::serving::operation::{documented, post};
+use crate::serving::problem::Problem;
 use crate::store::trackings::Refresh;
 
-/// Nothing to say.
+/// An empty answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Refreshed {}
 
-/// Makes the tracking urgent, unless it was checked or refreshed a moment ago. The body is not read at all.
-pub async fn refresh(
+/// Check a parcel now
+///
+/// The carrier's next call checks this parcel, ahead of all that are due. A parcel that has arrived is checked once more.
+/// Nothing changes within 30 s of the last refresh or check. The body is ignored.
+#[apply(documented)]
+async fn refresh_tracking(
     State(serve): State<Serve>,
-    Path(path): Path<TrackingPath>,
+    path: IdPath<Tracking>,
 ) -> Result<axum::Json<Refreshed>, Problem> {
     match serve.current.refresh(path.id()?, serve.clock.now()).await? {
         Refresh::Done(_) | Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
@@ -29,25 +33,13 @@ pub async fn refresh(
     }
 }
 
-pub fn refresh_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("refreshTracking")
-        .tag(TAG)
-        .summary("Check a parcel now")
-        .description(
-            "Makes the parcel the next of its carrier to be checked, ahead of all that are due; one that has arrived is \
-             checked once more. Within 30 s of the last refresh or check nothing changes. The body is ignored.",
-        );
-    let op = docs::answer::<Refreshed>(op, "It is checked next, or has just been.", json!({}));
-    docs::problems(
-        op,
-        &[
-            Kind::CrossSite,
-            Kind::NotFound,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
+pub fn router() -> ApiRouter<Serve> {
+    let operation = refresh_tracking::operation(TAG).answer(
+        "The parcel is checked next, or was checked or refreshed a moment ago.",
+        json!({}),
+    );
+    ApiRouter::new().api_route(
+        "/trackings/{trackingId}/refresh",
+        post(refresh_tracking, operation),
     )
 }

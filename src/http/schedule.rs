@@ -1,131 +1,66 @@
-//! `GET /trackings/{trackingId}/schedule`: when a parcel is looked at next, and why then.
+//! `GET /trackings/{trackingId}/schedule`: when a parcel is checked next, and why then.
 
-use aide::transform::TransformOperation;
+mod reason;
+
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::carriers::routes::Account;
-use crate::clock::Time;
-use crate::clock::hours;
+use crate::clock::{Time, hours};
 use crate::config::Policy;
-use crate::http::events::TrackingPath;
-use crate::http::trackings::TAG;
-use crate::http::{Serve, span};
+use crate::http::Serve;
+use crate::http::schedule::reason::{Day, Expectation, Reason, text};
+use crate::http::trackings::{self, TAG};
 use crate::learned::LearnedAccount;
 use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::Cell;
 use crate::plan::parcel::Standing;
-use crate::plan::{HOURS, SLOTS, age_class, slot_of};
+use crate::plan::{HOURS, age_class, slot_of};
 use crate::serving::docs;
-use crate::serving::extract::Path;
-use crate::serving::problem::{Kind, Problem};
+use crate::serving::id::IdPath;
+use crate::serving::operation::{documented, get};
+use crate::serving::problem::Problem;
 use crate::store::account_states::AccountState;
 
-/// When a parcel is looked at next, and why then.
+/// When a parcel is checked next, and why then.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
 pub struct Schedule {
     tracking_id: String,
-    /// A year ahead where it is no longer checked.
+    /// A year ahead if the parcel is no longer checked.
     next_check_at: Time,
     reason: Reason,
-    /// The same in a sentence.
+    /// The reason in a sentence.
     text: String,
-    /// The account at the carrier whose calls are spent; null where the configuration leads nowhere.
+    /// The account that makes the calls; null if the configuration has none for the carrier.
     account: Option<String>,
     policy: Option<String>,
-    /// The last check that the carrier answered.
+    /// The time of the last check that the carrier answered.
     last_answered_at: Option<Time>,
     /// Failed checks in a row.
     failures: u32,
-    /// Until when the carrier is left alone; null where it is not.
+    /// The end of the account's pause; null if it is not paused.
     paused_until: Option<Time>,
-    /// Calls that the day has left; null where it has no limit.
+    /// Calls left today; null if there is no limit per day.
     left_today: Option<i64>,
-    /// What is expected of it; null before the carrier has answered, and once it has arrived.
+    /// The news to expect; null before the carrier has answered and once the status is final.
     expectation: Option<Expectation>,
 }
 
-/// Why a check comes when it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum Reason {
-    /// It has arrived, or was given up: nothing more is expected.
-    Done,
-    /// The configuration leads its carrier nowhere.
-    Unrouted,
-    /// It is being checked.
-    Checking,
-    /// The carrier is left alone.
-    Paused,
-    /// The day's calls are spent.
-    QuotaSpent,
-    /// It was refreshed, and goes before all others.
-    Refreshed,
-    /// Its last checks failed.
-    BackOff,
-    /// Its time has come; it waits for a call.
-    Due,
-    /// By the fixed cadence.
-    Cadence,
-    /// By the table of waits for each status.
-    Table,
-    /// Waiting longer would cost more than a call.
-    Learned,
-    /// Little is expected, but nothing waits longer than this.
-    LongestWait,
-}
-
-/// What the learned policy goes by, whichever policy is in force.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(transform = docs::all_required)]
-struct Expectation {
-    /// What was learned of events with this code is used.
-    code: String,
-    /// Hours since that event.
-    age_hours: f64,
-    /// The kind of day, and its hour (UTC).
-    day: Day,
-    hour: usize,
-    /// How many events an hour such parcels have now.
-    events_per_hour: f64,
-    /// What that was learned from: events and hours of watching at this age, day and hour, as far as they are remembered.
-    observed_events: f64,
-    observed_hours: f64,
-    /// The expected weight of events by now that the last answer did not show; events that people wait for weigh 5.
-    unseen: f64,
-    /// What waiting has cost so far: weight times hours.
-    cost: f64,
-    /// The price of a call now, in the same unit; null where the policy goes by none, and before there is one.
-    price: Option<f64>,
-    /// Hours after an answer at which it is looked at in any case.
-    longest_wait_hours: f64,
-}
-
-/// Days that are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum Day {
-    /// Monday to Friday.
-    Working,
-    Saturday,
-    Sunday,
-}
-
-impl Day {
-    /// In the order of the slots.
-    const ALL: [Self; SLOTS / HOURS] = [Self::Working, Self::Saturday, Self::Sunday];
-}
-
-/// Answers when and why.
-pub async fn schedule(
+/// Show when a parcel is checked next, and why then
+///
+/// The planned check with the input of the plan: what was learned about such parcels, the price of a call, backoff, quota
+/// and pause. The carrier is not asked.
+#[apply(documented)]
+async fn get_schedule(
     State(serve): State<Serve>,
-    Path(path): Path<TrackingPath>,
+    path: IdPath<trackings::Tracking>,
 ) -> Result<axum::Json<Schedule>, Problem> {
     let row = serve.current.from_store(path.id()?).await?;
     let row = row.ok_or_else(|| path.not_found())?;
@@ -275,109 +210,12 @@ fn answer(
     }
 }
 
-/// The reason for people.
-fn text(
-    row: &Tracking,
-    reason: Reason,
-    pause_reason: &str,
-    expectation: Option<&Expectation>,
-    now: Time,
-) -> String {
-    let wait = span_or_days(hours(row.next_check_at) - hours(now));
-    match reason {
-        Reason::Done => format!("It is {}: nothing more is expected.", row.status),
-        Reason::Unrouted => format!(
-            "Nobody checks it: the configuration has no [carriers.{}] and no [carriers.\"*\"].",
-            row.carrier_code
-        ),
-        Reason::Checking => "It is being checked now.".to_owned(),
-        Reason::Paused => format!("The carrier is left alone for now: {pause_reason}."),
-        Reason::QuotaSpent => {
-            "Its time has come, but the day's calls are spent; they begin anew at midnight UTC."
-                .to_owned()
-        }
-        Reason::Refreshed => {
-            "It was refreshed and goes before all others; it waits for the next call.".to_owned()
-        }
-        Reason::Due => format!(
-            "Its time came {} ago; it waits for a call, after those whose time came before.",
-            span_or_days(hours(now) - hours(row.next_check_at))
-        ),
-        Reason::BackOff => format!(
-            "Its last {} failed ({}); the next one is in {wait}.",
-            if row.check_fail_count == 1 {
-                "check".to_owned()
-            } else {
-                format!("{} checks", row.check_fail_count)
-            },
-            row.last_error
-        ),
-        Reason::Cadence => format!("By the fixed cadence the next check is in {wait}."),
-        Reason::Table => format!(
-            "It is {}, and the table gives the next check in {wait}.",
-            row.status
-        ),
-        Reason::Learned => format!(
-            "{} In {wait} waiting will have cost as much as a call is worth; where calls are left over it is checked \
-             sooner.",
-            so_far(expectation)
-        ),
-        Reason::LongestWait => format!(
-            "{} So little is expected that it waits the longest that any parcel waits: the next check is in {wait}, or \
-             sooner where calls are left over.",
-            so_far(expectation)
-        ),
-    }
-}
-
-fn so_far(expectation: Option<&Expectation>) -> String {
-    expectation.map_or_else(
-        || "Nothing is known yet of such parcels.".to_owned(),
-        |it| {
-            format!(
-                "Its last event ({}) was {} ago; such parcels now have news {} an hour, and {:.2} weighted events are \
-                 expected to be there unseen.",
-                it.code,
-                span_or_days(it.age_hours),
-                times(it.events_per_hour),
-                it.unseen
-            )
-        },
-    )
-}
-
-/// A rate in words.
-fn times(rate: f64) -> String {
-    if rate >= 0.1 {
-        format!("{rate:.1} times")
-    } else {
-        format!("{rate:.3} times")
-    }
-}
-
-/// A number of hours in the unit that fits it, from days to less than a second.
-fn span_or_days(hours: f64) -> String {
-    if hours < 48.0 {
-        span(hours.max(0.0))
-    } else {
-        format!("{:.1} days", hours / 24.0)
-    }
-}
-
-pub fn schedule_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("getSchedule")
-        .tag(TAG)
-        .summary("When it is checked next, and why then")
-        .description(
-            "The next check as it is planned, with what it was planned by: what was learned of such parcels, the price of a \
-             call, back-off, quota and pause. Nothing is asked of the carrier.",
-        );
+pub fn router() -> ApiRouter<Serve> {
     let example = json!({
         "trackingId": "1", "nextCheckAt": "2026-11-20T15:10:00Z", "reason": Reason::Learned,
         "text": "Its last event (IN_TRANSIT_DEPARTED) was 9.5 h ago; such parcels now have news 0.1 times an hour, and 0.13 \
                  weighted events are expected to be there unseen. In 2.1 h waiting will have cost as much as a call is \
-                 worth; where calls are left over it is checked sooner.",
+                 worth; it is checked sooner if there are spare calls.",
         "account": "CDEK", "policy": "learned", "lastAnsweredAt": "2026-11-20T12:00:02Z", "failures": 0,
         "pausedUntil": null, "leftToday": null,
         "expectation": {
@@ -385,15 +223,9 @@ pub fn schedule_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
             "observedHours": 588.2, "unseen": 0.13, "cost": 0.066, "price": 0.181, "longestWaitHours": 24.0,
         },
     });
-    let op = docs::answer::<Schedule>(op, "When and why.", example);
-    docs::problems(
-        op,
-        &[
-            Kind::NotFound,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
+    let operation = get_schedule::operation(TAG).answer("When and why.", example);
+    ApiRouter::new().api_route(
+        "/trackings/{trackingId}/schedule",
+        get(get_schedule, operation),
     )
 }

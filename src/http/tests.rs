@@ -1,4 +1,4 @@
-//! The API through its router, without a port, on a SQLite store of the test's own.
+//! Tests of the API: through its router, without a port, each on its own SQLite store.
 
 mod bad_input;
 mod contract;
@@ -42,14 +42,14 @@ fn at(secs: i64) -> Time {
     Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
 }
 
-/// An API and what stands behind it.
+/// An API and its parts.
 struct Api {
     serve: Serve,
     router: Router,
     _folder: TempDir,
 }
 
-/// What was answered.
+/// An answer.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -72,7 +72,7 @@ impl Answer {
             .collect()
     }
 
-    /// Checks that it is a problem as RFC 9457 says, and gives its detail.
+    /// Checks that it is a problem (RFC 9457); returns the detail.
     fn problem(&self, status: u16) -> String {
         let body = self.json();
         assert_eq!(self.status.as_u16(), status, "{body}");
@@ -98,7 +98,7 @@ impl Answer {
         body["detail"].as_str().expect("a detail").to_owned()
     }
 
-    /// Checks that it is a success, and gives its body.
+    /// Checks that it is a success; returns the body.
     fn ok(&self) -> Value {
         assert_eq!(
             self.status,
@@ -116,7 +116,7 @@ impl Api {
         Self::with(|_| ()).await
     }
 
-    /// An API whose configuration `adapt` changes.
+    /// An API with a configuration changed by `adapt`.
     async fn with(adapt: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         adapt(&mut config);
@@ -158,7 +158,7 @@ impl Api {
         }
     }
 
-    /// The same API after its parts have been changed.
+    /// The same API with parts changed by `adapt`.
     fn rebuilt(self, adapt: impl FnOnce(&mut Serve)) -> Self {
         let mut serve = self.serve;
         adapt(&mut serve);
@@ -214,7 +214,7 @@ impl Api {
             .await
     }
 
-    /// Creates one tracking; answers its id.
+    /// Creates one tracking; returns its id.
     async fn create(&self, carrier: &str, number: &str) -> String {
         let item = json!({"carrierCode": carrier, "trackNumber": number});
         let body = self
@@ -236,7 +236,7 @@ impl Api {
             .len()
     }
 
-    /// Applies updates and dead letters as the consumer does, at the next offset of a partition of its own.
+    /// Applies updates and dead letters as the consumer does, at the next offset of `partition`.
     async fn apply(&self, partition: i32, updates: &[Value], dead_letters: Vec<DeadLetter>) {
         let updates = updates
             .iter()
@@ -262,7 +262,7 @@ impl Api {
     }
 }
 
-/// What a worker says of a parcel that has `events` events, a second apart.
+/// The update of a parcel with `events` events, a second apart.
 fn seen(tracking_id: &str, events: usize) -> Value {
     let list: Vec<Value> = (0..events)
         .map(|n| {

@@ -1,9 +1,10 @@
-//! `POST /trackings`: creates trackings, or gets them where they are there already.
+//! `POST /trackings`: creates trackings, or gets those that exist.
 
 use std::collections::HashSet;
 
-use aide::transform::TransformOperation;
+use aide::axum::ApiRouter;
 use axum::extract::State;
+use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -11,24 +12,30 @@ use serde_json::value::RawValue;
 
 use crate::carriers::routes::Routes;
 use crate::clock::Time;
-use crate::http::Serve;
+use crate::http::{ALWAYS, Serve};
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{self, CarrierCode, TrackNumber};
 use crate::serving::docs;
 use crate::serving::extract::Json;
+use crate::serving::id::HasId;
 use crate::serving::list::{self, List};
-use crate::serving::problem::{ERRORS_MAX, FieldError, Kind, Problem};
+use crate::serving::operation::{Tag, documented, post};
+use crate::serving::problem::{ERRORS_MAX, FieldError, Problem};
 
-/// The tag of the operations on trackings in the document.
-pub const TAG: &str = "trackings";
+/// The operations on trackings.
+pub const TAG: Tag = Tag {
+    name: "trackings",
+    description: "The parcels that TrackBox follows: one number at one carrier each.",
+    problems: ALWAYS,
+};
 
 /// The most items of one request.
 pub const ITEMS_MAX: usize = 10_000;
 
-/// The most carrier codes that a refusal lists.
+/// The most carrier codes that an error lists.
 const KNOWN_CODES_MAX: usize = 20;
 
-/// What to follow.
+/// The parcels to follow.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(transform = docs::all_required)]
 pub struct CreateTrackings {
@@ -51,13 +58,13 @@ struct Wanted {
     track_number: &'static str,
 }
 
-/// Trackings, in the order asked for.
+/// Trackings, in the order of the request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Trackings {
     pub trackings: Vec<Tracking>,
 }
 
-/// A parcel that is followed: one number at one carrier.
+/// A parcel that TrackBox follows: one number at one carrier.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = docs::all_required)]
@@ -67,25 +74,31 @@ pub struct Tracking {
     pub carrier_code: String,
     pub track_number: String,
     pub status: Status,
-    /// The carrier's own code or text for it.
+    /// The carrier's own code or text for the status.
     pub status_raw: String,
-    /// When the event happened that gave the status.
+    /// The time of the event that set the status.
     pub status_at: Option<Time>,
     pub last_checked_at: Option<Time>,
-    /// A year ahead where it is no longer checked.
+    /// A year ahead if the parcel is no longer checked.
     pub next_check_at: Time,
     /// Failed checks in a row.
     pub check_fail_count: u32,
-    /// What the last check failed with; empty after a good one.
+    /// The error of the last check; empty if it succeeded.
     pub last_error: String,
     pub created_at: Time,
     pub updated_at: Time,
-    /// What lies behind the status.
+    /// Details of the status.
     pub sub_status: Option<SubStatus>,
-    /// Which way it travels.
+    /// To the recipient, or back to the sender.
     pub direction: Direction,
     /// Grows with every visible change.
     pub version: i64,
+}
+
+impl HasId for Tracking {
+    const NAME: &'static str = "tracking";
+    const PARAMETER: &'static str = "trackingId";
+    const EXAMPLE: &'static str = "1";
 }
 
 impl From<&model::Tracking> for Tracking {
@@ -110,8 +123,13 @@ impl From<&model::Tracking> for Tracking {
     }
 }
 
-/// Creates what is not there yet, due at once; the first mistake anywhere means that nothing is created.
-pub async fn create(
+/// Follow parcels
+///
+/// Creates a tracking for each pair of carrier and number, or gets the existing one. A new tracking is checked at once.
+/// The answer is in the order of the items; a repeated pair appears once, at its first place. If any item is refused,
+/// nothing is created, and the JSON pointer of each bad item is listed.
+#[apply(documented)]
+async fn create_trackings(
     State(serve): State<Serve>,
     Json(request): Json<CreateTrackings>,
 ) -> Result<axum::Json<Trackings>, Problem> {
@@ -124,7 +142,7 @@ pub async fn create(
     Ok(axum::Json(Trackings { trackings }))
 }
 
-/// The pairs of the items, each once at its first place; or every mistake, with its place.
+/// The pairs of the items, each once, at its first place; or every mistake, with its place.
 fn check(
     items: List<Box<RawValue>, ITEMS_MAX>,
     routes: &Routes,
@@ -161,7 +179,7 @@ fn check(
     let verb = if bad_items == 1 { "is" } else { "are" };
     let more = match more_errors {
         0 => String::new(),
-        more => format!("; {more} more mistakes are not named"),
+        more => format!("; {more} more errors are not listed"),
     };
     let detail = format!("{bad_items} of {total} items {verb} refused; nothing was created{more}");
     Err(Problem::invalid(detail, errors).with_more_errors(more_errors))
@@ -258,7 +276,7 @@ fn known_codes(routes: &Routes) -> String {
     shown
 }
 
-/// A tracking as the examples show it: just created, or on its way.
+/// The tracking that the examples show: just created, or on its way.
 pub fn example(on_its_way: bool) -> serde_json::Value {
     let checked_at = on_its_way.then_some("2026-11-20T12:00:01Z");
     json!({
@@ -276,34 +294,13 @@ pub fn example(on_its_way: bool) -> serde_json::Value {
     })
 }
 
-pub fn create_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("createTrackings")
-        .tag(TAG)
-        .summary("Follow parcels")
-        .description(
-            "Creates a tracking for each pair of carrier and number, or gets the one that is there. A new one is checked \
-             at once. Answers in the order of the items, a repeated pair once, at its first place. If any item is \
-             refused, nothing is created, and each bad item is named by its JSON pointer.",
-        );
+pub fn router() -> ApiRouter<Serve> {
     let wanted = Wanted {
         carrier_code: "CDEK",
         track_number: "1234567890",
     };
-    let op = docs::request_example(op, json!({"items": [wanted]}));
-    let op =
-        docs::answer::<Trackings>(op, "The trackings.", json!({"trackings": [example(false)]}));
-    docs::problems(
-        op,
-        &[
-            Kind::CrossSite,
-            Kind::SlowRequest,
-            Kind::BodyTooLarge,
-            Kind::EncodedBody,
-            Kind::Invalid,
-            Kind::TooManyRequests,
-            Kind::Internal,
-            Kind::Unavailable,
-        ],
-    )
+    let operation = create_trackings::operation(TAG)
+        .request(json!({"items": [wanted]}))
+        .answer("The trackings.", json!({"trackings": [example(false)]}));
+    ApiRouter::new().api_route("/trackings", post(create_trackings, operation))
 }

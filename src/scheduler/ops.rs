@@ -1,14 +1,13 @@
-//! The worker's operations endpoint: what it did, how it is set, and a push to look now.
+//! The worker's own HTTP endpoint: its figures, its settings, and a trigger for a claim cycle.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aide::axum::ApiRouter;
-use aide::axum::routing::{get_with, post_with};
-use aide::transform::TransformOperation;
 use axum::extract::State;
 use axum::{Json, Router};
+use macro_rules_attribute::apply;
+use parking_lot::{Mutex, MutexGuard};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -21,29 +20,26 @@ use crate::metrics::Metrics;
 use crate::model::clean_text;
 use crate::serving::health::ReadyChecks;
 use crate::serving::layers::Kit;
+use crate::serving::operation::{Tag, documented, get, post};
 use crate::serving::problem::Kind;
 use crate::serving::{docs, health, layers};
 
-/// What the document says of the whole endpoint.
-const DESCRIPTION: &str = "What a TrackBox worker does. Not meant for the open internet: it has no log-in.\n\n\
-    Times are RFC 3339 in UTC. Every answer carries `x-request-id`; every answer that is no success is a problem \
-    (RFC 9457).";
+/// What the document says about the whole endpoint.
+const DESCRIPTION: &str = "What a TrackBox worker does. Keep it off the public internet: it has no authentication.\n\n\
+    Times are RFC 3339 in UTC. Every answer has the header `x-request-id`. A success is always 200; every other answer is \
+    a problem (RFC 9457).";
 
-const WORK_TAG: &str = "work";
+const TAG: Tag = Tag {
+    name: "work",
+    description: "What the worker does, and a trigger for a claim cycle.",
+    problems: &[Kind::Internal],
+};
 
-const TAGS: &[(&str, &str)] = &[
-    (WORK_TAG, "What the worker does, and a push to look now."),
-    (
-        health::TAG,
-        "Whether it lives, whether it is ready, and what it counts.",
-    ),
-];
-
-/// What the endpoint works with. A clone works with the same.
+/// What the endpoint works with. Clones share it.
 #[derive(Clone)]
 pub struct Ops {
     pub stats: Arc<Stats>,
-    /// Wakes the scheduler for a claim cycle now.
+    /// Wakes the scheduler for a claim cycle.
     pub trigger: Arc<Notify>,
     pub clock: Clock,
     pub config: Arc<Config>,
@@ -51,29 +47,60 @@ pub struct Ops {
     pub ready: ReadyChecks,
 }
 
-/// The whole endpoint, ready to be served or called without a port.
+/// All operations, ready to be served, or to be called without a port.
 pub fn router(ops: Ops) -> Router {
-    let mut document = docs::document("TrackBox worker", DESCRIPTION, TAGS);
-    let work = ApiRouter::new()
-        .api_route("/stats", get_with(stats, stats_docs))
-        .api_route("/config", get_with(config, config_docs))
-        .api_route("/trigger", post_with(trigger, trigger_docs))
-        .with_state(ops.clone());
-    let health =
-        health::probes(ops.ready).merge(health::metrics(Arc::clone(&ops.metrics), async || ()));
-    let endpoint = work.merge(health).finish_api(&mut document);
-    let endpoint = layers::with_fallbacks(endpoint.merge(docs::routes(&document)));
-    layers::wrap(endpoint, Kit::new(&ops.config.http, ops.metrics))
+    let health = health::operations(ops.ready.clone(), Arc::clone(&ops.metrics), async || ());
+    let kit = Kit::new(&ops.config.http, Arc::clone(&ops.metrics));
+    let mut document = docs::document("TrackBox worker", DESCRIPTION, &[TAG, health::TAG]);
+    let operations = operations().with_state(ops).merge(health);
+    let operations = operations.finish_api(&mut document);
+    layers::wrap(
+        layers::with_fallbacks(operations.merge(docs::routes(&document))),
+        kit,
+    )
 }
 
-/// What a worker has done since it started.
+fn operations() -> ApiRouter<Ops> {
+    let figures = json!({
+        "startedAt": "2026-11-20T12:00:00Z", "lastCycleAt": "2026-11-20T12:03:00Z", "lastTriggerAt": null,
+        "totalClaimed": 180, "totalProcessed": 178, "totalErrors": 1, "inFlight": 2,
+        "lastError": "CDEK: the carrier answered 502",
+    });
+    let settings = json!({
+        "pollIntervalSeconds": 2, "batchSize": 100, "concurrency": 10, "leaseSeconds": 120,
+        "rateLimitPerMinute": 120, "rateLimitCDEKPerMinute": 60, "rateLimitPostRuPerMinute": 20,
+        "nextCheckInTransitMinSeconds": 60, "nextCheckInTransitMaxSeconds": 60, "nextCheckUnknownSeconds": 60,
+    });
+    let woken = json!({"triggered": true});
+    ApiRouter::new()
+        .api_route(
+            "/stats",
+            get(stats, stats::operation(TAG).answer("The figures.", figures)),
+        )
+        .api_route(
+            "/config",
+            get(
+                config,
+                config::operation(TAG).answer("The settings.", settings),
+            ),
+        )
+        .api_route(
+            "/trigger",
+            post(
+                trigger,
+                trigger::operation(TAG).answer("The worker is woken.", woken),
+            ),
+        )
+}
+
+/// Counts what a worker has done since it started.
 #[derive(Debug)]
 pub struct Stats {
     started_at: Time,
     counted: Mutex<Counted>,
 }
 
-/// The figures of [`Stats`], all of one moment.
+/// The figures of [`Stats`] at one moment.
 #[derive(Clone, Debug, Default)]
 struct Counted {
     last_cycle_at: Option<Time>,
@@ -93,49 +120,48 @@ impl Stats {
         }
     }
 
-    /// A claim cycle ended at `now` and claimed so many trackings.
+    /// Counts a claim cycle that ended at `now`.
     pub fn cycle(&self, now: Time, claimed: u64) {
         let mut counted = self.lock();
         counted.last_cycle_at = Some(now);
         counted.claimed = counted.claimed.saturating_add(claimed);
     }
 
-    /// So many checks were made and published, whatever they said.
+    /// Counts checks that were made and published, with any outcome.
     pub fn processed(&self, checks: u64) {
         let mut counted = self.lock();
         counted.processed = counted.processed.saturating_add(checks);
     }
 
-    /// Something failed; the text is what `GET /stats` shows, so it must hold no secret.
+    /// Counts a failure. `GET /stats` shows `text`, so it must not contain secrets.
     pub fn error(&self, text: &str) {
         let mut counted = self.lock();
         counted.errors = counted.errors.saturating_add(1);
         counted.last_error = clean_text(text);
     }
 
-    /// Somebody asked for a claim cycle now.
+    /// Notes that a claim cycle was triggered at `now`.
     pub fn trigger(&self, now: Time) {
         self.lock().last_trigger_at = Some(now);
     }
 
-    /// The checks of so many trackings have begun.
+    /// Counts trackings whose checks have begun.
     pub fn in_flight_add(&self, trackings: u64) {
         let mut counted = self.lock();
         counted.in_flight = counted.in_flight.saturating_add(trackings);
     }
 
-    /// The checks of so many trackings have ended.
+    /// Counts trackings whose checks have ended.
     pub fn in_flight_sub(&self, trackings: u64) {
         let mut counted = self.lock();
         counted.in_flight = counted.in_flight.saturating_sub(trackings);
     }
 
-    /// How many checks were made and published.
+    /// How many checks were made and published since the start.
     pub fn processed_total(&self) -> u64 {
         self.lock().processed
     }
 
-    /// Never held across an await; a panic elsewhere leaves figures that are whole.
     fn lock(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock()
     }
@@ -149,31 +175,31 @@ struct StatsAnswer {
     started_at: Time,
     /// When the last claim cycle ended.
     last_cycle_at: Option<Time>,
-    /// When `POST /trigger` was called last.
+    /// When `POST /trigger` was last called.
     last_trigger_at: Option<Time>,
-    /// Trackings claimed to be checked.
+    /// Trackings claimed for a check.
     total_claimed: u64,
-    /// Checks made and published, whatever they said.
+    /// Checks made and published, with any outcome.
     total_processed: u64,
-    /// Failures: carriers', the store's and the bus's.
+    /// Failures of carriers, the store and the bus.
     total_errors: u64,
-    /// Trackings that are being checked now.
+    /// Trackings being checked now.
     in_flight: u64,
-    /// The last failure; empty where there was none.
+    /// The last failure; empty if there was none.
     last_error: String,
 }
 
-/// How the worker is set.
+/// The settings of the worker.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Settings")]
 struct ConfigAnswer {
     poll_interval_seconds: Seconds,
     batch_size: u32,
-    /// Calls under way at once, for each account.
+    /// The most calls in flight for each account.
     concurrency: u32,
     lease_seconds: Seconds,
-    /// Calls a minute for a carrier without a section of its own; 0: no limit.
+    /// Calls per minute for a carrier without a section of its own; 0: no limit.
     rate_limit_per_minute: u32,
     #[serde(rename = "rateLimitCDEKPerMinute")]
     rate_limit_cdek_per_minute: u32,
@@ -183,7 +209,7 @@ struct ConfigAnswer {
     next_check_unknown_seconds: Seconds,
 }
 
-/// A number of seconds: whole wherever it is.
+/// A number of seconds: a JSON integer if it is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(inline, with = "f64")]
@@ -202,12 +228,16 @@ impl From<Duration> for Seconds {
     }
 }
 
-/// That the worker was woken.
+/// The worker is woken.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Triggered {
     triggered: bool,
 }
 
+/// What the worker has done
+///
+/// Since it started; kept in memory only.
+#[apply(documented)]
 async fn stats(State(ops): State<Ops>) -> Json<StatsAnswer> {
     let counted = ops.stats.lock().clone();
     Json(StatsAnswer {
@@ -222,6 +252,10 @@ async fn stats(State(ops): State<Ops>) -> Json<StatsAnswer> {
     })
 }
 
+/// The worker's settings
+///
+/// Without secrets. `trackbox config` prints the whole configuration.
+#[apply(documented)]
 async fn config(State(ops): State<Ops>) -> Json<ConfigAnswer> {
     let work = &ops.config.work;
     let per_minute = |code: &str| {
@@ -249,53 +283,14 @@ async fn config(State(ops): State<Ops>) -> Json<ConfigAnswer> {
     })
 }
 
-/// Wakes the scheduler; the body is not read at all.
+/// Check now what is due
+///
+/// Starts a claim cycle without waiting for the poll interval. The body is ignored.
+#[apply(documented)]
 async fn trigger(State(ops): State<Ops>) -> Json<Triggered> {
     ops.stats.trigger(ops.clock.now());
     ops.trigger.notify_one();
     Json(Triggered { triggered: true })
-}
-
-fn stats_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("stats")
-        .tag(WORK_TAG)
-        .summary("What the worker has done")
-        .description("Since it started; kept in memory alone.");
-    let example = json!({
-        "startedAt": "2026-11-20T12:00:00Z", "lastCycleAt": "2026-11-20T12:03:00Z", "lastTriggerAt": null,
-        "totalClaimed": 180, "totalProcessed": 178, "totalErrors": 1, "inFlight": 2,
-        "lastError": "CDEK: the carrier answered 502",
-    });
-    let op = docs::answer::<StatsAnswer>(op, "The figures.", example);
-    docs::problems(op, &[Kind::Internal])
-}
-
-fn config_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("config")
-        .tag(WORK_TAG)
-        .summary("How the worker is set")
-        .description("Never a secret. `trackbox config` prints the whole configuration.");
-    let example = json!({
-        "pollIntervalSeconds": 2, "batchSize": 100, "concurrency": 10, "leaseSeconds": 120,
-        "rateLimitPerMinute": 120, "rateLimitCDEKPerMinute": 60, "rateLimitPostRuPerMinute": 20,
-        "nextCheckInTransitMinSeconds": 60, "nextCheckInTransitMaxSeconds": 60, "nextCheckUnknownSeconds": 60,
-    });
-    let op = docs::answer::<ConfigAnswer>(op, "The settings.", example);
-    docs::problems(op, &[Kind::Internal])
-}
-
-fn trigger_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("trigger")
-        .tag(WORK_TAG)
-        .summary("Look now what is due")
-        .description(
-            "Starts a claim cycle without waiting for the poll interval. The body is ignored.",
-        );
-    let op = docs::answer::<Triggered>(op, "The worker was woken.", json!({"triggered": true}));
-    docs::problems(op, &[Kind::CrossSite, Kind::Internal])
 }
 
 #[cfg(test)]

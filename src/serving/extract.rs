@@ -1,7 +1,6 @@
-//! What a handler takes from a request: a JSON body, the path, the query. What cannot be read is a problem.
+//! Extractors: a JSON body, the path, the query. If one cannot be read, the answer is a problem.
 //!
-//! The Content-Type of a body is not looked at. A compressed body is refused, so nothing can be larger than what was
-//! sent.
+//! The Content-Type of a body is ignored. A compressed body is refused, so that no body is larger than what was sent.
 
 use std::time::Duration;
 
@@ -14,22 +13,23 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt as _;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use tokio::time::{Instant, timeout_at};
 
 use crate::serving::problem::{FieldError, Kind, Problem};
 
-/// How much of a refused body is read and thrown away, so that its sender gets to read the answer.
+/// The most bytes of a refused body that are read and dropped: a client that is still sending would otherwise lose the
+/// answer.
 const DISCARD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How far a request may go; every request carries it as an extension.
+/// The limits of a request, which carries them as an extension.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
     /// The most bytes of a body.
     pub body_bytes_max: usize,
-    /// When the answer must be there.
+    /// When the answer is due.
     pub deadline: Instant,
 }
 
@@ -42,7 +42,7 @@ impl Default for RequestLimits {
     }
 }
 
-/// A JSON body, whatever its Content-Type says.
+/// A JSON body of any Content-Type.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 
@@ -65,7 +65,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             .copied()
             .unwrap_or_default();
         let read = read_body(&parts.headers, body, limits.body_bytes_max);
-        // The same moment as the deadline of the whole request: this one is looked at first.
+        // The whole request has the same deadline; this inner timer is polled first.
         let bytes = timeout_at(limits.deadline, read)
             .await
             .map_err(|_| Problem::new(Kind::SlowRequest, "the body did not arrive in time"))??;
@@ -80,7 +80,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::invalid(
-                format!("the path is not readable: {}", rejection.body_text()),
+                format!("the path cannot be read: {}", rejection.body_text()),
                 Vec::new(),
             )),
         }
@@ -94,7 +94,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         match axum::extract::Query::from_request_parts(parts, state).await {
             Ok(axum::extract::Query(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::invalid(
-                format!("the query is not readable: {}", rejection.body_text()),
+                format!("the query cannot be read: {}", rejection.body_text()),
                 Vec::new(),
             )),
         }
@@ -161,18 +161,18 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-/// Reads JSON; an error names its line and column, or its place in the document.
+/// Reads JSON; an error has a line and column, or a JSON pointer.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         Problem::invalid(
-            format!("the body is not UTF-8: byte {at} is no part of a character"),
+            format!("the body is not UTF-8: byte {at} is not part of a character"),
             Vec::new(),
         )
     })?;
     if text.trim().is_empty() {
         return Err(Problem::invalid(
-            "the body is empty: JSON is expected",
+            "the body is empty, expected JSON",
             Vec::new(),
         ));
     }
@@ -184,18 +184,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             let detail = format!("the body is not as expected: {error}");
             Problem::invalid(detail, vec![FieldError::at(pointer, error.to_string())])
         } else {
-            no_json(&error)
+            not_json(&error)
         }
     })?;
-    deserializer.end().map_err(|error| no_json(&error))?;
+    deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }
 
-fn no_json(error: &serde_json::Error) -> Problem {
-    Problem::invalid(format!("the body is no JSON: {error}"), Vec::new())
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::invalid(format!("the body is not JSON: {error}"), Vec::new())
 }
 
-/// A path as a JSON pointer (RFC 6901); what has no name in JSON is left out.
+/// A path as a JSON pointer (RFC 6901), without the segments that JSON has no name for.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     let mut pointer = String::new();
     for segment in path {
@@ -235,23 +235,25 @@ impl<T: JsonSchema> OperationInput for Json<T> {
 
 impl<T: JsonSchema> OperationInput for Path<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        document_parameters::<T>(ctx, operation, ParamLocation::Path);
+        let schema = ctx.schema.subschema_for::<T>();
+        document_parameters(ctx, operation, schema, ParamLocation::Path);
     }
 }
 
 impl<T: JsonSchema> OperationInput for Query<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
-        document_parameters::<T>(ctx, operation, ParamLocation::Query);
+        let schema = ctx.schema.subschema_for::<T>();
+        document_parameters(ctx, operation, schema, ParamLocation::Query);
     }
 }
 
-/// Documents the fields of `T` as parameters; a field's first example is the parameter's.
-fn document_parameters<T: JsonSchema>(
+/// Documents the fields of an object's schema as parameters, each with its first example.
+pub fn document_parameters(
     ctx: &mut GenContext,
     operation: &mut Operation,
+    schema: Schema,
     location: ParamLocation,
 ) {
-    let schema = ctx.schema.subschema_for::<T>();
     let mut parameters = parameters_from_schema(ctx, schema, location);
     for parameter in &mut parameters {
         let (Parameter::Path {
@@ -281,7 +283,8 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::{is_encoded, parse, pointer};
-    use crate::serving::list::{Id, List};
+    use crate::serving::id::Id;
+    use crate::serving::list::List;
 
     #[derive(Debug, Deserialize)]
     struct Outer {
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused_with_line_and_column() {
+    fn broken_json_is_refused_with_line_and_column() {
         for (body, part) in [
             (&b"{\"list\": [\n{]}"[..], "line 2 column 2"),
             (b"", "empty"),
@@ -321,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_refused_and_not_followed() {
+    fn deep_nesting_is_refused() {
         let body = "[".repeat(1_000_000);
         let problem = parse::<serde_json::Value>(body.as_bytes()).expect_err("is refused");
         assert!(format!("{problem:?}").contains("recursion limit"));

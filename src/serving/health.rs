@@ -1,40 +1,46 @@
-//! Health: `/healthz` (the process lives), `/readyz` (what it needs is there), `/metrics`.
+//! Health: `/healthz` (the process runs), `/readyz` (it has what it needs), `/metrics`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use aide::OperationOutput;
 use aide::axum::ApiRouter;
-use aide::axum::routing::get_with;
-use aide::transform::TransformOperation;
+use aide::generate::GenContext;
+use aide::openapi::{self, MediaType, SchemaObject, StatusCode};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use futures_util::future::{BoxFuture, join_all};
-use schemars::JsonSchema;
+use macro_rules_attribute::apply;
+use schemars::{JsonSchema, json_schema};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::metrics::Metrics;
-use crate::serving::docs;
+use crate::serving::operation::{Tag, documented, get};
 use crate::serving::problem::{Kind, Problem};
 
-/// How long one check of readiness may take.
+/// How long one check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The tag of these operations in the document.
-pub const TAG: &str = "operations";
+/// These operations.
+pub const TAG: Tag = Tag {
+    name: "operations",
+    description: "Whether the process runs, whether it is ready, and its metrics.",
+    problems: &[],
+};
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
-/// What a process needs to be ready, by name. A clone checks the same.
+/// The checks that a process must pass to be ready, by name. Clones check the same.
 #[derive(Clone, Default)]
 pub struct ReadyChecks {
     checks: Vec<(&'static str, Check)>,
 }
 
 impl ReadyChecks {
-    /// Adds a check; each has a second to answer.
+    /// Adds a check, which fails if it takes more than a second.
     pub fn with<F, R, E>(mut self, name: &'static str, check: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,
@@ -49,7 +55,7 @@ impl ReadyChecks {
         self
     }
 
-    /// Makes all checks at once; answers the names of what is missing, with the reason for the log.
+    /// Runs all checks at once; returns the names of those that failed, with the reason for the log.
     async fn missing(&self) -> Vec<(&'static str, anyhow::Error)> {
         let checks = self.checks.iter().map(|(name, check)| async move {
             match tokio::time::timeout(CHECK_TIMEOUT, check()).await {
@@ -65,51 +71,71 @@ impl ReadyChecks {
     }
 }
 
-/// A sign of life.
-#[derive(Debug, Serialize, JsonSchema)]
+/// What the operations work with. Clones share it.
+#[derive(Clone)]
 struct Health {
+    ready: ReadyChecks,
+    metrics: Arc<Metrics>,
+    measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+}
+
+/// `/healthz`, `/readyz` and `/metrics`. `measure` is called before each answer with metrics and updates those that are not
+/// counted as things happen.
+pub fn operations<F, R>(ready: ReadyChecks, counted: Arc<Metrics>, measure: F) -> ApiRouter
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let lives = healthz::operation(TAG).answer("The process runs.", json!({"status": "ok"}));
+    let is_ready = readyz::operation(TAG)
+        .answer("The process is ready.", json!({"status": "ready"}))
+        .problems(&[Kind::Unavailable]);
+    let shown =
+        metrics::operation(TAG).answer("All metrics.", "trackbox_claimed_total 42\n# EOF\n");
+    ApiRouter::new()
+        .api_route("/healthz", get(healthz, lives))
+        .api_route("/readyz", get(readyz, is_ready))
+        .api_route("/metrics", get(metrics, shown))
+        .with_state(Health {
+            ready,
+            metrics: counted,
+            measure: Arc::new(move || Box::pin(measure())),
+        })
+}
+
+/// The same without a document, for a role that has nothing else to answer.
+pub fn router(ready: ReadyChecks, counted: Arc<Metrics>) -> Router {
+    operations(ready, counted, async || ()).into()
+}
+
+/// The state of a process.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
+struct HealthAnswer {
     status: &'static str,
 }
 
-/// `/healthz` and `/readyz`.
-pub fn probes(ready: ReadyChecks) -> ApiRouter {
-    ApiRouter::new()
-        .api_route("/healthz", get_with(healthz, healthz_docs))
-        .api_route("/readyz", get_with(readyz, readyz_docs))
-        .with_state(ready)
+/// Whether the process runs
+///
+/// Checks nothing else, so it answers as long as the process does.
+#[apply(documented)]
+async fn healthz() -> Json<HealthAnswer> {
+    Json(HealthAnswer { status: "ok" })
 }
 
-/// `/metrics`; `measure` is called first, to bring up to date what is only measured when asked for.
-pub fn metrics<F, R>(metrics: Arc<Metrics>, measure: F) -> ApiRouter
-where
-    F: Fn() -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = ()> + Send,
-{
-    let handler = move || async move {
-        measure().await;
-        Encoded(metrics.encode())
-    };
-    ApiRouter::new().api_route("/metrics", get_with(handler, metrics_docs))
-}
-
-/// All that a role without an API of its own answers: health and metrics, nothing documented.
-pub fn router(ready: ReadyChecks, counted: Arc<Metrics>) -> Router {
-    probes(ready).merge(metrics(counted, async || ())).into()
-}
-
-async fn healthz() -> Json<Health> {
-    Json(Health { status: "ok" })
-}
-
-async fn readyz(State(ready): State<ReadyChecks>) -> Result<Json<Health>, Problem> {
-    let missing = ready.missing().await;
+/// Whether the process is ready
+///
+/// Checks the database and the other services that the role needs, each for at most a second.
+#[apply(documented)]
+async fn readyz(State(health): State<Health>) -> Result<Json<HealthAnswer>, Problem> {
+    let missing = health.ready.missing().await;
     if missing.is_empty() {
-        return Ok(Json(Health { status: "ready" }));
+        return Ok(Json(HealthAnswer { status: "ready" }));
     }
     let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
     for (name, error) in &missing {
-        // Asked every few seconds by whoever watches: whoever wants to know why turns the level up.
-        tracing::debug!("not ready: {name}: {error:#}");
+        // At level debug, because monitoring asks every few seconds.
+        tracing::debug!(name, "not ready: {name}: {error:#}");
     }
     Err(Problem::unavailable(
         format!("not ready: missing {}", names.join(", ")),
@@ -117,7 +143,16 @@ async fn readyz(State(ready): State<ReadyChecks>) -> Result<Json<Health>, Proble
     ))
 }
 
-/// Metrics in the text that Prometheus reads.
+/// What the process counts and measures
+///
+/// In the OpenMetrics text format, which Prometheus reads.
+#[apply(documented)]
+async fn metrics(State(health): State<Health>) -> Encoded {
+    (health.measure)().await;
+    Encoded(health.metrics.encode())
+}
+
+/// Metrics in the OpenMetrics text format.
 struct Encoded(String);
 
 impl IntoResponse for Encoded {
@@ -127,43 +162,28 @@ impl IntoResponse for Encoded {
     }
 }
 
-impl aide::OperationOutput for Encoded {
+impl OperationOutput for Encoded {
     type Inner = Self;
-}
 
-fn healthz_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("healthz")
-        .tag(TAG)
-        .summary("Whether the process lives")
-        .description("Asks nothing else, so it answers as long as the process does.");
-    docs::answer::<Health>(op, "The process lives.", json!({"status": "ok"}))
-}
-
-fn readyz_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("readyz")
-        .tag(TAG)
-        .summary("Whether everything it needs is there")
-        .description(
-            "Asks the database and whatever else the role needs, each for at most a second.",
-        );
-    let op = docs::answer::<Health>(op, "Everything is there.", json!({"status": "ready"}));
-    docs::problems(op, &[Kind::Unavailable])
-}
-
-fn metrics_docs(op: TransformOperation<'_>) -> TransformOperation<'_> {
-    let op = op
-        .id("metrics")
-        .tag(TAG)
-        .summary("What the process counts and measures")
-        .description("In the OpenMetrics text format, which Prometheus reads.");
-    docs::text_answer(
-        op,
-        "application/openmetrics-text",
-        "All metrics.",
-        "trackbox_claimed_total 42\n# EOF\n",
-    )
+    fn inferred_responses(
+        _: &mut GenContext,
+        _: &mut openapi::Operation,
+    ) -> Vec<(Option<StatusCode>, openapi::Response)> {
+        let schema = SchemaObject {
+            json_schema: json_schema!({"type": "string"}),
+            external_docs: None,
+            example: None,
+        };
+        let media = MediaType {
+            schema: Some(schema),
+            ..MediaType::default()
+        };
+        let response = openapi::Response {
+            content: [("application/openmetrics-text".to_owned(), media)].into(),
+            ..openapi::Response::default()
+        };
+        vec![(Some(StatusCode::Code(200)), response)]
+    }
 }
 
 #[cfg(test)]

@@ -60,56 +60,6 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
     }
 }
 
-/// What a client wrote as an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Id {
-    /// A whole number, which may be the id of something.
-    Number(i64),
-    /// A whole number beyond 64 bits, which is the id of nothing.
-    Beyond,
-    /// Not a whole number.
-    Other,
-}
-
-impl Id {
-    /// Reads a whole number in decimal.
-    pub fn parse(text: &str) -> Self {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Self::Other;
-        }
-        text.parse().map_or(Self::Beyond, Self::Number)
-    }
-
-    /// Reads a JSON number, which may be whole in other spellings too: `7.0`, `1e3`.
-    fn from_json_number(text: &str) -> Self {
-        /// 2^63: the first number beyond `i64`.
-        const BEYOND: f64 = 9_223_372_036_854_775_808.0;
-        match Self::parse(text) {
-            Self::Other => {}
-            whole => return whole,
-        }
-        match text.parse::<f64>() {
-            Ok(number) if !number.is_finite() || number.fract() != 0.0 => Self::Other,
-            // Exact, because the number is whole and within the range.
-            Ok(number) if (-BEYOND..BEYOND).contains(&number) => Self::Number(number as i64),
-            Ok(_) => Self::Beyond,
-            Err(_) => Self::Other,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <&RawValue>::deserialize(deserializer)?.get();
-        Ok(if json.starts_with('"') {
-            serde_json::from_str(json).map_or(Self::Other, |text: String| Self::parse(&text))
-        } else {
-            Self::from_json_number(json)
-        })
-    }
-}
-
 /// What kind of value this is, for people.
 pub fn kind(json: &RawValue) -> &'static str {
     match json.get().as_bytes() {
@@ -140,7 +90,7 @@ pub fn string(field: Option<&RawValue>) -> Result<String, String> {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{Id, List, kind, string};
+    use super::{List, kind, string};
 
     #[test]
     fn a_list_keeps_its_limit_and_counts_the_rest() {
@@ -174,29 +124,5 @@ mod tests {
             assert!(string(Some(value)).is_err(), "{value}");
         }
         assert!(string(None).is_err());
-    }
-
-    #[test]
-    fn an_id_is_any_whole_number_in_either_spelling() {
-        let json = r#"["7", 7, -7, "-7", 7.0, 1e3, "007", 9223372036854775807, 9223372036854775808,
-            "9223372036854775808", 1e300, 7.5, "7.5", "", "-", "+7", " 7", "seven", null, true, [1, [2]], {"a": 1},
-            1e999, "\ud800"]"#;
-        let ids: Vec<Id> = serde_json::from_str(json).expect("reads");
-        let (number, beyond, other) = (Id::Number, Id::Beyond, Id::Other);
-        let mut expected = vec![
-            number(7),
-            number(7),
-            number(-7),
-            number(-7),
-            number(7),
-            number(1_000),
-            number(7),
-            number(i64::MAX),
-            beyond,
-            beyond,
-            beyond,
-        ];
-        expected.resize(ids.len(), other);
-        assert_eq!(ids, expected);
     }
 }

@@ -1,7 +1,6 @@
-//! Problems: every answer that is no success, as RFC 9457 describes it. This file alone knows status codes.
+//! Problems (RFC 9457): all answers other than success. Only this file knows status codes.
 //!
-//! What a client reads names what it may change. The cause, with its chain, is logged once, where the answer leaves the
-//! process ([`crate::serving::layers`]).
+//! The client reads what it can change. The cause is logged with its chain, once, by [`crate::serving::layers`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +17,16 @@ use crate::store::error::StoreError;
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The most errors that one problem names.
+/// The most errors that one problem lists.
 pub const ERRORS_MAX: usize = 100;
 
 /// The most characters of one detail: a parser's message may quote a whole string of the request.
 const DETAIL_CHARS_MAX: usize = 500;
 
-/// When to come back where the database is away; it is asked again by then.
+/// When to retry if the database is unavailable; by then the process has tried to reach it again.
 const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
 
-/// What kind of problem it is; the kind gives type, title and status.
+/// The kind of a problem, which sets its type, title and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     CrossSite,
@@ -62,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// The problem's type: a name that stays the same, which clients may compare.
+    /// The problem's type: a stable name that clients can compare.
     pub fn urn(self) -> &'static str {
         match self {
             Self::CrossSite => "urn:trackbox:problem:cross-site",
@@ -80,41 +79,41 @@ impl Kind {
         }
     }
 
-    /// What went wrong, the same for every problem of the kind.
+    /// What went wrong; the same for every problem of the kind.
     pub fn title(self) -> &'static str {
         match self {
-            Self::CrossSite => "A web page of another site may not change anything here",
-            Self::NotFound => "There is no such thing here",
-            Self::MethodNotAllowed => "This path does not take this method",
+            Self::CrossSite => "A page of another site may not change anything here",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "This path does not allow this method",
             Self::SlowRequest => "The request took too long to arrive",
-            Self::Conflict => "The state of the thing does not allow this",
+            Self::Conflict => "The current state does not allow this",
             Self::BodyTooLarge => "The body is too large",
             Self::UrlTooLong => "The URL is too long",
-            Self::EncodedBody => "A compressed body is not taken",
+            Self::EncodedBody => "Compressed bodies are not accepted",
             Self::Invalid => "The request is not valid",
             Self::TooManyRequests => "Too many requests",
-            Self::Internal => "Something went wrong here",
+            Self::Internal => "Internal error",
             Self::Unavailable => "Not available now",
         }
     }
 }
 
-/// One thing that is wrong with a request, and where.
+/// One error in a request, and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(rename = "ProblemError")]
 pub struct FieldError {
     /// A JSON pointer (RFC 6901) into the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// The name of a parameter in the path or the query.
+    /// The name of a parameter of the path or the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// What is wrong there.
+    /// What is wrong.
     pub detail: String,
 }
 
 impl FieldError {
-    /// At a place in the body.
+    /// An error in the body.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             pointer: Some(pointer.into()),
@@ -123,7 +122,7 @@ impl FieldError {
         }
     }
 
-    /// In the path or the query.
+    /// An error in the path or the query.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         Self {
             pointer: None,
@@ -133,7 +132,7 @@ impl FieldError {
     }
 }
 
-/// A request that was not answered as it wished, and why.
+/// Why a request failed.
 #[derive(Debug)]
 pub struct Problem {
     kind: Kind,
@@ -144,28 +143,28 @@ pub struct Problem {
     cause: Option<anyhow::Error>,
 }
 
-/// The body of every answer that is no success (RFC 9457).
+/// The body of every answer other than success (RFC 9457).
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Problem")]
 pub struct ProblemBody<'a> {
-    /// Names the kind of problem; it stays the same.
+    /// The kind of problem: a stable name.
     #[serde(rename = "type")]
     pub kind: &'a str,
-    /// What went wrong, the same for every problem of the kind.
+    /// What went wrong; the same for every problem of the kind.
     pub title: &'a str,
     /// The HTTP status.
     pub status: u16,
     /// What went wrong this time.
     pub detail: &'a str,
-    /// The request's id, as in the header `x-request-id` and in the log.
+    /// The request's id, also in the header `x-request-id` and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
-    /// Each thing that is wrong with the request, at most 100.
+    /// The errors in the request, at most 100.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schemars(default)]
     pub errors: &'a [FieldError],
-    /// How many more things are wrong than `errors` names.
+    /// How many more errors there are than `errors` lists.
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(default)]
     pub more_errors: usize,
@@ -183,7 +182,7 @@ impl Problem {
         }
     }
 
-    /// A refused request; `errors` beyond [`ERRORS_MAX`] are counted, not named.
+    /// A refused request; `errors` beyond [`ERRORS_MAX`] are counted, not listed.
     pub fn invalid(detail: impl Into<String>, mut errors: Vec<FieldError>) -> Self {
         let more_errors = errors.len().saturating_sub(ERRORS_MAX);
         errors.truncate(ERRORS_MAX);
@@ -194,7 +193,7 @@ impl Problem {
         }
     }
 
-    /// A refused request with one thing wrong.
+    /// A refused request with one error.
     pub fn invalid_at(error: FieldError) -> Self {
         Self {
             detail: error.detail.clone(),
@@ -203,13 +202,13 @@ impl Problem {
         }
     }
 
-    /// A refused request of which `errors` names a part and `more_errors` counts the rest.
+    /// Counts errors that are not listed.
     pub fn with_more_errors(mut self, more_errors: usize) -> Self {
         self.more_errors += more_errors;
         self
     }
 
-    /// Says nothing but the request's id to the client; the cause goes to the log.
+    /// Tells the client nothing but the request's id; the cause goes to the log.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
         Self {
             cause: Some(cause.into()),
@@ -220,7 +219,7 @@ impl Problem {
         }
     }
 
-    /// Something the answer needs is away; worth another try soon.
+    /// Something that the answer needs is unavailable; the client should retry soon.
     pub fn unavailable(detail: impl Into<String>, cause: Option<anyhow::Error>) -> Self {
         Self {
             cause,
@@ -229,7 +228,7 @@ impl Problem {
         }
     }
 
-    /// Tells the client when to come back: at least 1 s, in whole seconds.
+    /// Tells the client when to retry: at least 1 s, in whole seconds.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait.max(Duration::from_secs(1)));
         self
@@ -239,12 +238,12 @@ impl Problem {
         self.kind
     }
 
-    /// What only the log may know.
+    /// For the log only.
     pub fn cause(&self) -> Option<&anyhow::Error> {
         self.cause.as_ref()
     }
 
-    /// The whole answer, naming the request.
+    /// The whole answer, with the request's id.
     pub fn render(&self, request_id: Option<&str>) -> Response {
         let body = ProblemBody {
             kind: self.kind.urn(),
@@ -255,7 +254,7 @@ impl Problem {
             errors: &self.errors,
             more_errors: self.more_errors,
         };
-        // Strings and numbers always serialize; were it not so, the status alone would have to do.
+        // Strings and numbers always serialize.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
@@ -278,7 +277,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.render(None);
-        // The layer that knows the request's id renders it again.
+        // For the layer that renders it again with the request's id.
         response.extensions_mut().insert(Arc::new(self));
         response
     }
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_names_a_hundred_errors_and_counts_the_rest() {
+    fn a_problem_lists_a_hundred_errors_and_counts_the_rest() {
         let errors = (0..ERRORS_MAX + 7)
             .map(|n| FieldError::at(format!("/items/{n}"), "is wrong"))
             .collect();

@@ -1,4 +1,4 @@
-//! Every bad request has its answer, and leaves nothing behind.
+//! Every bad request is answered with a problem and changes nothing.
 
 use axum::http::{Method, header};
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ async fn more_than_a_hundred_bad_items_are_counted() {
     let detail = answer.problem(422);
     assert_eq!(
         detail,
-        "130 of 130 items are refused; nothing was created; 160 more mistakes are not named"
+        "130 of 130 items are refused; nothing was created; 160 more errors are not listed"
     );
     assert_eq!(answer.pointers().len(), 100);
     assert_eq!(answer.json()["moreErrors"], 160);
@@ -121,11 +121,11 @@ async fn empty_and_oversized_lists_are_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_named_with_its_place() {
+async fn every_bad_id_is_named_with_its_place() {
     let api = Api::new().await;
     let ids = json!({"ids": [1, "x", 2, 1.5, null, true, [], {}, "", "1 "]});
     let answer = api.post("/trackings/get-by-ids", &ids).await;
-    assert_eq!(answer.problem(422), "8 of 10 ids are no ids");
+    assert_eq!(answer.problem(422), "8 of 10 ids are not valid");
     assert_eq!(
         answer.pointers(),
         [
@@ -177,7 +177,7 @@ async fn broken_json_and_invalid_utf_8_are_refused_with_their_place() {
             .post_bytes(path, "[".repeat(200_000).into_bytes())
             .await
             .problem(422);
-        assert!(detail.contains("the body is no JSON"), "{detail}");
+        assert!(detail.contains("the body is not JSON"), "{detail}");
     }
 }
 
@@ -213,7 +213,7 @@ async fn a_field_given_twice_is_refused_and_either_spelling_will_do() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_none_are_refused_and_named() {
+async fn parameters_that_are_not_numbers_are_refused_and_named() {
     let api = Api::new().await;
     let id = api.create("CDEK", "A").await;
     for (path, name) in [
@@ -241,13 +241,13 @@ async fn numbers_that_are_none_are_refused_and_named() {
 }
 
 #[tokio::test]
-async fn unknown_carriers_are_refused_where_no_section_takes_them() {
+async fn unknown_carriers_are_refused_unless_a_section_takes_them() {
     let api = Api::with(|config| {
         config.carriers.remove("*");
     })
     .await;
     let items =
-        json!({"items": [item("CDEK", "A"), {"carrier_code": "NOBODY", "track_number": "B"}]});
+        json!({"items": [item("CDEK", "A"), {"carrier_code": "UNKNOWN", "track_number": "B"}]});
     let answer = api.post("/trackings", &items).await;
     answer.problem(422);
     assert_eq!(answer.pointers(), ["/items/1/carrier_code"]);
@@ -335,7 +335,7 @@ async fn a_compressed_body_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn the_content_type_is_not_looked_at() {
+async fn the_content_type_is_ignored() {
     let api = Api::new().await;
     let body = json!({"items": [item("CDEK", "A")]})
         .to_string()

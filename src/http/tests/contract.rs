@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http::tests::{Api, at, letter, seen};
 
 #[tokio::test]
-async fn trackings_are_answered_in_the_order_asked_with_a_repeated_pair_once() {
+async fn trackings_come_in_the_order_asked_a_repeated_pair_once() {
     let api = Api::new().await;
     let before = api.create("CDEK", "B").await;
     let items = json!({"items": [
@@ -30,7 +30,7 @@ async fn trackings_are_answered_in_the_order_asked_with_a_repeated_pair_once() {
 }
 
 #[tokio::test]
-async fn a_new_tracking_has_the_contracts_fields_in_its_order_and_is_due_at_once() {
+async fn a_new_tracking_has_the_contracts_fields_in_order_and_is_due() {
     let api = Api::new().await;
     let items = json!({"items": [{"carrierCode": "CDEK", "trackNumber": "A1"}]});
     let answer = api.post("/trackings", &items).await;
@@ -61,7 +61,7 @@ async fn ten_thousand_trackings_in_one_post_twice_are_the_same_in_order() {
 }
 
 #[tokio::test]
-async fn ids_are_answered_in_the_order_asked_each_time_and_unknown_ones_left_out() {
+async fn ids_are_answered_in_order_each_time_and_unknown_ones_left_out() {
     let api = Api::new().await;
     let one = api.create("CDEK", "A").await;
     let two: i64 = api.create("CDEK", "B").await.parse().expect("a number");
@@ -166,7 +166,7 @@ async fn a_tracking_without_events_has_none_and_an_unknown_one_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_refresh_makes_a_parcel_due_and_a_second_one_soon_after_changes_nothing() {
+async fn a_refresh_makes_a_parcel_due_and_a_second_soon_changes_nothing() {
     let api = Api::new().await;
     let id = api.create("CDEK", "A").await;
     api.apply(0, &[seen(&id, 1)], Vec::new()).await;
@@ -206,7 +206,7 @@ async fn carriers_show_limits_pauses_and_what_waits() {
     })
     .await;
     api.create("CDEK", "A").await;
-    api.create("SOMEBODY", "B").await;
+    api.create("OTHER", "B").await;
     let store = &api.serve.store;
     store
         .pause("CDEK", at(60), "the carrier answered 429", at(0))
@@ -272,7 +272,7 @@ async fn parcels_whose_carrier_left_the_configuration_are_shown_as_unrouted() {
 }
 
 #[tokio::test]
-async fn codes_that_nobody_mapped_are_listed() {
+async fn unmapped_codes_are_listed() {
     let api = Api::new().await;
     let id = api.create("CDEK", "A").await;
     let mut update = seen(&id, 0);

@@ -1,4 +1,4 @@
-//! What surrounds every request: ids, limits, compression, health, the page.
+//! What every request has around it: ids, limits, compression, health, the page.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn a_web_page_of_another_site_may_read_but_not_change() {
 }
 
 #[tokio::test]
-async fn one_client_too_busy_is_told_when_to_come_back_and_health_still_answers() {
+async fn a_busy_client_is_told_when_to_retry_and_health_still_answers() {
     let api = Api::with(|config| {
         config.http.flood_per_second = 1;
         config.http.flood_burst = 3;
@@ -95,7 +95,7 @@ async fn a_url_longer_than_eight_kilobytes_is_refused() {
 }
 
 #[tokio::test]
-async fn without_its_database_the_api_says_when_to_come_back() {
+async fn without_its_database_the_api_says_when_to_retry() {
     let api = Api::new().await;
     let id = api.create("CDEK", "A").await;
     api.serve.store.clone().close().await;
@@ -157,7 +157,7 @@ async fn a_body_that_breaks_off_is_refused() {
 }
 
 #[tokio::test]
-async fn large_answers_are_compressed_for_who_can_read_them() {
+async fn large_answers_are_compressed_for_clients_that_accept_it() {
     let api = Api::new().await;
     let accept = [("accept-encoding", "gzip")];
     let page = api.call(Method::GET, "/docs/", Vec::new(), &accept).await;

@@ -1,4 +1,4 @@
-//! The API's document is the one that is checked in, complete, and its examples work.
+//! The API's document equals the checked-in one, is complete, and has examples that work.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -91,7 +91,7 @@ async fn the_examples_of_the_document_work_as_they_stand() {
     }
 }
 
-/// The names of all fields, in order, that both an example and an answer have.
+/// The names of the fields of an object, in order.
 fn keys(value: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! Why a parcel is looked at when it is, and what a carrier's calls are spent on.
+//! The schedule of a parcel, and the budget of an account.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn schedule(api: &Api, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_schedule_says_why_at_every_turn_of_a_parcels_life() {
+async fn a_schedule_says_why_at_every_stage_of_a_parcels_life() {
     let api = learned().await;
     let id = api.create("CDEK", "A").await;
     let body = schedule(&api, &id).await;
@@ -117,7 +117,7 @@ async fn a_schedule_says_why_at_every_turn_of_a_parcels_life() {
     assert_eq!(it["ageHours"].as_f64(), Some(2.0));
     assert_eq!(it["price"].as_f64(), Some(0.25));
     assert_eq!(it["longestWaitHours"].as_f64(), Some(24.0));
-    // Nothing was learned: an event a day, which weighs 1.5, and 1.6 times as likely at noon.
+    // Before anything is learned: one event a day, of weight 1.5, 1.6 times as likely at noon.
     let unseen = it["unseen"].as_f64().expect("a number");
     assert!((unseen - 1.5 * 1.6 / 24.0).abs() < 0.01, "{unseen}");
     let cost = it["cost"].as_f64().expect("a number");
@@ -186,7 +186,7 @@ async fn a_schedule_says_why_at_every_turn_of_a_parcels_life() {
 }
 
 #[tokio::test]
-async fn a_schedule_knows_the_other_policies_a_spent_day_and_nobodys_parcels() {
+async fn a_schedule_knows_other_policies_a_spent_day_and_unrouted_parcels() {
     let api = Api::with(|config| {
         if let Some(section) = config.carriers.get_mut("CDEK") {
             section.per_day = 10;
@@ -219,19 +219,19 @@ async fn a_schedule_knows_the_other_policies_a_spent_day_and_nobodys_parcels() {
         (&body["reason"], &body["leftToday"]),
         (&json!("QUOTA_SPENT"), &json!(0))
     );
-    let nobody = api
+    let unrouted = api
         .serve
         .current
         .create_or_get(
             &[(
-                crate::model::CarrierCode::parse("NOBODY").expect("a code"),
+                crate::model::CarrierCode::parse("GONE").expect("a code"),
                 crate::model::TrackNumber::parse("C").expect("a number"),
             )],
             at(90),
         )
         .await
         .expect("creates");
-    let body = schedule(&api, &nobody[0].id.to_string()).await;
+    let body = schedule(&api, &unrouted[0].id.to_string()).await;
     assert_eq!(
         (&body["reason"], &body["account"]),
         (&json!("UNROUTED"), &Value::Null)
@@ -239,7 +239,7 @@ async fn a_schedule_knows_the_other_policies_a_spent_day_and_nobodys_parcels() {
 }
 
 #[tokio::test]
-async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
+async fn a_budget_shows_what_calls_are_spent_on_and_what_more_would_gain() {
     let api = learned().await;
     let body = api.get("/carriers/CDEK/budget").await.ok();
     assert_eq!(
@@ -251,7 +251,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
         ids.push(api.create("CDEK", &format!("N{n}")).await);
     }
     price(&api, 50, at(0)).await;
-    // Watched for a day: half of them out for delivery for some hours, with news; the others on a long way.
+    // A day of checks: half of them are out for delivery for some hours and have news; the others are in transit.
     let mut checks = Vec::new();
     for (place, id) in ids.iter().enumerate() {
         let status = if place % 2 == 0 {
@@ -278,7 +278,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
         .count_calls("CDEK", 33, minute_of(at(26 * HOUR - 40)), at(26 * HOUR))
         .await
         .expect("counts");
-    // What the API knows is from before; it reads anew once somebody has fitted anew.
+    // The API reads again only after a worker has fitted again.
     let mut refitted = api
         .serve
         .store
@@ -311,7 +311,7 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
             .as_f64()
             .unwrap_or_else(|| panic!("{name}: {body}"))
     };
-    // 50 parcels at 3,600 checks an hour take 50 s; no wait is planned shorter than a step of the look ahead.
+    // 50 parcels at 3,600 checks an hour take 50 s. No planned wait is shorter than one step of the forecast.
     assert!((of("fixedMinutes") - 0.417).abs() < 0.001, "{body}");
     assert!(
         of("learnedMinutes") >= of("learnedMinutesIfDoubled"),
@@ -326,14 +326,14 @@ async fn a_budget_shows_what_the_calls_are_spent_on_and_what_more_would_win() {
     );
     assert_eq!(body["callsByHour"], Value::Null);
 
-    let other = api.get("/carriers/WHOEVER/budget").await.ok();
+    let other = api.get("/carriers/OTHER/budget").await.ok();
     assert_eq!(other["account"], "*");
     let control = api.get("/carriers/%0A/budget").await;
     assert_eq!(control.status, 422);
 }
 
 #[tokio::test]
-async fn a_days_calls_are_shown_by_hour_and_a_carrier_without_limits_says_so() {
+async fn a_days_calls_are_shown_by_hour_and_a_missing_limit_is_said() {
     let api = Api::with(|config| {
         if let Some(section) = config.carriers.get_mut("CDEK") {
             section.policy = Some(Policy::Learned);
@@ -359,5 +359,5 @@ async fn a_days_calls_are_shown_by_hour_and_a_carrier_without_limits_says_so() {
         (&Value::Null, &Value::Null)
     );
     assert_eq!(body["text"], "0 parcels, and no limit on the calls.");
-    assert_eq!(api.get("/carriers/NOBODY/budget").await.status, 404);
+    assert_eq!(api.get("/carriers/GONE/budget").await.status, 404);
 }

@@ -1,4 +1,4 @@
-//! The worker's operations endpoint, without a port.
+//! Tests of the worker's endpoint, without a port.
 
 use std::sync::Arc;
 use std::time::Duration;
