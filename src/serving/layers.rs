@@ -1,8 +1,7 @@
-//! What every request passes on its way in and every answer on its way out.
+//! The layers around every router.
 //!
-//! From the outside in: the request's id, its line in the log and its metrics; compression of large answers; problems,
-//! which name the request and whose cause is logged here, once; panics; the refusals that need no handler; the time
-//! limit.
+//! From the outside in: the request's id, its log line and its metrics; compression of large answers; problems, which get
+//! the request's id and whose cause is logged here, once; panics; refusals that need no handler; the time limit.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,25 +24,25 @@ use crate::metrics::Metrics;
 use crate::serving::extract::RequestLimits;
 use crate::serving::problem::{Kind, Problem};
 
-/// The header that carries a request's id in and out.
+/// The header with a request's id, in the request and in the answer.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is taken over from a client.
+/// The longest id that a client may choose.
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
 /// The longest URL.
 const URL_BYTES_MAX: usize = 8 * 1024;
 
-/// Answers below this size are not worth compressing.
+/// Answers smaller than this are not compressed.
 const COMPRESS_BYTES_MIN: u16 = 1024;
 
-/// The route's name in metrics where no route matches.
+/// The route's name in metrics if no route matches.
 const UNMATCHED: &str = "(none)";
 
-/// The header in which a browser says where a request was made.
+/// The header in which a browser says which site made the request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// What the layers work with.
+/// The settings of the layers.
 #[derive(Clone)]
 pub struct Kit {
     metrics: Arc<Metrics>,
@@ -61,22 +60,22 @@ impl Kit {
     }
 }
 
-/// The request's id, as an extension of the request.
+/// The request's id, which the request carries as an extension.
 #[derive(Clone, Debug)]
 struct RequestId(Arc<str>);
 
-/// Answers unknown paths and methods with problems. To be called before any layer is put on the router.
+/// Answers unknown paths and methods with problems. Call it before adding layers to the router.
 pub fn with_fallbacks(router: Router) -> Router {
     let lost = async || {
         Problem::new(
             Kind::NotFound,
-            "this path leads nowhere; /docs/ lists what there is",
+            "there is nothing at this path; /docs/ lists all paths",
         )
     };
     with_method_fallback(router).fallback(lost)
 }
 
-/// Answers unknown methods of known paths with problems; for a router that is merged into one with all fallbacks.
+/// Answers unknown methods of known paths with problems; for a router that is merged into one with both fallbacks.
 pub fn with_method_fallback(router: Router) -> Router {
     router.method_not_allowed_fallback(async || {
         Problem::new(
@@ -101,7 +100,7 @@ pub fn wrap(router: Router, kit: Kit) -> Router {
         .layer(from_fn_with_state(kit.metrics, observe))
 }
 
-/// Gives the request an id, and counts, times and logs it.
+/// Gives the request an id; counts, times and logs it.
 async fn observe(
     State(metrics): State<Arc<Metrics>>,
     mut request: Request,
@@ -117,7 +116,7 @@ async fn observe(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
-    // What carriers wrote must not be taken for a page, whatever a browser thinks it looks like.
+    // Answers contain text from carriers, which a browser must not interpret as a page.
     let nosniff = HeaderValue::from_static("nosniff");
     response
         .headers_mut()
@@ -133,7 +132,7 @@ async fn observe(
     response
 }
 
-/// The client's own id where it is short and plain, else a new one.
+/// The client's own id if it is short and plain, else a new one.
 fn request_id(request: &Request) -> Arc<str> {
     let given = request
         .headers()
@@ -148,7 +147,7 @@ fn request_id(request: &Request) -> Arc<str> {
     }
 }
 
-/// A method as a label; what is not usual is one.
+/// The method as a label of metrics; all unusual methods share one.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -162,7 +161,7 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// Renders a problem again with the request's id, and logs its cause.
+/// Adds the request's id to a problem, and logs the cause.
 async fn name_problems(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned();
     let mut response = next.run(request).await;
@@ -174,13 +173,13 @@ async fn name_problems(request: Request, next: Next) -> Response {
         let id = id.unwrap_or_default();
         match problem.kind() {
             Kind::Unavailable => {
-                tracing::warn!(request.id = id, "request {id} not answered: {cause:#}")
+                tracing::warn!(request.id = id, "request {id} was not answered: {cause:#}")
             }
             _ => tracing::error!(request.id = id, "request {id} failed: {cause:#}"),
         }
     }
     let (rendered, body) = problem.render(id).into_parts();
-    // The headers that others have added, such as `allow`, stay.
+    // Keeps the headers that inner layers have added, such as `allow`.
     response.headers_mut().extend(rendered.headers);
     response
         .headers_mut()
@@ -194,11 +193,11 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> HttpResponse<Body> {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a text");
+        .unwrap_or("no message");
     Problem::internal(anyhow::anyhow!("a handler panicked: {text}")).into_response()
 }
 
-/// Refuses what no handler needs to see.
+/// Refuses requests that no handler needs to see.
 async fn refuse(request: Request, next: Next) -> Response {
     let changes = !matches!(
         *request.method(),
@@ -229,7 +228,7 @@ async fn refuse(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Ends a request that takes too long, and tells the extractors how far they may go.
+/// Ends a request that takes too long, and passes the limits on to the extractors.
 async fn limit(State(kit): State<Kit>, mut request: Request, next: Next) -> Response {
     let deadline = tokio::time::Instant::now() + kit.request_timeout;
     request.extensions_mut().insert(RequestLimits {
@@ -240,8 +239,8 @@ async fn limit(State(kit): State<Kit>, mut request: Request, next: Next) -> Resp
         Ok(response) => response,
         Err(_) => {
             let secs = kit.request_timeout.as_secs_f64();
-            let cause = anyhow::anyhow!("it took more than {secs} s");
-            Problem::unavailable(format!("this took more than {secs} s"), Some(cause))
+            let cause = anyhow::anyhow!("the handler took more than {secs} s");
+            Problem::unavailable(format!("the answer took more than {secs} s"), Some(cause))
                 .into_response()
         }
     }

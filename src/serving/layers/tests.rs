@@ -1,4 +1,4 @@
-//! What the layers make of handlers that fail.
+//! How the layers treat handlers that fail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::serving::extract::Json;
 use crate::serving::problem::Problem;
 use crate::serving::server::Server;
 
-/// Little room, and `millis` for an answer.
+/// Small bodies, and `millis` for an answer.
 fn http(millis: u64) -> Http {
     let mut http = Config::default().http;
     http.body_limit_bytes = 1_000;
@@ -66,7 +66,7 @@ async fn problem_at(path: &str) -> (Response<()>, Value) {
 }
 
 #[tokio::test]
-async fn a_failure_says_nothing_but_the_requests_id() {
+async fn a_failure_tells_the_client_nothing_but_the_requests_id() {
     for path in ["/panics", "/fails"] {
         let (response, body) = problem_at(path).await;
         assert_eq!(response.status(), 500);
@@ -87,7 +87,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     let (response, body) = problem_at("/hangs").await;
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key(header::RETRY_AFTER));
-    assert_eq!(body["detail"], "this took more than 0.1 s");
+    assert_eq!(body["detail"], "the answer took more than 0.1 s");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn no_answer_is_taken_for_a_page() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_gets_to_read_why() {
+async fn a_client_that_sends_too_much_gets_to_read_why() {
     let any_port = ([127, 0, 0, 1], 0).into();
     let http = http(20_000);
     let server = Server::bind(any_port, router(&http), &http)
