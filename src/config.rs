@@ -2,13 +2,13 @@
 //!
 //! Each layer overrides the one before: the defaults (the shipped `config.toml`, compiled in), the preset that
 //! `work.cadence` names, a file, the environment variables. Unknown keys and wrong values are rejected with their place
-//! ([`ConfigError`]).
+//! ([`mistakes::ConfigError`]).
 //!
 //! A key is said once: its name, type, range and choices are the field below, from whose schema [`keys`] and [`shape`]
 //! take them; its default is its line in `config.toml`. The schema's own words here are `format`, what a text must be
 //! ([`format`]), and `from` and `to`, the range of a [`Span`].
 
-pub mod carrier;
+mod carrier;
 pub mod check;
 pub mod format;
 pub mod keys;
@@ -25,16 +25,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::config::carrier::CarrierSection;
-use crate::config::check::Mistakes;
-use crate::config::mistakes::ConfigError;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -298,12 +294,57 @@ pub enum LogFormat {
     Json,
 }
 
+/// How to reach one carrier, or (`*`) every carrier without a section of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CarrierSection {
+    /// One of the adapters that `carriers` lists, or `none`: the section is not in use.
+    #[schemars(extend("examples" = ["emulator"]))]
+    pub adapter: String,
+    /// Address of the carrier's API, `http` or `https`.
+    #[schemars(extend("examples" = ["http://localhost:9000"]))]
+    pub base_url: SecretUrl,
+    /// The key or token that the carrier issued.
+    #[schemars(extend("examples" = ["the key the carrier issued"]))]
+    pub api_key: Secret,
+    /// The domain that the key is registered for.
+    #[schemars(extend("examples" = ["example.org"]))]
+    pub domain: String,
+    /// IANA name of the zone of times without an offset.
+    #[schemars(with = "String", extend("format" = "time zone", "examples" = ["Europe/Moscow"]))]
+    pub time_zone: Tz,
+    /// Calls in any second, at most; 0 means no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub per_second: u32,
+    /// Calls in any minute, at most; 0 means no limit.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub per_minute: u32,
+    /// Calls a day (UTC), at most; 0 means no limit.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
+    pub per_day: u32,
+    /// Calls that may go out at once after a pause; at most the smallest limit.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub burst: u32,
+    /// Time limit for one call; defaults to `work.carrier_timeout`.
+    #[schemars(extend("to" = "1d", "examples" = ["10s"]))]
+    pub timeout: Option<Span>,
+    /// Concurrent calls, at most; defaults to `work.concurrency`.
+    #[schemars(range(min = 1, max = 1_000), extend("examples" = [10]))]
+    pub concurrency: Option<u32>,
+    /// How the time of the next check is chosen; defaults to `work.policy`.
+    #[schemars(extend("examples" = ["fixed"]))]
+    pub policy: Option<Policy>,
+    /// The account that the calls count for, shared by all sections that name it; defaults to the section's name.
+    #[schemars(extend("format" = "account", "examples" = ["shared-account"]))]
+    pub budget: Option<String>,
+}
+
 /// A length of time: whole milliseconds, at most 100 years.
 ///
 /// Read from `500ms`, `10s`, `5m`, `1h`, `1d` or a bare number of seconds; written in the shortest of these that is
 /// exact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "span::TextOrSeconds", into = "String")]
+#[serde(try_from = "serde_json::Value", into = "String")]
 pub struct Span(Duration);
 
 /// A text that is never shown: only [`Secret::expose`] returns it.
@@ -313,43 +354,3 @@ pub struct Secret(String);
 /// A URL whose password is never shown: only [`SecretUrl::expose`] returns all of it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretUrl(String);
-
-impl Config {
-    /// Reads the configuration in force.
-    ///
-    /// `file` is the one named on the command line. If there is none, `TRACKBOX_CONFIG` may name one; if it does not,
-    /// `config.toml` in the working directory is read if it exists. `preset` is the program's own cadence, which the
-    /// file and the variables override. `check_adapters` adds the mistakes that only the carriers' adapters can see.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with all mistakes of a kind at once: first those of single keys (unknown key, wrong value); if
-    /// there are none, those between keys and those of adapters.
-    pub fn load(
-        file: Option<&Path>,
-        variables: impl IntoIterator<Item = (String, String)>,
-        preset: Option<Preset>,
-        check_adapters: fn(&Self, &mut Mistakes<'_>),
-    ) -> Result<Self, ConfigError> {
-        let variables: Vec<(String, String)> = variables.into_iter().collect();
-        load::load_in(Path::new(""), file, &variables, preset, check_adapters)
-    }
-
-    /// The process's environment variables that [`Config::load`] reads.
-    ///
-    /// `std::env::vars` would panic on a variable that is not UTF-8; here such a value is rejected as its key's value.
-    pub fn variables() -> Vec<(String, String)> {
-        load::variables()
-    }
-
-    /// The configuration as a file that can be loaded again, with every secret hidden.
-    pub fn shown(&self) -> String {
-        show::toml(self)
-    }
-}
-
-impl Default for Config {
-    /// The configuration without a file and without variables.
-    fn default() -> Self {
-        load::from_layers(None, &[], None, |_, _| {}).expect("a test loads the defaults")
-    }
-}

@@ -11,12 +11,11 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::carriers::{ADAPTERS, Access, Adapter, Carrier};
-use crate::config::carrier::CarrierSection;
 use crate::config::check::Mistakes;
 use crate::config::format::shown;
 use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
 use crate::config::mistakes::ConfigError;
-use crate::config::{Config, Policy};
+use crate::config::{CarrierSection, Config, Policy};
 use crate::model::CarrierCode;
 use crate::model::limits::Limits;
 

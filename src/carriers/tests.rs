@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::carriers::{ADAPTERS, Adapter, Answer, Sighting, Verdict, fixture};
 use crate::clock::Time;
-use crate::config::carrier::CarrierSection;
+use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};
 use crate::model::Event;
 

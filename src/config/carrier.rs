@@ -1,56 +1,9 @@
-//! A carrier's section: how to reach the carrier, and how often.
+//! What a carrier's section says, and its defaults.
 
 use chrono_tz::Tz;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::config::{Policy, Secret, SecretUrl, Span};
-
-/// How to reach one carrier, or (`*`) every carrier without a section of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CarrierSection {
-    /// One of the adapters that `carriers` lists, or `none`: the section is not in use.
-    #[schemars(extend("examples" = ["emulator"]))]
-    pub adapter: String,
-    /// Address of the carrier's API, `http` or `https`.
-    #[schemars(extend("examples" = ["http://localhost:9000"]))]
-    pub base_url: SecretUrl,
-    /// The key or token that the carrier issued.
-    #[schemars(extend("examples" = ["the key the carrier issued"]))]
-    pub api_key: Secret,
-    /// The domain that the key is registered for.
-    #[schemars(extend("examples" = ["example.org"]))]
-    pub domain: String,
-    /// IANA name of the zone of times without an offset.
-    #[schemars(with = "String", extend("format" = "time zone", "examples" = ["Europe/Moscow"]))]
-    pub time_zone: Tz,
-    /// Calls in any second, at most; 0 means no limit.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub per_second: u32,
-    /// Calls in any minute, at most; 0 means no limit.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub per_minute: u32,
-    /// Calls a day (UTC), at most; 0 means no limit.
-    #[schemars(range(min = 0, max = 1_000_000_000))]
-    pub per_day: u32,
-    /// Calls that may go out at once after a pause; at most the smallest limit.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub burst: u32,
-    /// Time limit for one call; defaults to `work.carrier_timeout`.
-    #[schemars(extend("to" = "1d", "examples" = ["10s"]))]
-    pub timeout: Option<Span>,
-    /// Concurrent calls, at most; defaults to `work.concurrency`.
-    #[schemars(range(min = 1, max = 1_000), extend("examples" = [10]))]
-    pub concurrency: Option<u32>,
-    /// How the time of the next check is chosen; defaults to `work.policy`.
-    #[schemars(extend("examples" = ["fixed"]))]
-    pub policy: Option<Policy>,
-    /// The account that the calls count for, shared by all sections that name it; defaults to the section's name.
-    #[schemars(extend("format" = "account", "examples" = ["shared-account"]))]
-    pub budget: Option<String>,
-}
+use crate::config::{CarrierSection, Secret, SecretUrl};
 
 impl CarrierSection {
     /// Whether it serves its code; a section with the adapter `none` serves nothing.

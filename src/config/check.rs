@@ -5,12 +5,11 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::config::carrier::CarrierSection;
 use crate::config::format::shown;
 use crate::config::keys::KeyPath;
 use crate::config::layers::Layer;
 use crate::config::mistakes::{ConfigError, Mistake};
-use crate::config::{Config, KafkaSasl, Span};
+use crate::config::{CarrierSection, Config, KafkaSasl, Span};
 use crate::model::CarrierCode;
 
 /// How much longer than a call's time limit a lease must be: 2 s to publish the answer, and 3 s in which the call is

@@ -4,11 +4,10 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde_json::{Value as Json, json};
 
-use crate::config::Config;
-use crate::config::carrier::CarrierSection;
 use crate::config::keys::{Entry, KeyPath, PREFIX, nearest};
 use crate::config::mistakes::Mistake;
 use crate::config::shape::Shape;
+use crate::config::{CarrierSection, Config};
 
 /// The prefix of the variables that tests use for themselves.
 const TESTS: &str = "TRACKBOX_TEST_";

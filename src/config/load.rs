@@ -24,6 +24,43 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Checks what only the carriers' adapters know.
 type CheckAdapters = fn(&Config, &mut Mistakes<'_>);
 
+impl Config {
+    /// Reads the configuration in force.
+    ///
+    /// `file` is the one named on the command line. If there is none, `TRACKBOX_CONFIG` may name one; if it does not,
+    /// `config.toml` in the working directory is read if it exists. `preset` is the program's own cadence, which the
+    /// file and the variables override. `check_adapters` adds the mistakes that only the carriers' adapters can see.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all mistakes of a kind at once: first those of single keys (unknown key, wrong value); if
+    /// there are none, those between keys and those of adapters.
+    pub fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        preset: Option<Preset>,
+        check_adapters: CheckAdapters,
+    ) -> Result<Self, ConfigError> {
+        let variables: Vec<(String, String)> = variables.into_iter().collect();
+        load_in(Path::new(""), file, &variables, preset, check_adapters)
+    }
+
+    /// The process's environment variables that [`Config::load`] reads.
+    ///
+    /// `std::env::vars` would panic on a variable that is not UTF-8; here such a value is rejected as its key's value.
+    pub fn variables() -> Vec<(String, String)> {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
+    }
+}
+
+impl Default for Config {
+    /// The configuration without a file and without variables.
+    fn default() -> Self {
+        from_layers(None, &[], None, |_, _| {}).expect("a test loads the defaults")
+    }
+}
+
 /// As [`Config::load`], with the directory in which an unnamed file is looked for.
 pub fn load_in(
     directory: &Path,
@@ -37,13 +74,6 @@ pub fn load_in(
         .as_ref()
         .map(|(name, text)| (name.as_str(), text.as_str()));
     from_layers(file, variables, preset, check_adapters)
-}
-
-/// What [`Config::variables`] returns.
-pub fn variables() -> Vec<(String, String)> {
-    let text = |text: OsString| text.to_string_lossy().into_owned();
-    let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-    all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
 }
 
 /// Reads the configuration from a file's name and text, and variables.

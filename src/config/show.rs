@@ -2,29 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Config;
-use crate::config::carrier::CarrierSection;
 use crate::config::keys::{quoted, toml_key};
+use crate::config::{CarrierSection, Config};
 
-/// What [`Config::shown`] returns.
-pub fn toml(config: &Config) -> String {
-    let others = Config {
-        carriers: BTreeMap::new(),
-        ..config.clone()
-    };
-    let mut text = format!(
-        "# What is in force. Secrets are hidden.\n\n{}",
-        written(&others)
-    );
-    for (code, section) in &config.carriers {
-        text.push_str(&format!(
-            "\n[carriers.{}]\n{}",
-            toml_key(code),
-            written(section)
-        ));
-        text.push_str(&inherited(config, code, section));
+impl Config {
+    /// The configuration as a file that can be loaded again, with every secret hidden.
+    pub fn shown(&self) -> String {
+        let others = Config {
+            carriers: BTreeMap::new(),
+            ..self.clone()
+        };
+        let mut text = format!(
+            "# What is in force. Secrets are hidden.\n\n{}",
+            written(&others)
+        );
+        for (code, section) in &self.carriers {
+            text.push_str(&format!(
+                "\n[carriers.{}]\n{}",
+                toml_key(code),
+                written(section)
+            ));
+            text.push_str(&inherited(self, code, section));
+        }
+        text
     }
-    text
 }
 
 fn written(part: &impl serde::Serialize) -> String {

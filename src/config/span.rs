@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config::Span;
 
@@ -24,14 +24,6 @@ const MILLIS_MAX: u64 = 100 * 365 * 86_400_000;
 
 /// Why a text is no span.
 const NO_SPAN: &str = "not a time such as 500ms, 10s, 5m, 1h, 1d, or a number of seconds";
-
-/// What a span is read from.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub enum TextOrSeconds {
-    Text(String),
-    Seconds(serde_json::Number),
-}
 
 impl Span {
     pub const fn from_millis(millis: u64) -> Self {
@@ -83,13 +75,14 @@ fn exact_millis(number: &str, unit_millis: u64) -> Option<u64> {
     (scaled % scale == 0).then(|| whole.checked_add(scaled / scale))?
 }
 
-impl TryFrom<TextOrSeconds> for Span {
+impl TryFrom<Value> for Span {
     type Error = &'static str;
 
-    fn try_from(read: TextOrSeconds) -> Result<Self, Self::Error> {
+    /// Reads a text, or a number of seconds.
+    fn try_from(read: Value) -> Result<Self, Self::Error> {
         match read {
-            TextOrSeconds::Text(text) => text.parse(),
-            TextOrSeconds::Seconds(seconds) => seconds.to_string().parse(),
+            Value::String(text) => text.parse(),
+            other => other.to_string().parse(),
         }
     }
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use super::{from_layers, of_both, of_file, of_variables, owned, span};
 use crate::carriers::routes::Routes;
-use crate::config::carrier::CarrierSection;
 use crate::config::load::load_in;
 use crate::config::shipped::SHIPPED;
-use crate::config::{Config, LogFormat, Preset, Span};
+use crate::config::{CarrierSection, Config, LogFormat, Preset, Span};
 
 fn spans(texts: &[&str]) -> Vec<Span> {
     texts.iter().map(|text| span(text)).collect()

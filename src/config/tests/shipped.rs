@@ -6,12 +6,11 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 
 use super::{from_layers, good, of_file, span};
-use crate::config::carrier::CarrierSection;
 use crate::config::format;
 use crate::config::keys::{Entry, KeyPath};
 use crate::config::shape::Shape;
 use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
-use crate::config::{Config, Policy, Preset};
+use crate::config::{CarrierSection, Config, Policy, Preset};
 
 /// The shipped file with the commented-out keys in force.
 fn uncommented() -> String {
