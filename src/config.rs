@@ -34,7 +34,6 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Config {
     pub http: Http,
     pub work: Work,
@@ -52,7 +51,6 @@ pub struct Config {
 
 /// Role `serve`: the HTTP API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Http {
     /// Address of the API; port 0 takes a free port.
     #[schemars(extend("format" = "socket"))]
@@ -82,7 +80,6 @@ pub struct Http {
 
 /// Role `work`: the checks. The keys marked (preset) get their values from `cadence`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Work {
     /// Address of the operations endpoint.
     #[schemars(extend("format" = "socket"))]
@@ -123,11 +120,13 @@ pub struct Work {
 }
 
 /// How a worker chooses the time of the next check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Policy {
     /// After the intervals of `next_check_*`.
-    #[default]
     Fixed,
     /// After an interval for each status.
     Table,
@@ -138,11 +137,7 @@ pub enum Policy {
 impl Policy {
     /// Its name in the configuration.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Table => "table",
-            Self::Learned => "learned",
-        }
+        self.into()
     }
 }
 
@@ -159,7 +154,6 @@ pub enum Preset {
 
 /// Role `consume`: writes the results of the checks to the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Consume {
     /// Address of health and metrics.
     #[schemars(extend("format" = "socket"))]
@@ -174,7 +168,6 @@ pub struct Consume {
 
 /// The database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Store {
     /// `sqlite://FILE` or `postgres://…`.
     #[schemars(extend("format" = "database"))]
@@ -192,7 +185,6 @@ pub struct Store {
 
 /// The bus between the roles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Kafka {
     /// Brokers as `host:port`; empty means a log inside the process.
     #[schemars(extend("format" = "host:port", "examples" = [["localhost:9092"]]))]
@@ -237,7 +229,6 @@ pub enum KafkaSasl {
 
 /// What the processes share besides the store: the cache and the carriers' limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Redis {
     /// `redis://…` or `rediss://…`; empty means inside the process.
     #[schemars(extend("format" = "redis", "examples" = ["redis://localhost:6379"]))]
@@ -246,7 +237,6 @@ pub struct Redis {
 
 /// Encrypted connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file of certificates to trust besides the system's; empty means none.
     #[schemars(extend("format" = "file"))]
@@ -255,7 +245,6 @@ pub struct Tls {
 
 /// The cache of current statuses.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Cache {
     /// Lifetime of an entry.
     pub ttl: Span,
@@ -266,7 +255,6 @@ pub struct Cache {
 
 /// `all --demo`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Demo {
     /// Address of the demo's carrier emulator.
     #[schemars(extend("format" = "socket"))]
@@ -275,7 +263,6 @@ pub struct Demo {
 
 /// The log, on stderr.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Log {
     /// A level, or levels by module, such as `info,trackbox::store=debug`.
     #[schemars(extend("format" = "log filter"))]
@@ -284,11 +271,10 @@ pub struct Log {
 }
 
 /// The form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
-    #[default]
     Text,
     /// One JSON object a line.
     Json,
@@ -296,7 +282,7 @@ pub enum LogFormat {
 
 /// How to reach one carrier, or (`*`) every carrier without a section of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct CarrierSection {
     /// One of the adapters that `carriers` lists, or `none`: the section is not in use.
     #[schemars(extend("examples" = ["emulator"]))]
@@ -343,14 +329,21 @@ pub struct CarrierSection {
 ///
 /// Read from `500ms`, `10s`, `5m`, `1h`, `1d` or a bare number of seconds; written in the shortest of these that is
 /// exact.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// A field names the range of its spans with `from` and `to` if it is another.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "serde_json::Value", into = "String")]
+#[schemars(with = "String", extend("format" = "time", "from" = "1ms", "to" = "365d"))]
 pub struct Span(Duration);
 
 /// A text that is never shown: only [`Secret::expose`] returns it.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(extend("format" = "secret"))]
 pub struct Secret(String);
 
 /// A URL whose password is never shown: only [`SecretUrl::expose`] returns all of it.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(extend("format" = "secret"))]
 pub struct SecretUrl(String);

@@ -1,10 +1,8 @@
 //! Texts that must not reach a screen, a log or an error: keys, and the passwords in URLs.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use crate::config::{Secret, SecretUrl};
 
@@ -14,50 +12,30 @@ pub const MASK: &str = "***";
 /// A query parameter whose name has one of these parts holds a secret.
 const SECRET_PARAMETERS: &[&str] = &["pass", "pwd", "secret", "token", "key", "auth"];
 
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl SecretUrl {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The whole URL, with its password.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(if self.0.is_empty() { "" } else { MASK })
-    }
-}
-
-impl fmt::Display for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&hide_password(&self.0))
-    }
-}
-
 macro_rules! hidden {
-    ($name:ident) => {
+    ($name:ident, $shown:expr) => {
+        impl $name {
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The whole text, with what is secret in it.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+
+            pub fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let shown: fn(&str) -> String = $shown;
+                f.pad(&shown(&self.0))
+            }
+        }
+
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{:?}", self.to_string())
@@ -69,26 +47,11 @@ macro_rules! hidden {
                 serializer.collect_str(self)
             }
         }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer).map(Self)
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({"type": "string", "format": "secret"})
-            }
-        }
     };
 }
-hidden!(Secret);
-hidden!(SecretUrl);
+hidden!(Secret, |text| if text.is_empty() { "" } else { MASK }
+    .to_owned());
+hidden!(SecretUrl, hide_password);
 
 /// Whether a text holds what [`MASK`] hides, as in a configuration that was shown and then loaded again.
 pub fn is_masked(text: &str) -> bool {

@@ -37,29 +37,21 @@ fn inherited(config: &Config, code: &str, section: &CarrierSection) -> String {
     if !section.is_in_use() {
         return "# not in use\n".to_owned();
     }
-    let work = &config.work;
-    let (timeout, concurrency, policy) =
-        (work.carrier_timeout, work.concurrency, work.policy.name());
-    let inherited = [
-        (
-            section.timeout.is_none(),
-            format!("# timeout: {timeout}, as work.carrier_timeout\n"),
-        ),
-        (
-            section.concurrency.is_none(),
-            format!("# concurrency: {concurrency}, as work.concurrency\n"),
-        ),
-        (
-            section.policy.is_none(),
-            format!("# policy: {policy}, as work.policy\n"),
-        ),
-        (
-            section.budget.is_none(),
-            format!("# budget: its own, {}\n", quoted(code)),
-        ),
-    ];
-    let lines = inherited
-        .into_iter()
-        .filter(|(is_inherited, _)| *is_inherited);
-    lines.map(|(_, line)| line).collect()
+    let (work, mut text) = (&config.work, String::new());
+    if section.timeout.is_none() {
+        text += &format!(
+            "# timeout: {}, as work.carrier_timeout\n",
+            work.carrier_timeout
+        );
+    }
+    if section.concurrency.is_none() {
+        text += &format!("# concurrency: {}, as work.concurrency\n", work.concurrency);
+    }
+    if section.policy.is_none() {
+        text += &format!("# policy: {}, as work.policy\n", work.policy.name());
+    }
+    if section.budget.is_none() {
+        text += &format!("# budget: its own, {}\n", quoted(code));
+    }
+    text
 }

@@ -1,11 +1,9 @@
 //! How a [`Span`] is read and written.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use crate::config::Span;
@@ -30,10 +28,6 @@ impl Span {
         Self(Duration::from_millis(millis))
     }
 
-    pub const fn from_secs(secs: u64) -> Self {
-        Self(Duration::from_secs(secs))
-    }
-
     pub const fn get(self) -> Duration {
         self.0
     }
@@ -56,10 +50,13 @@ impl FromStr for Span {
         } else {
             unit.trim_start()
         };
-        let unit = UNITS.iter().find(|(name, _)| *name == unit);
-        let millis = unit.and_then(|(_, unit_millis)| exact_millis(number, *unit_millis));
-        let millis = millis.filter(|millis| *millis <= MILLIS_MAX);
-        millis.map(Self::from_millis).ok_or(NO_SPAN)
+        UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .and_then(|(_, unit_millis)| exact_millis(number, *unit_millis))
+            .filter(|millis| *millis <= MILLIS_MAX)
+            .map(Self::from_millis)
+            .ok_or(NO_SPAN)
     }
 }
 
@@ -96,31 +93,9 @@ impl From<Span> for String {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.millis();
-        let exact = UNITS
-            .iter()
-            .find(|(_, unit_millis)| millis.is_multiple_of(*unit_millis));
-        match exact {
-            Some((unit, unit_millis)) if millis > 0 => {
-                f.pad(&format!("{}{unit}", millis / unit_millis))
-            }
-            _ => f.pad("0s"),
-        }
-    }
-}
-
-impl fmt::Debug for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> Cow<'static, str> {
-        "Span".into()
-    }
-
-    /// With the range that a field has unless it names another.
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "time", "from": "1ms", "to": "365d"})
+        let is_exact = |(_, unit_millis): &&(&str, u64)| millis.is_multiple_of(*unit_millis);
+        let unit = UNITS.iter().find(is_exact).filter(|_| millis > 0);
+        let (unit, unit_millis) = unit.unwrap_or(&("s", 1_000));
+        f.pad(&format!("{}{unit}", millis / unit_millis))
     }
 }
