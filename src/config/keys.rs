@@ -11,6 +11,9 @@ use crate::config::Config;
 /// The prefix of the variables.
 pub const PREFIX: &str = "TRACKBOX_";
 
+/// The section of the carriers' sections.
+const CARRIERS: &str = "carriers";
+
 /// The most characters of a name that are compared with the known ones.
 const COMPARED_CHARS_MAX: usize = 100;
 
@@ -27,7 +30,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// The path of a key, `[section, key]` or `["carriers", code, key]`, or of a section.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyPath(pub Vec<String>);
 
 /// What the schema has at a path.
@@ -48,16 +51,43 @@ impl KeyPath {
 
     /// What stands here; `None` if the configuration has no such key or section.
     pub fn entry(&self) -> Option<Entry> {
-        let mut node = &*SCHEMA;
-        for name in &self.0 {
-            node = child(node, name)?;
-        }
+        let below = |node: &'static Value, name: &String| {
+            let any = || node.get("additionalProperties");
+            node["properties"].get(name).or_else(any)
+        };
+        let node = self.0.iter().try_fold(&*SCHEMA, below)?;
         let is_section = node["properties"].is_object() || node["additionalProperties"].is_object();
         Some(if is_section {
             Entry::Section(node)
         } else {
             Entry::Key(node)
         })
+    }
+
+    /// The names in the section that stands here.
+    fn names(&self) -> Vec<&'static str> {
+        let section = match self.entry() {
+            Some(Entry::Section(node)) => node["properties"].as_object(),
+            _ => None,
+        };
+        let names = section.into_iter().flat_map(|section| section.keys());
+        names.map(String::as_str).collect()
+    }
+
+    /// Every key; those of a carrier's section only if there is a `code`.
+    pub fn all(code: Option<&str>) -> Vec<Self> {
+        let sections = Self::default().names().into_iter();
+        let sections = sections.filter_map(|section| match section {
+            CARRIERS => Some(Self::of(&[CARRIERS, code?])),
+            _ => Some(Self::of(&[section])),
+        });
+        let keys = |section: Self| {
+            section
+                .names()
+                .into_iter()
+                .map(move |name| section.child(name))
+        };
+        sections.flat_map(keys).collect()
     }
 
     /// The key's own name.
@@ -68,7 +98,7 @@ impl KeyPath {
     /// The variable of this key.
     pub fn variable(&self) -> String {
         let parts: Vec<String> = match self.0.as_slice() {
-            [carriers, code, name] if carriers == "carriers" => {
+            [carriers, code, name] if carriers == CARRIERS => {
                 let code = if code == "*" { "DEFAULT" } else { code };
                 vec!["CARRIERS".to_owned(), code.to_owned(), name.to_uppercase()]
             }
@@ -77,45 +107,33 @@ impl KeyPath {
         format!("{PREFIX}{}", parts.join("__"))
     }
 
-    /// The key whose variable has this name, if that is how a variable is written; it need not be a known key.
-    pub fn of_variable(name: &str) -> Option<Self> {
-        let rest = name.strip_prefix(PREFIX)?;
-        let path = match rest.strip_prefix("CARRIERS__") {
-            Some(rest) => {
-                let (code, key) = rest.rsplit_once("__")?;
-                let code = if code == "DEFAULT" { "*" } else { code };
-                Self::of(&["carriers", code, &key.to_lowercase()])
-            }
-            None => {
-                let (section, key) = rest.split_once("__")?;
-                Self::of(&[&section.to_lowercase(), &key.to_lowercase()])
-            }
-        };
-        // Written in another case it would be a second name for the same key.
-        (path.variable() == name).then_some(path)
+    /// The keys that a variable of this name might be meant for.
+    pub fn near_variable(name: &str) -> Vec<Self> {
+        let carrier = name.strip_prefix("TRACKBOX_CARRIERS__");
+        let code = carrier
+            .and_then(|rest| rest.rsplit_once("__"))
+            .map(|(code, _)| code);
+        Self::all(code.map(|code| if code == "DEFAULT" { "*" } else { code }))
     }
 
-    /// Every key that might have been meant by this path or by something like it.
-    pub fn candidates(&self) -> Vec<Self> {
-        let code = self.0.get(1).filter(|_| self.0.len() == 3);
-        let mut keys = Vec::new();
-        collect(&SCHEMA, &Self::default(), code, &mut keys);
-        keys
+    /// The key whose variable has this name. In another case it would be a second name for the same key.
+    pub fn of_variable(name: &str) -> Option<Self> {
+        let mut keys = Self::near_variable(name).into_iter();
+        keys.find(|key| key.variable() == name)
     }
 
     /// The names in the innermost known section around this path, for an advice.
     pub fn siblings(&self) -> String {
         let section = KeyPath(self.0[..self.0.len().saturating_sub(1)].to_vec());
-        match section.entry() {
-            Some(Entry::Section(node)) if !section.0.is_empty() => {
-                format!("the keys of [{section}] are {}", names(node).join(", "))
-            }
-            _ => {
-                let names = names(&SCHEMA)
-                    .join(", ")
-                    .replace("carriers", "carriers.CODE");
-                format!("the sections are {names}")
-            }
+        let names = section.names().join(", ");
+        if section.0.is_empty() || names.is_empty() {
+            let names = Self::default().names().join(", ");
+            format!(
+                "the sections are {}",
+                names.replace(CARRIERS, "carriers.CODE")
+            )
+        } else {
+            format!("the keys of [{section}] are {names}")
         }
     }
 }
@@ -124,38 +142,6 @@ impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.0.iter().map(|part| toml_key(part)).collect();
         f.write_str(&parts.join("."))
-    }
-}
-
-fn child(node: &'static Value, name: &str) -> Option<&'static Value> {
-    node["properties"].get(name).or_else(|| {
-        node.get("additionalProperties")
-            .filter(|any| any.is_object())
-    })
-}
-
-fn names(node: &'static Value) -> Vec<&'static str> {
-    let properties = node["properties"].as_object();
-    properties
-        .into_iter()
-        .flat_map(|keys| keys.keys().map(String::as_str))
-        .collect()
-}
-
-/// Adds the keys below `node`; those of carriers only if there is a `code`.
-fn collect(node: &'static Value, path: &KeyPath, code: Option<&String>, keys: &mut Vec<KeyPath>) {
-    let any = code.filter(|_| node["additionalProperties"].is_object());
-    let below: Vec<&str> = names(node)
-        .into_iter()
-        .chain(any.map(String::as_str))
-        .collect();
-    for name in below {
-        let path = path.child(name);
-        match path.entry() {
-            Some(Entry::Section(node)) => collect(node, &path, code, keys),
-            Some(Entry::Key(_)) => keys.push(path),
-            None => {}
-        }
     }
 }
 
@@ -176,17 +162,13 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// The one of `known` that `wanted` is most like, if it is like any.
-pub fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted: String = wanted
-        .to_lowercase()
-        .chars()
-        .take(COMPARED_CHARS_MAX)
-        .collect();
+pub fn nearest<T: AsRef<str>>(wanted: &str, known: impl IntoIterator<Item = T>) -> Option<T> {
+    let wanted = wanted.to_lowercase();
+    let wanted: String = wanted.chars().take(COMPARED_CHARS_MAX).collect();
     let likeness =
-        |name: &str| strsim::normalized_damerau_levenshtein(&wanted, &name.to_lowercase());
-    known
-        .into_iter()
-        .map(|name| (likeness(name), name))
+        |name: &T| strsim::normalized_damerau_levenshtein(&wanted, &name.as_ref().to_lowercase());
+    let rated = known.into_iter().map(|name| (likeness(&name), name));
+    rated
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::Serialized;
+use figment::value::{Dict, Value};
 
 use crate::config::check::{self, Mistakes};
 use crate::config::keys::{KeyPath, PREFIX};
@@ -41,7 +42,8 @@ impl Config {
         check_adapters: CheckAdapters,
     ) -> Result<Self, ConfigError> {
         let variables: Vec<(String, String)> = variables.into_iter().collect();
-        load_in(Path::new(""), file, &variables, preset, check_adapters)
+        let file = read_file(Path::new(""), file, &variables)?;
+        from_layers(file, &variables, preset, check_adapters)
     }
 
     /// The process's environment variables that [`Config::load`] reads.
@@ -61,31 +63,16 @@ impl Default for Config {
     }
 }
 
-/// As [`Config::load`], with the directory in which an unnamed file is looked for.
-pub fn load_in(
-    directory: &Path,
-    file: Option<&Path>,
-    variables: &[(String, String)],
-    preset: Option<Preset>,
-    check_adapters: CheckAdapters,
-) -> Result<Config, ConfigError> {
-    let file = read_file(directory, file, variables)?;
-    let file = file
-        .as_ref()
-        .map(|(name, text)| (name.as_str(), text.as_str()));
-    from_layers(file, variables, preset, check_adapters)
-}
-
 /// Reads the configuration from a file's name and text, and variables.
 pub fn from_layers(
-    file: Option<(&str, &str)>,
+    file: Option<(String, String)>,
     variables: &[(String, String)],
     preset: Option<Preset>,
     check_adapters: CheckAdapters,
 ) -> Result<Config, ConfigError> {
     let mut mistakes = Vec::new();
     let variables = Layer::from_variables(variables, &mut mistakes);
-    let file = file.map(|(name, text)| Layer::from_toml(name, text, &mut mistakes));
+    let file = file.map(|(name, text)| Layer::from_toml(&name, &text, &mut mistakes));
     let named = [Some(&variables), file.as_ref()];
     let cadence = named.into_iter().flatten().find_map(cadence_of);
     let (name, preset) = match cadence.or(preset).unwrap_or_default() {
@@ -101,8 +88,11 @@ pub fn from_layers(
     if !mistakes.is_empty() {
         return Err(ConfigError { mistakes });
     }
-    let merged = layers.iter().fold(Figment::new(), |merged, layer| {
-        merged.merge(Serialized::defaults(&layer.sections))
+    let values = layers.iter().flat_map(|layer| &layer.values);
+    let merged = values.fold(Figment::new(), |merged, (path, value)| {
+        let names = path.0.iter().rev();
+        let within = |value, name: &String| Value::from(Dict::from([(name.clone(), value)]));
+        merged.merge(Serialized::defaults(names.fold(value.clone(), within)))
     });
     let config: Config = merged.extract().map_err(|error| ConfigError {
         mistakes: error.into_iter().map(|error| unforeseen(&error)).collect(),
@@ -114,12 +104,12 @@ pub fn from_layers(
 }
 
 fn cadence_of(layer: &Layer) -> Option<Preset> {
-    let value = layer.get(&KeyPath::of(&["work", "cadence"]))?;
+    let value = layer.values.get(&KeyPath::of(&["work", "cadence"]))?;
     value.deserialize().ok()
 }
 
 /// The name and text of the file to read; `None` if none is named and `directory` has none.
-fn read_file(
+pub fn read_file(
     directory: &Path,
     named: Option<&Path>,
     variables: &[(String, String)],
@@ -139,16 +129,15 @@ fn read_file(
     match text_of(&path) {
         Ok(text) => Ok(Some((name, text))),
         Err(error) if implied && error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ConfigError {
-            mistakes: vec![Mistake {
-                what: format!("cannot read the configuration file: {error}"),
-                place: name,
-                advice: format!(
-                    "name an existing file with --config or {FILE_VARIABLE}; without either, config.toml in the \
-                     working directory is read if there is one"
-                ),
-            }],
-        }),
+        Err(error) => {
+            let what = format!("cannot read the configuration file: {error}");
+            let advice = format!(
+                "name an existing file with --config or {FILE_VARIABLE}; without either, config.toml in the working \
+                 directory is read if there is one"
+            );
+            let mistakes = vec![Mistake::new(what, name, advice)];
+            Err(ConfigError { mistakes })
+        }
     }
 }
 
@@ -167,9 +156,10 @@ fn text_of(path: &Path) -> std::io::Result<String> {
 /// A mistake that the reading of the keys did not find; the types have the last word.
 fn unforeseen(error: &figment::Error) -> Mistake {
     let path = KeyPath(error.path.clone());
-    Mistake {
-        what: format!("{path} cannot be used"),
-        place: format!("key {path}"),
-        advice: "give a value of the kind that config.toml shows for this key".to_owned(),
-    }
+    let advice = "give a value of the kind that config.toml shows for this key";
+    Mistake::new(
+        format!("{path} cannot be used"),
+        format!("key {path}"),
+        advice,
+    )
 }

@@ -22,6 +22,21 @@ pub struct Mistake {
     pub advice: String,
 }
 
+impl Mistake {
+    pub fn new(
+        what: impl Into<String>,
+        place: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        let (what, place, advice) = (what.into(), place.into(), advice.into());
+        Self {
+            what,
+            place,
+            advice,
+        }
+    }
+}
+
 impl Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.mistakes.len() {
@@ -47,11 +62,10 @@ impl fmt::Debug for ConfigError {
 
 impl Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            place,
-            advice,
-        } = self;
-        write!(f, "  {what}\n    where: {place}\n    to do: {advice}")
+        write!(
+            f,
+            "  {}\n    where: {}\n    to do: {}",
+            self.what, self.place, self.advice
+        )
     }
 }

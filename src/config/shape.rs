@@ -2,7 +2,7 @@
 
 use chrono_tz::TZ_VARIANTS;
 use figment::value::{Num, Value};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::config::Span;
 use crate::config::format::{self, wrong};
@@ -30,24 +30,18 @@ pub enum Shape {
 
 impl Shape {
     /// Reads the schema of a key.
+    ///
+    /// # Panics
+    /// If the range of a span is not written as spans are.
     pub fn of(schema: &'static Json) -> Self {
-        // An optional enum is "any of: the enum, null".
-        let schema = schema["anyOf"].get(0).unwrap_or(schema);
-        let one_of = schema["oneOf"].as_array().into_iter().flatten();
-        let choices: Vec<&str> = one_of
-            .chain([schema])
-            .flat_map(|one| {
-                one["enum"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .chain([&one["const"]])
-            })
-            .filter_map(Json::as_str)
-            .collect();
+        let choices = choices(schema);
         if !choices.is_empty() {
             return Self::Choice(choices);
         }
+        let bound = |word: &str| {
+            let span = schema[word].as_str().and_then(|text| text.parse().ok());
+            span.expect("a test reads every key's schema")
+        };
         let format = schema["format"].as_str();
         // The type of an optional value is "its type, or null".
         let kind = schema["type"].get(0).unwrap_or(&schema["type"]);
@@ -60,8 +54,8 @@ impl Shape {
                 max: schema["maximum"].as_u64().unwrap_or(u64::MAX),
             },
             (_, Some("time")) => Self::Span {
-                min: bound(&schema["from"]),
-                max: bound(&schema["to"]),
+                min: bound("from"),
+                max: bound("to"),
             },
             (_, format) => Self::Text(format.unwrap_or_default()),
         }
@@ -101,14 +95,11 @@ impl Shape {
             (Self::Text(_) | Self::Choice(_) | Self::Span { .. }, Value::String(_, text)) => {
                 self.read_text(text)
             }
-            (Self::Number { .. } | Self::Span { .. }, Value::Num(_, number)) => {
-                match whole(*number) {
-                    Some(whole) => self.read_text(&whole.to_string()),
-                    None if matches!(self, Self::Number { .. }) => {
-                        Err("is a number with a fraction".to_owned())
-                    }
-                    None => self.read_text(&number.to_f64().unwrap_or(f64::NAN).to_string()),
-                }
+            (Self::Number { .. }, Value::Num(_, Num::F64(_))) => {
+                Err("is a number with a fraction".to_owned())
+            }
+            (Self::Number { .. } | Self::Span { .. }, Value::Num(..)) => {
+                self.read_text(&json!(value).to_string())
             }
             (Self::List(members), Value::Array(_, values)) => members.read_list(values),
             (_, other) => Err(format!("is {}", type_of(other))),
@@ -158,18 +149,15 @@ impl Shape {
     }
 }
 
-/// # Panics
-/// If the schema's bound is no span.
-fn bound(text: &Json) -> Span {
-    let span = text.as_str().and_then(|text| text.parse().ok());
-    span.expect("a test reads every key's schema")
-}
-
-/// The number, if it is written without a fraction.
-fn whole(number: Num) -> Option<i128> {
-    number
-        .to_i128()
-        .or_else(|| i128::try_from(number.to_u128()?).ok())
+/// The choices of an enum's schema, which has each documented variant by itself and lists the others. One that is
+/// optional is "any of: the enum, null".
+fn choices(schema: &'static Json) -> Vec<&'static str> {
+    let array = |word: &str| schema[word].as_array().into_iter().flatten();
+    let own = array("enum")
+        .chain([&schema["const"]])
+        .filter_map(Json::as_str);
+    let parts = array("anyOf").chain(array("oneOf")).flat_map(choices);
+    own.chain(parts).collect()
 }
 
 fn type_of(value: &Value) -> &'static str {

@@ -34,13 +34,13 @@ fn from_layers(
     variables: &[(String, String)],
     preset: Option<Preset>,
 ) -> Result<Config, ConfigError> {
-    let file = text.map(|text| ("file my.toml", text));
+    let file = text.map(|text| ("file my.toml".to_owned(), text.to_owned()));
     load::from_layers(file, variables, preset, Routes::check)
 }
 
 /// Every key: those outside the carriers' sections, then those of one carrier's.
 fn known(code: &str) -> Vec<KeyPath> {
-    KeyPath::of(&["carriers", code, ""]).candidates()
+    KeyPath::all(Some(code))
 }
 
 /// A good value of a key, as TOML.

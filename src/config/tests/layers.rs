@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{from_layers, of_both, of_file, of_variables, owned, span};
 use crate::carriers::routes::Routes;
-use crate::config::load::load_in;
+use crate::config::load::{self, read_file};
 use crate::config::shipped::SHIPPED;
 use crate::config::{CarrierSection, Config, LogFormat, Preset, Span};
 
@@ -248,8 +248,8 @@ fn the_named_file_is_read_else_the_variables_else_the_implied_one() {
     let directory = tempfile::tempdir().expect("a directory");
     let in_directory = |name: &str| directory.path().join(name);
     let batch = |file: Option<&Path>, variables: &[(String, String)]| {
-        load_in(directory.path(), file, variables, None, Routes::check)
-            .map(|config| config.work.batch)
+        let file = read_file(directory.path(), file, variables)?;
+        load::from_layers(file, variables, None, Routes::check).map(|config| config.work.batch)
     };
     assert_eq!(batch(None, &[]), Ok(100));
     for (name, batch) in [("config.toml", 1), ("variable.toml", 2), ("named.toml", 3)] {
