@@ -68,50 +68,38 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
             "holds {MASK}, which replaces a secret when a configuration is shown"
         ));
     }
-    let kept_if = |good: bool, why: &str| match good {
-        true => Ok(text.to_owned()),
-        false => Err(wrong(text, why)),
-    };
+    let refused = |why: &str| Err(wrong(text, why));
     match format {
-        "socket" => kept_if(
-            text.parse::<SocketAddr>().is_ok(),
-            "which is no address with a port",
-        ),
+        "socket" if text.parse::<SocketAddr>().is_err() => {
+            refused("which is no address with a port")
+        }
         "network" => {
             let address = text.parse::<IpAddr>().map(IpNet::from);
             match address.or_else(|_| text.parse::<IpNet>()) {
                 Ok(network) => Ok(network.to_string()),
-                Err(_) => kept_if(false, "which is no IP address and no network"),
+                Err(_) => refused("which is no IP address and no network"),
             }
         }
-        "database" => database(text).map_err(|why| wrong(text, &why)),
-        "redis" => {
-            let url = Url::parse(text).ok();
-            let is_redis = |url: Url| ["redis", "rediss"].contains(&url.scheme()) && url.has_host();
-            kept_if(
-                text.is_empty() || url.is_some_and(is_redis),
-                "which is no address of a Redis",
-            )
-        }
-        "host:port" => kept_if(is_host_and_port(text), "which is not host:port"),
+        "database" => database(text).or_else(|why| refused(&why)),
+        "redis" if !is_redis(text) => refused("which is no address of a Redis"),
+        "host:port" if !is_host_and_port(text) => refused("which is not host:port"),
         "topic" if text == IN_PROCESS_TOPIC => {
-            kept_if(false, "the name that the log inside the process goes by")
+            refused("the name that the log inside the process goes by")
         }
-        "topic" => kept_if(is_topic(text), "which Kafka does not take as a name"),
-        "file" => kept_if(
-            text.is_empty() || Path::new(text).is_file(),
-            "and there is no such file",
-        ),
+        "topic" if !is_topic(text) => refused("which Kafka does not take as a name"),
+        "file" if !text.is_empty() && !Path::new(text).is_file() => {
+            refused("and there is no such file")
+        }
         "log filter" => match EnvFilter::builder().parse(text) {
-            Ok(_) => kept_if(true, ""),
-            Err(error) => kept_if(false, &format!("which is no filter: {error}")),
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => refused(&format!("which is no filter: {error}")),
         },
-        "time zone" => kept_if(text.parse::<Tz>().is_ok(), "which is no time zone"),
+        "time zone" if text.parse::<Tz>().is_err() => refused("which is no time zone"),
         "account" => match CarrierCode::parse(text) {
-            Ok(_) => kept_if(true, ""),
-            Err(error) => kept_if(false, &format!("which is no name: it {error}")),
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => refused(&format!("which is no name: it {error}")),
         },
-        _ => kept_if(true, ""),
+        _ => Ok(text.to_owned()),
     }
 }
 
@@ -133,9 +121,9 @@ fn database(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some(("sqlite", rest)) => {
             let file = rest.trim_start_matches('/').split('?').next();
-            match file.is_none_or(str::is_empty) {
-                true => Err("which names no file".to_owned()),
-                false => Ok(text.to_owned()),
+            match file {
+                None | Some("") => Err("which names no file".to_owned()),
+                Some(_) => Ok(text.to_owned()),
             }
         }
         Some(("postgres" | "postgresql", _)) => match Url::parse(text) {
@@ -144,6 +132,11 @@ fn database(text: &str) -> Result<String, String> {
         },
         _ => Err("which is neither SQLite nor PostgreSQL".to_owned()),
     }
+}
+
+fn is_redis(text: &str) -> bool {
+    let is_redis = |url: Url| ["redis", "rediss"].contains(&url.scheme()) && url.has_host();
+    text.is_empty() || Url::parse(text).is_ok_and(is_redis)
 }
 
 fn is_topic(text: &str) -> bool {
