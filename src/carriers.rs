@@ -2,8 +2,9 @@
 //!
 //! An adapter does no input or output: [`Carrier::start`] says what to send and [`Carrier::resume`] reads the answer.
 //! Sending, deadlines, size limits and permits are the scheduler's task. A new carrier is one file here that declares
-//! its [`Adapter`], its name below and in [`ADAPTERS`], and its recorded answers in a folder of `tests/carriers/`.
+//! its [`Adapter`], its module below, its line in [`adapters`], and its recorded answers in a folder of `tests/carriers/`.
 
+pub mod adapters;
 pub mod emulator;
 #[cfg(test)]
 mod fixture;
@@ -27,14 +28,6 @@ use serde_json::error::Category;
 
 use crate::clock::{Time, cut};
 use crate::model::{CarrierCode, Event, Report, TrackNumber};
-
-/// Every adapter that a carrier's section can name.
-pub const ADAPTERS: &[Adapter] = &[
-    emulator::ADAPTER,
-    emulator::BATCH_ADAPTER,
-    gdeposylka::ADAPTER,
-    track24::ADAPTER,
-];
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -15,7 +15,7 @@ use crate::config::Config;
 /// The most dead letters printed at once.
 const LISTED_MAX: u32 = 1_000;
 
-/// How long each process may take to say whether it is ready.
+/// How long each process may take to answer whether it is ready.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a retry may take.
@@ -30,11 +30,11 @@ pub enum DeadLetters {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(LISTED_MAX)))]
         limit: u32,
     },
-    /// Has a running TrackBox publish one again, after what it failed of was mended.
+    /// Makes a running TrackBox publish one again, after you have removed the cause of its failure.
     Retry {
         /// Its number in the list.
         id: i64,
-        /// Where that TrackBox serves its API; without it http.listen of the configuration.
+        /// The URL of that TrackBox's API. Without it, http.listen of the configuration is used.
         #[arg(long, value_name = "URL")]
         api: Option<String>,
     },
@@ -51,7 +51,7 @@ pub async fn health(config: &Config, role: Option<&'static Role>) -> anyhow::Res
         let (key, listen) = (role.listen_key, (role.listen)(config));
         ensure!(
             listen.port() != 0,
-            "{key} has port 0, so nobody knows where it listens: give it a port"
+            "{key} has port 0, so its address cannot be known: give it a fixed port"
         );
         match readiness(listen).await {
             Some(Ok(())) => {
@@ -65,7 +65,7 @@ pub async fn health(config: &Config, role: Option<&'static Role>) -> anyhow::Res
     bail!("nothing answers at {}", silent.join(", "))
 }
 
-/// What `/readyz` says there; `None` where nobody answers.
+/// What `/readyz` answers at an address; `None` if nothing answers.
 async fn readiness(mut listen: SocketAddr) -> Option<Result<(), String>> {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {
@@ -90,10 +90,10 @@ async fn readiness(mut listen: SocketAddr) -> Option<Result<(), String>> {
     Some(Err(detail.to_owned()))
 }
 
-/// Prints how far the consumers are behind the topic, by partition; nothing is read of the topic itself.
+/// Prints how far the consumers are behind the topic, by partition. Reads no record of the topic.
 ///
 /// # Errors
-/// Where the bus is inside a process, or Kafka or the database is away.
+/// If the bus is inside a process, or Kafka or the database cannot be reached.
 pub async fn lag(config: &Config) -> anyhow::Result<()> {
     ensure!(
         !config.kafka.brokers.is_empty(),
@@ -129,7 +129,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Applies the migrations that are missing, or with `status` only tells.
+/// Applies the missing migrations, or with `status` only shows them.
 pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
     let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
     if !status {
@@ -185,7 +185,7 @@ async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bus may live inside the running process, so it is asked to publish the letter itself.
+/// Asks the running process to publish the letter, since the bus may be inside that process.
 async fn retry(api: &str, id: i64) -> anyhow::Result<()> {
     let url = format!("{}/dead-letters/{id}/retry", api.trim_end_matches('/'));
     let client = reqwest::Client::builder()

@@ -1,12 +1,11 @@
 //! `trackbox all --demo`: brings its own carriers and parcels, and shows what becomes of them.
 
+pub mod line;
 pub mod race;
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use crate::app::servers::Needed;
 use crate::app::{self, App};
 use crate::clock::Clock;
 use crate::config::{Config, SecretUrl};
+use crate::demo::line::live_line;
 use crate::model::status::Status;
 use crate::model::{CarrierCode, TrackNumber};
 
@@ -35,20 +35,16 @@ const DATABASE: &str = "trackbox-demo.db";
 /// Shortest and longest mean time between two steps of a parcel.
 const STEP_SECS: std::ops::RangeInclusive<u64> = 5..=11;
 
-/// How often the live line is drawn on a terminal, and logged elsewhere.
-const DRAW_EVERY: Duration = Duration::from_millis(500);
-const LOG_EVERY: Duration = Duration::from_secs(10);
-
 /// The most parcels seeded or created at once.
 const BATCH: usize = 10_000;
 
-/// What the demo was asked for.
+/// The options of the demo.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {
     pub parcels: u32,
     /// Goes on with the last demo's database.
     pub keep: bool,
-    /// How many times as fast as time runs: then it is a race of two policies.
+    /// How many times as fast the clock runs; if given, the demo is a race of two policies.
     pub speed: Option<u32>,
 }
 
@@ -211,20 +207,6 @@ fn make_parcels(
         .seed(parcels)
         .context("the emulator refuses the demo's parcels")?;
     Ok(pairs)
-}
-
-/// The live line, and how often it is to be drawn, or logged where there is no terminal.
-fn live_line() -> (ProgressBar, Duration) {
-    let line = ProgressBar::new_spinner();
-    line.set_draw_target(ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-    line.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    let every = if line.is_hidden() {
-        LOG_EVERY
-    } else {
-        DRAW_EVERY
-    };
-    (line, every)
 }
 
 /// One line: parcels by status, and checks a second.

@@ -1,9 +1,10 @@
-//! The program: reads the command line and the configuration, and hands over to [`trackbox::app`].
+//! The program: reads the command line and the configuration, and runs what they ask for.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use trackbox::app;
 use trackbox::app::role::Role;
@@ -21,10 +22,11 @@ use trackbox::{commands, logging};
 #[command(
     version,
     after_help = "Settings: defaults < work.cadence preset < --config FILE (else ./config.toml) < \
-variables such as TRACKBOX_HTTP__LISTEN=0.0.0.0:8080. `trackbox config` prints what is in force."
+variables such as TRACKBOX_HTTP__LISTEN=0.0.0.0:8080. `trackbox config` prints the configuration in force."
 )]
 struct Cli {
-    /// The configuration file; without it TRACKBOX_CONFIG, else ./config.toml where there is one.
+    /// The configuration file. Without this option, TRACKBOX_CONFIG names it; without both, ./config.toml is read if it
+    /// exists.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -37,25 +39,25 @@ enum Command {
     All(All),
     #[command(flatten)]
     Role(RunRole),
-    /// Brings the database's tables up to date; every role does so at its start too.
+    /// Brings the database's tables up to date. Every role does so at its start too.
     Migrate {
-        /// Only tell what is applied and what is missing.
+        /// Only show which migrations are applied and which are missing.
         #[arg(long)]
         status: bool,
     },
-    /// Prints the configuration in force, secrets hidden.
+    /// Prints the configuration in force, with secrets hidden.
     Config,
-    /// Asks the process on this machine whether it is ready: exit 0 where it is. For a container's health check.
+    /// Asks the process on this machine whether it is ready, and exits with 0 if it is. For a container's health check.
     Health {
-        /// Whose address to ask; without one, the first of serve, work and consume that answers.
-        #[arg(value_name = "ROLE", value_parser = role)]
+        /// The role to ask. Without one, the first role that answers is asked.
+        #[arg(value_name = "ROLE", value_parser = a_role())]
         role: Option<&'static Role>,
     },
-    /// Tries polling policies on invented carriers in virtual time: how fresh is each at the same number of calls?
+    /// Compares polling policies on invented carriers in virtual time: how fresh is each with the same number of calls?
     Simulate(Box<Simulation>),
-    /// How many records of the topic the consumers have yet to apply, by partition.
+    /// Shows how many records of the topic are not applied yet, by partition.
     Lag,
-    /// Records that could not be read or applied, set aside.
+    /// Lists or retries records that were set aside because they could not be read or applied.
     DeadLetters {
         #[command(subcommand)]
         command: commands::DeadLetters,
@@ -96,27 +98,27 @@ impl FromArgMatches for RunRole {
 }
 
 /// Reads the name of a role.
-fn role(name: &str) -> Result<&'static Role, String> {
-    let found = app::ROLES.iter().find(|role| role.name == name);
-    found.copied().ok_or_else(|| {
-        let names: Vec<&str> = app::ROLES.iter().map(|role| role.name).collect();
-        format!("a role is one of {}", names.join(", "))
+fn a_role() -> impl TypedValueParser<Value = &'static Role> {
+    let names = PossibleValuesParser::new(app::ROLES.iter().map(|role| role.name));
+    names.try_map(|name| {
+        let found = app::ROLES.iter().find(|role| role.name == name);
+        found.copied().ok_or("this role is not known")
     })
 }
 
 #[derive(Args)]
 struct All {
-    /// Brings an emulator of carriers and parcels that travel while you watch, in a database of their own.
+    /// Runs beside an emulator of carriers, with parcels that travel while you watch, in a database of its own.
     #[arg(long)]
     demo: bool,
     /// How many parcels the demo makes [default: 200]; with --speed, how many are under way at a time [default: 900].
     #[arg(long, value_name = "N", requires = "demo",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     parcels: Option<u32>,
-    /// Goes on with the last demo's database instead of a fresh one.
+    /// Continues with the last demo's database instead of a fresh one.
     #[arg(long, requires = "demo", conflicts_with = "speed")]
     keep: bool,
-    /// Time runs N times as fast, 1440 for a day a minute, and two policies race: the same parcels, the same number of
+    /// Lets time run N times as fast (1440: a day a minute) and two policies race: the same parcels and the same number of
     /// calls, once with work.policy fixed and once with learned.
     #[arg(long, value_name = "N", requires = "demo", value_parser = clap::value_parser!(u32).range(1..=1_440))]
     speed: Option<u32>,
@@ -165,7 +167,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     logging::start(&config.log)?;
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("TLS was set up twice"))?;
+        .map_err(|_| anyhow::anyhow!("the TLS provider is installed already"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -8,6 +8,7 @@ pub mod bound;
 pub mod plot;
 pub mod process;
 pub mod queue;
+pub mod rates;
 pub mod report;
 pub mod run;
 pub mod setting;

@@ -46,7 +46,7 @@ pub struct Parts {
     pub stats: Arc<Stats>,
     pub trigger: Arc<Notify>,
     pub learned: Learned,
-    /// The worker's keeper of prices.
+    /// Adjusts the price of a call, in a worker.
     pub pricer: Arc<Pricer>,
 }
 
@@ -148,7 +148,7 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
     })
 }
 
-/// The topic on Kafka. Where no broker answers yet, the roles wait for it.
+/// The topic on Kafka. If no broker answers yet, the roles wait for one.
 pub async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
     let kafka = &config.kafka;
     let tls = match kafka.security {
@@ -175,14 +175,14 @@ pub async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
     let bus = Bus::Kafka(Arc::new(Broker::new(settings, clock.clone())));
     if let Err(error) = bus.prepare().await {
         tracing::warn!(
-            "no Kafka at {} yet, going on as soon as there is: {error}",
+            "no broker answers at {} yet, waiting for one: {error}",
             kafka.brokers.join(", ")
         );
     }
     Ok(bus)
 }
 
-/// The connection to Redis, where one is configured. While nobody answers there, carriers with a limit wait.
+/// The connection to Redis, if one is configured. Until Redis answers, carriers with a limit wait.
 async fn redis(config: &Config) -> anyhow::Result<Option<Arc<Redis>>> {
     let url = &config.redis.url;
     if url.is_empty() {
@@ -197,7 +197,7 @@ async fn redis(config: &Config) -> anyhow::Result<Option<Arc<Redis>>> {
     Ok(Some(Arc::new(redis)))
 }
 
-/// The in-process bus, which goes on where the store stands.
+/// The in-process bus, which continues at the offsets in the store.
 async fn memory_bus(config: &Config, store: &Store, clock: &Clock) -> anyhow::Result<Bus> {
     let states = store
         .partition_states(memory::TOPIC)

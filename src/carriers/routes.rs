@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::carriers::{ADAPTERS, Access, Adapter, Carrier};
+use crate::carriers::adapters::ADAPTERS;
+use crate::carriers::{Access, Adapter, Carrier};
 use crate::config::check::Mistakes;
 use crate::config::format::shown;
 use crate::config::keys::{Entry, KeyPath, nearest, toml_key};

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::{any, proptest};
 use serde_json::{Value, json};
 
-use crate::carriers::{ADAPTERS, Adapter, Answer, Sighting, Verdict, fixture};
+use crate::carriers::adapters::ADAPTERS;
+use crate::carriers::{Adapter, Answer, Sighting, Verdict, fixture};
 use crate::clock::Time;
 use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};

@@ -1,8 +1,8 @@
 //! `all --demo --speed N`: the same parcels under two policies with the same number of calls, on one clock that runs N
-//! times as fast, so that anybody sees which one is fresher.
+//! times as fast, so that a viewer sees which one is fresher.
 //!
 //! The parcels and their events are those of the simulation's default courier, and the emulator tells what has happened
-//! by then. How long an event stayed unseen is the time until it stands in the history.
+//! by then. An event is unseen until it is in the history.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,10 +15,9 @@ use trackbox_emulator::options::{Options, Progress};
 use trackbox_emulator::scenario::{Parcel, Step};
 
 use crate::app::parts::Parts;
-use crate::clock::{Clock, Time};
-use crate::clock::{at_hours, hours};
+use crate::clock::{Clock, Time, at_hours, hours};
 use crate::config::{CarrierSection, Config, Policy, SecretUrl, Span};
-use crate::demo::live_line;
+use crate::demo::line::live_line;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::parcel::weight_of;
 use crate::simulate::process::{DEFAULT, JourneyStage, Process};
@@ -28,7 +27,7 @@ use crate::store::events::SeenEvent;
 /// The two carriers, one for each policy. Each number is known to both.
 const RACERS: [(&str, Policy); 2] = [("FIXED", Policy::Fixed), ("LEARNED", Policy::Learned)];
 
-/// Calls a day and parcel, and the parcels that one call a minute is enough for at that.
+/// Calls a day and parcel, and how many parcels one call a minute serves at that rate.
 const CALLS_A_DAY: u32 = 8;
 const PARCELS_PER_CALL: u32 = 24 * 60 / CALLS_A_DAY;
 
@@ -49,7 +48,7 @@ fn per_minute(parcels: u32) -> u32 {
     parcels.div_ceil(PARCELS_PER_CALL)
 }
 
-/// How many parcels are under way at a time, where so many are asked for: what whole calls a minute are enough for.
+/// How many parcels are under way at a time if `parcels` are asked for: as many as a whole number of calls a minute serves.
 pub fn under_way(parcels: u32) -> u32 {
     per_minute(parcels).saturating_mul(PARCELS_PER_CALL)
 }
@@ -96,7 +95,7 @@ pub fn make_emulator(parcels: u32, clock: &Clock) -> Emulator {
     Emulator::counting_by(options, time, real)
 }
 
-/// Hands the parcels in as they become known, and draws the live line until `stop`.
+/// Creates the parcels as they become known, and draws the live line until `stop`.
 pub async fn run(
     parts: Parts,
     parcels: u32,
@@ -214,7 +213,7 @@ fn step(stage: &JourneyStage) -> Step {
     Step::new(status, raw, "Москва")
 }
 
-/// Hands in what became known since, to both carriers.
+/// Creates the parcels that became known meanwhile, at both carriers.
 async fn hand_in(parts: &Parts, travellers: &mut Vec<Traveller>) {
     let now = parts.clock.now();
     let first = travellers.partition_point(|traveller| traveller.known_at > now);
@@ -230,7 +229,7 @@ async fn hand_in(parts: &Parts, travellers: &mut Vec<Traveller>) {
         .collect();
     for batch in pairs.chunks(BATCH as usize) {
         if let Err(error) = parts.current.create_or_get(batch, now).await {
-            tracing::warn!("parcels are handed in a moment later: {error}");
+            tracing::warn!("cannot create parcels, trying again: {error}");
             return;
         }
     }

@@ -18,7 +18,7 @@ use crate::http::trackings::{self, TAG};
 use crate::learned::LearnedAccount;
 use crate::model::Tracking;
 use crate::plan::decide::{longest_wait, waited};
-use crate::plan::hazard::Cell;
+use crate::plan::hazard::factors::Cell;
 use crate::plan::parcel::Standing;
 use crate::plan::{HOURS, age_class, slot_of};
 use crate::serving::docs;

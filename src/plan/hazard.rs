@@ -5,9 +5,9 @@
 //! the fit to the slow one. So it follows a carrier that changes its habits within days, and does not forget a carrier
 //! with few parcels.
 
-mod factors;
+pub mod factors;
 
-use crate::plan::hazard::factors::{Factors, Memory};
+use crate::plan::hazard::factors::{Cell, Factors, Memory};
 use crate::plan::{
     AGE_EDGES, AGES, Class, HOURS, KINDS, SLOTS, STEP, age_class, slot_of, usual_day,
 };
@@ -24,15 +24,6 @@ const PRIOR_EVENTS: f64 = 10.0;
 
 /// The smallest factor that the slow memory hands to the fast one: an hour that was always quiet may change.
 const FLOOR: f64 = 0.1;
-
-/// Events, and hours for which parcels were watched, in both memories.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cell {
-    pub events: f64,
-    pub hours: f64,
-    pub fast_events: f64,
-    pub fast_hours: f64,
-}
 
 /// The events that came next after events of a code.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -104,7 +104,8 @@ fn balance(hours: &[Vec<RateShare>], supply: &Supply) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::{Supply, staleness};
-    use crate::plan::hazard::{Cell, CodeFit, Counts};
+    use crate::plan::hazard::factors::Cell;
+    use crate::plan::hazard::{CodeFit, Counts};
     use crate::plan::{AGES, Class, HOURS, SLOTS};
 
     fn code(hours: f64, rate: f64, weight: f64) -> (Counts, CodeFit) {

@@ -5,7 +5,7 @@
 //! change.
 
 use crate::simulate::process::InventedCarrier;
-use crate::simulate::run::truth::true_hazard;
+use crate::simulate::rates::true_hazard;
 use crate::simulate::trace::Journey;
 
 const DAY: f64 = 24.0;

@@ -10,8 +10,8 @@ use crate::plan::price::Price;
 use crate::plan::quota::{Shares, refill};
 use crate::simulate::process::InventedCarrier;
 use crate::simulate::queue::Queue;
+use crate::simulate::rates::TrueRates;
 use crate::simulate::run::parcel::KnownParcel;
-use crate::simulate::run::truth::TrueRates;
 use crate::simulate::setting::{Contender, Setting, Stale, Tally};
 use crate::simulate::trace::{Chance, Journey};
 

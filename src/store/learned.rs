@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sea_orm::{ConnectionTrait as _, FromQueryResult, QueryResult};
 
 use crate::model::{Tracking, Update};
-use crate::plan::hazard::{Cell, Counts, Gain, Leave, REFIT_EVERY, left_after};
+use crate::plan::hazard::factors::Cell;
+use crate::plan::hazard::{Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
 use crate::plan::{AGES, SLOTS, Sections};
 use crate::store::Store;

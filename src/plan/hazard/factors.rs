@@ -1,6 +1,5 @@
 //! The factors of a rate, by age, hour of the day and kind of day, and how they are fitted to counts.
 
-use crate::plan::hazard::Cell;
 use crate::plan::{AGES, DAYS, HOURS, KINDS, SLOTS};
 
 /// How often the factors are adjusted to each other.
@@ -8,6 +7,15 @@ const ROUNDS: usize = 12;
 
 /// The weight of the usual factor of an hour or a day, in events.
 const PULL: f64 = 4.0;
+
+/// Events, and hours for which parcels were watched, in both memories.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    pub events: f64,
+    pub hours: f64,
+    pub fast_events: f64,
+    pub fast_hours: f64,
+}
 
 /// One of the two memories of the counts: events and hours by age and slot.
 pub enum Memory<'a> {

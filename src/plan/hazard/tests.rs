@@ -106,7 +106,7 @@ fn before_a_whole_day_was_watched_a_fit_is_the_usual_one() {
     let mut counts = made_with(0.5, |_| 1.0, [1.0; 3]);
     for row in &mut counts.cells {
         for kind in 0..3 {
-            row[kind * HOURS + 3] = super::Cell::default();
+            row[kind * HOURS + 3] = super::factors::Cell::default();
         }
     }
     let fits = fit([&counts].into_iter());
