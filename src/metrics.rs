@@ -116,6 +116,10 @@ metrics! {
     http_requests: Counter by (route: &str, method: &str, status: u16);
     /// Time from a request's head to its answer's head.
     http_request_duration: Histogram by (route: &str, method: &str);
+    /// Connections that are open.
+    http_connections: Gauge;
+    /// Connections refused because `http.connections_max` were open.
+    http_connections_refused: Counter;
     /// Current states answered from the cache.
     cache_hits: Counter;
     /// Current states that the cache did not have.

@@ -49,7 +49,8 @@ impl Servers {
         for role in roles {
             let ready = ready_checks(parts, role, needed.as_ref());
             let router = (role.router)(parts, ready, flood.clone());
-            let server = Server::bind((role.listen)(config), router, &config.http)
+            let metrics = Arc::clone(&parts.metrics);
+            let server = Server::bind((role.listen)(config), router, &config.http, metrics)
                 .await
                 .with_context(|| {
                     format!(

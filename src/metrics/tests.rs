@@ -8,6 +8,8 @@ use super::{CheckOutcome, Metrics};
 const EXPORTED: &[&str] = &[
     "trackbox_http_requests counter route method status",
     "trackbox_http_request_duration_seconds histogram route method",
+    "trackbox_http_connections gauge",
+    "trackbox_http_connections_refused counter",
     "trackbox_cache_hits counter",
     "trackbox_cache_misses counter",
     "trackbox_checks counter account outcome",

@@ -5,6 +5,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +22,7 @@ use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http;
+use crate::metrics::Metrics;
 
 /// The most bytes of a request's head, including the URL; hyper answers a longer one with 431 and closes the connection.
 ///
@@ -56,6 +58,7 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     limits: Limits,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -63,7 +66,12 @@ impl Server {
     ///
     /// # Errors
     /// If the port is taken or the address does not belong to this machine.
-    pub async fn bind(listen: SocketAddr, router: Router, http: &Http) -> anyhow::Result<Self> {
+    pub async fn bind(
+        listen: SocketAddr,
+        router: Router,
+        http: &Http,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         let listening = async {
             let listener = TcpListener::bind(listen).await?;
             let address = listener.local_addr()?;
@@ -81,6 +89,7 @@ impl Server {
                 header_timeout: http.header_timeout.get(),
                 stall_timeout: http.request_timeout.get(),
             },
+            metrics,
         })
     }
 
@@ -101,10 +110,18 @@ impl Server {
                 () = stop.cancelled() => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note_end(ended),
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() >= self.limits.connections_max => turn_away(stream),
+                    Ok((stream, _)) if connections.len() >= self.limits.connections_max => {
+                        self.metrics.http_connections_refused().inc();
+                        turn_away(stream);
+                    }
                     Ok((stream, peer)) => {
                         let service = WithPeer { router: self.router.clone(), peer };
-                        connections.spawn(converse(stream, service, self.limits, stop.clone()));
+                        let open = Open::new(&self.metrics);
+                        let conversation = converse(stream, service, self.limits, stop.clone());
+                        connections.spawn(async move {
+                            conversation.await;
+                            drop(open);
+                        });
                     }
                     Err(error) => {
                         tracing::warn!("cannot accept a connection on {}: {error}", self.address);
@@ -128,6 +145,22 @@ impl Server {
             connections.shutdown().await;
         }
         Ok(())
+    }
+}
+
+/// An open connection, counted as long as this lives.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.http_connections().inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.http_connections().dec();
     }
 }
 

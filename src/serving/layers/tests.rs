@@ -103,7 +103,7 @@ async fn no_answer_is_taken_for_a_page() {
 async fn a_client_that_sends_too_much_gets_to_read_why() {
     let any_port = ([127, 0, 0, 1], 0).into();
     let http = http(20_000);
-    let server = Server::bind(any_port, router(&http), &http)
+    let server = Server::bind(any_port, router(&http), &http, Arc::default())
         .await
         .expect("binds");
     let address = server.address();

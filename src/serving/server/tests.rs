@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FULL, Server};
 use crate::config::{Config, Http, Span};
+use crate::metrics::Metrics;
 
 /// Longer than any of these tests takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +26,7 @@ struct Running {
     address: SocketAddr,
     stop: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
+    metrics: Arc<Metrics>,
     /// Notified when `/slow` has begun.
     begun: Arc<Notify>,
     /// Notified when the answer of `/endless` is dropped.
@@ -64,7 +66,10 @@ async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
         .route("/peer", get(peer))
         .route("/slow", get(slow));
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any_port, router, &http).await.expect("binds");
+    let metrics = Arc::new(Metrics::new());
+    let server = Server::bind(any_port, router, &http, Arc::clone(&metrics))
+        .await
+        .expect("binds");
     let address = server.address();
     let stop = CancellationToken::new();
     let ended = tokio::spawn(server.run(stop.clone()));
@@ -72,6 +77,7 @@ async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
         address,
         stop,
         ended,
+        metrics,
         begun,
         dropped,
     }
@@ -182,6 +188,8 @@ async fn one_connection_too_many_is_refused_until_another_ends() {
         refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"),
         "{refused}"
     );
+    assert_eq!(server.metrics.http_connections().get(), 2);
+    assert_eq!(server.metrics.http_connections_refused().get(), 1);
     drop(held);
     let began = Instant::now();
     loop {
@@ -193,6 +201,9 @@ async fn one_connection_too_many_is_refused_until_another_ends() {
         }
         assert!(began.elapsed() < PATIENCE, "{answer}");
     }
+    server.stop.cancel();
+    server.ended.await.expect("is no panic").expect("ends well");
+    assert_eq!(server.metrics.http_connections().get(), 0, "all have ended");
 }
 
 #[test]
@@ -232,7 +243,7 @@ async fn a_stop_lets_the_request_in_progress_end_and_accepts_no_other() {
 async fn a_taken_port_is_named() {
     let server = start(|_| ()).await;
     let http = Config::default().http;
-    let error = Server::bind(server.address, Router::new(), &http)
+    let error = Server::bind(server.address, Router::new(), &http, Arc::default())
         .await
         .expect_err("is taken");
     assert_eq!(
