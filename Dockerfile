@@ -37,7 +37,7 @@ ENV TRACKBOX_HTTP__LISTEN=0.0.0.0:8080 \
     TRACKBOX_WORK__LISTEN=0.0.0.0:8082 \
     TRACKBOX_CONSUME__LISTEN=0.0.0.0:8083
 EXPOSE 8080 8082 8083
-# On SIGTERM the program stops cleanly, within work.grace plus five seconds.
+# On SIGTERM the program stops cleanly, within work.grace plus http.stop_wait plus two seconds.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["trackbox", "health"]
 ENTRYPOINT ["trackbox"]

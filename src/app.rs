@@ -30,15 +30,15 @@ pub static ROLES: &[&Role] = &[&serve::ROLE, &work::ROLE, &consume::ROLE];
 /// How long the consumer may take to apply what the worker published last.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
-/// How long the process may take to stop beyond `work.grace`; then it ends at once.
-const STOP_MARGIN: Duration = Duration::from_secs(5);
+/// How long the process may take to stop beyond `work.grace` and `http.stop_wait`; then it ends at once.
+const STOP_MARGIN: Duration = Duration::from_secs(2);
 
 /// Runs `roles` until a signal stops them, or one of them fails.
 ///
 /// # Errors
 /// If something that the roles need is missing, or one of them ends by itself.
 pub async fn run(config: Config, roles: &'static [&'static Role]) -> anyhow::Result<()> {
-    until_stopped(config.work.grace.get(), async |stop| {
+    until_stopped(stop_max(&config), async |stop| {
         let locked = App::lock(config, roles).await?;
         let mut app = locked.connect(Clock::system()).await?;
         if roles.iter().any(|role| role.name == work::ROLE.name) {
@@ -57,17 +57,21 @@ pub async fn run(config: Config, roles: &'static [&'static Role]) -> anyhow::Res
     .await
 }
 
+/// How long a process may take to stop.
+pub fn stop_max(config: &Config) -> Duration {
+    config.work.grace.get() + config.http.stop_wait.get() + STOP_MARGIN
+}
+
 /// Runs `process` with a token that the first signal cancels.
 ///
 /// # Errors
-/// Those of `process`, and if it takes more than `grace` and [`STOP_MARGIN`] to end after the signal.
+/// Those of `process`, and if it takes more than `max` to end after the signal.
 pub async fn until_stopped(
-    grace: Duration,
+    max: Duration,
     process: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let max = grace + STOP_MARGIN;
     let deadline = async {
         stop.cancelled().await;
         tokio::time::sleep(max).await;

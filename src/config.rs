@@ -64,6 +64,9 @@ pub struct Http {
     /// Time limit for a client to send the head of a request.
     #[schemars(extend("to" = "1h"))]
     pub header_timeout: Span,
+    /// Time that requests in progress get to finish when the process stops.
+    #[schemars(extend("to" = "5m"))]
+    pub stop_wait: Span,
     /// Open connections, at most.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_max: usize,

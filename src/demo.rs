@@ -88,7 +88,7 @@ fn adapt(config: &mut Config, demo: &Demo) {
 /// If a port is taken, another demo runs in this folder, or a part of the process fails.
 pub async fn run(mut config: Config, demo: Demo) -> anyhow::Result<()> {
     adapt(&mut config, &demo);
-    app::until_stopped(config.work.grace.get(), async |stop| {
+    app::until_stopped(app::stop_max(&config), async |stop| {
         let locked = App::lock(config.clone(), app::ROLES).await?;
         if !demo.keep {
             remove_database()?;

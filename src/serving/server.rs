@@ -29,9 +29,6 @@ use crate::metrics::Metrics;
 /// It checks between two reads, so up to twice as much may pass.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
-/// How long requests in progress may take to end when the server stops.
-const STOP_WAIT: Duration = Duration::from_secs(3);
-
 /// The pause after a failed accept, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -49,6 +46,8 @@ struct Limits {
     header_timeout: Duration,
     /// How long a client may read nothing while its answer is being sent.
     stall_timeout: Duration,
+    /// How long requests in progress may take to end when the server stops.
+    stop_wait: Duration,
 }
 
 /// A bound port and the router that is served on it.
@@ -88,6 +87,7 @@ impl Server {
                 connections_max: http.connections_max,
                 header_timeout: http.header_timeout.get(),
                 stall_timeout: http.request_timeout.get(),
+                stop_wait: http.stop_wait.get(),
             },
             metrics,
         })
@@ -136,11 +136,14 @@ impl Server {
                 note_end(ended);
             }
         };
-        if tokio::time::timeout(STOP_WAIT, all_ended).await.is_err() {
+        if tokio::time::timeout(self.limits.stop_wait, all_ended)
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 "closed {} connections whose requests did not end within {} s",
                 connections.len(),
-                STOP_WAIT.as_secs()
+                self.limits.stop_wait.as_secs_f64()
             );
             connections.shutdown().await;
         }

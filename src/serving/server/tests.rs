@@ -240,6 +240,23 @@ async fn a_stop_lets_the_request_in_progress_end_and_accepts_no_other() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_no_request_longer_than_it_may() {
+    let server = start(|http| http.stop_wait = Span::from_millis(20)).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .expect("is sent");
+    let mut first = [0; 1];
+    busy.read_exact(&mut first).await.expect("has begun");
+    server.stop.cancel();
+    tokio::time::timeout(PATIENCE, server.ended)
+        .await
+        .expect("in time")
+        .expect("is no panic")
+        .expect("ends well");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     let server = start(|_| ()).await;
     let http = Config::default().http;
