@@ -5,13 +5,15 @@
    through events, and refreshes.
 3. Every parcel arrives within three minutes and equals the emulator's truth. The ledger shows no call beyond a limit.
 4. SIGTERM ends the process with exit code 0 within its grace time.
-5. A race of two policies (--speed) makes about as many calls for each, none beyond a limit, and shows which is ahead.
+5. The examples of the README are answered with 200.
+6. A race of two policies (--speed) makes about as many calls for each, none beyond a limit, and shows which is ahead.
 
 Usage: demo.py PATH-TO-TRACKBOX
 """
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -101,6 +103,26 @@ def client(api, emulator):
     check(call("POST", f"{api}/trackings/99999999/refresh")[0] == 404, "a refresh of an unknown tracking")
     for path in ("/swagger.json", "/healthz"):
         check(call("GET", api + path)[0] == 200, path)
+
+
+def readme_examples(api):
+    """Sends every request that the README shows as a curl command."""
+    readme = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.md")
+    with open(readme, encoding="utf-8") as text:
+        commands = [shlex.split(line) for line in text if line.startswith("curl ")]
+    check(len(commands) >= 5, f"the README has {len(commands)} examples")
+    for _, *words in commands:
+        method, body, url = None, None, None
+        while words:
+            word = words.pop(0)
+            if word == "-X":
+                method = words.pop(0)
+            elif word == "-d":
+                body = words.pop(0).encode()
+            elif word != "-s":
+                url = word.replace("localhost:8080", api)
+        status, answer = call(method or ("POST" if body else "GET"), url, body)
+        check(status == 200, f"the README's {url} answered {status} {answer}")
 
 
 def all_trackings(api, wanted):
@@ -196,6 +218,7 @@ def travel(trackbox):
             time.sleep(0.5)
         print(f"all {PARCELS + 1} parcels arrived after {time.monotonic() - demo.began:.0f} s")
         judge(demo.api, demo.emulator, trackings)
+        readme_examples(demo.api)
         demo.stop()
 
 
