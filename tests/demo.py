@@ -15,24 +15,21 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from ports import free_port  # noqa: E402
 
 PARCELS = 200
 ARRIVE_WITHIN_S = 180
 RACE_S = 25
 TERMINAL = {"DELIVERED", "RETURNED", "CANCELLED", "EXPIRED"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def call(method, url, body=None, headers=None):

@@ -5,8 +5,10 @@ pub mod postgres;
 pub mod redis;
 
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Child, Command};
-use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
 
 /// The address of a shared server.
@@ -29,9 +31,22 @@ pub fn install_tls() {
     });
 }
 
+/// A port for a server to be started; each call returns another one.
+///
+/// It is outside the range from which Linux deals out ports to outgoing connections and to servers that ask for port 0
+/// (`ip_local_port_range`, from 32768): a port of that range may be taken before the server listens, or while it is
+/// being started again.
 pub fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("binds");
-    probe.local_addr().expect("has an address").port()
+    const PORTS: Range<u32> = 12_000..32_000;
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random()));
+    for _ in PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        let port = u16::try_from(PORTS.start + step).expect("is below 32,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port in {PORTS:?}");
 }
 
 /// Sends a signal, such as `-STOP`, to the process `id`.
