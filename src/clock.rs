@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// A moment in UTC. Times from outside are [`cut`] to microseconds.
 pub type Time = DateTime<Utc>;
@@ -37,6 +38,10 @@ pub struct SystemClock {
 pub struct ManualClock {
     now: Time,
     monotonic: Duration,
+    /// Wakes what sleeps on this clock.
+    moved: Arc<Notify>,
+    /// How many tasks sleep on it.
+    sleeping: usize,
 }
 
 impl Clock {
@@ -79,6 +84,8 @@ impl Clock {
         let manual = ManualClock {
             now: cut(now),
             monotonic: Duration::from_secs(1_000_000),
+            moved: Arc::default(),
+            sleeping: 0,
         };
         Self::Manual(Arc::new(Mutex::new(manual)))
     }
@@ -123,7 +130,51 @@ impl Clock {
             let mut manual = manual.lock();
             manual.now += by;
             manual.monotonic += by;
+            manual.moved.notify_waiters();
         }
+    }
+
+    /// Waits until the monotonic time is `until`. On a manual clock, the test ends the wait by moving the clock.
+    pub async fn sleep_until(&self, until: Duration) {
+        match self {
+            Self::System(_) => tokio::time::sleep(until.saturating_sub(self.monotonic())).await,
+            Self::Manual(manual) => {
+                let _sleeper = Sleeper::new(manual);
+                loop {
+                    let moved = Arc::clone(&manual.lock().moved);
+                    // Made before the time is read, so that no move between the two is missed.
+                    let moved = moved.notified();
+                    if self.monotonic() >= until {
+                        return;
+                    }
+                    moved.await;
+                }
+            }
+        }
+    }
+
+    /// How many tasks wait for a manual clock to move.
+    pub fn sleeping(&self) -> usize {
+        match self {
+            Self::System(_) => 0,
+            Self::Manual(manual) => manual.lock().sleeping,
+        }
+    }
+}
+
+/// Counts a task among those that sleep on a manual clock, until it is dropped.
+struct Sleeper<'a>(&'a Mutex<ManualClock>);
+
+impl<'a> Sleeper<'a> {
+    fn new(clock: &'a Mutex<ManualClock>) -> Self {
+        clock.lock().sleeping += 1;
+        Self(clock)
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        self.0.lock().sleeping -= 1;
     }
 }
 

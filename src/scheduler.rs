@@ -12,6 +12,7 @@ pub mod lane;
 pub mod ops;
 pub mod parts;
 pub mod pauses;
+pub mod permits;
 pub mod pricing;
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,12 +24,15 @@ use chrono::TimeDelta;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::model::Tracking;
 use crate::outage::Outage;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
 use crate::scheduler::parts::{SchedulerParts, Settings};
+use crate::scheduler::permits::{Grant, Permits};
+use crate::store::account_states::AccountState;
 use crate::store::claims::DueCarriers;
 
 /// The shortest time between two cycles, however fast calls end.
@@ -47,6 +51,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub struct Scheduler {
     parts: SchedulerParts,
     settings: Settings,
+    permits: Arc<Permits>,
     caller: Arc<Caller>,
     lanes: BTreeMap<String, Lane>,
     running: JoinSet<Ended>,
@@ -64,10 +69,12 @@ impl Scheduler {
     /// # Errors
     /// If an HTTP client cannot be made.
     pub fn new(parts: SchedulerParts, settings: Settings) -> anyhow::Result<Self> {
-        let caller = Arc::new(Caller::new(parts.clone())?);
+        let permits = Arc::new(Permits::new(&parts));
+        let caller = Arc::new(Caller::new(parts.clone(), Arc::clone(&permits))?);
         Ok(Self {
             parts,
             settings,
+            permits,
             caller,
             lanes: BTreeMap::new(),
             running: JoinSet::new(),
@@ -131,7 +138,8 @@ impl Scheduler {
     /// many trackings were claimed.
     ///
     /// # Errors
-    /// If the store is away or the bus accepts no records. What was claimed before stays planned.
+    /// If the store is away or the bus accepts no records. What was claimed before stays planned. An error of one account
+    /// is logged, and the others go on.
     pub async fn step(&mut self) -> anyhow::Result<usize> {
         self.reap()?;
         // An answer that cannot be published would waste the call.
@@ -142,10 +150,20 @@ impl Scheduler {
         let states = self
             .parts
             .store
-            .account_states()
+            .mended_account_states(now)
             .await
             .context("cannot read the state of the accounts")?;
         self.caller.pauses.merge(&states).await;
+        let claimed = self.claim_all(&states, now).await;
+        // Whatever failed above: the calls of other accounts must not wait for it, their permits are valid for a second.
+        self.start_calls().await?;
+        let claimed = claimed?;
+        self.parts.stats.cycle(now, claimed as u64);
+        Ok(claimed)
+    }
+
+    /// Claims for every carrier what its account allows. Answers how many trackings were claimed.
+    async fn claim_all(&mut self, states: &[AccountState], now: Time) -> anyhow::Result<usize> {
         let DueCarriers {
             carriers,
             cut_after,
@@ -158,15 +176,13 @@ impl Scheduler {
             .min();
         let mut claimed = 0;
         for due in carriers.iter().filter(|due| due.earliest <= now) {
-            let taken = self.claim_carrier(&due.carrier_code, false, &states);
+            let taken = self.claim_apart(&due.carrier_code, false, states);
             claimed += taken.await?.trackings;
         }
-        claimed += self.claim_early(carriers, &states).await?;
+        claimed += self.claim_early(carriers, states).await?;
         if let Some(code) = cut_after {
             self.served_last = code;
         }
-        self.start_calls().await?;
-        self.parts.stats.cycle(now, claimed as u64);
         Ok(claimed)
     }
 
@@ -206,12 +222,12 @@ impl Scheduler {
             while lane
                 .waiting
                 .front()
-                .is_some_and(|call| call.permit.from <= monotonic)
+                .is_some_and(|call| call.grant.permit.from <= monotonic)
             {
                 let Some(call) = lane.waiting.pop_front() else {
                     break;
                 };
-                if call.permit.until < monotonic {
+                if call.grant.permit.until < monotonic {
                     self.parts.metrics.permits_expired(account).inc();
                     unused.push(call);
                     continue;
@@ -231,18 +247,23 @@ impl Scheduler {
             .flat_map(|call| call.trackings.clone())
             .collect();
         self.give_back(&rows).await?;
-        let mut days: BTreeMap<&str, u32> = BTreeMap::new();
-        for call in calls
-            .iter()
-            .filter(|call| call.route.account.limits.per_day > 0)
-        {
-            *days.entry(&call.route.account.name).or_default() += 1;
+        let mut accounts: BTreeMap<&str, (&Account, Vec<Grant>)> = BTreeMap::new();
+        for call in calls {
+            let account = &*call.route.account;
+            let (_, grants) = accounts
+                .entry(&account.name)
+                .or_insert((account, Vec::new()));
+            grants.push(call.grant);
         }
-        for (account, calls) in days {
-            self.parts
-                .store
-                .give_back_day(account, calls, self.parts.clock.now())
-                .await?;
+        for (name, (account, grants)) in accounts {
+            if let Err(error) = self.permits.give_back_days(account, &grants).await {
+                let calls = grants.len();
+                tracing::warn!(
+                    account = name,
+                    calls,
+                    "cannot give back {calls} calls of account {name}, they stay counted for the day: {error}"
+                );
+            }
         }
         Ok(())
     }
@@ -285,7 +306,7 @@ impl Scheduler {
             .lanes
             .values()
             .filter_map(|lane| lane.waiting.front())
-            .map(|call| call.permit.from.saturating_sub(monotonic));
+            .map(|call| call.grant.permit.from.saturating_sub(monotonic));
         let next_slot = self.next_slot.map(|at| at.saturating_sub(monotonic));
         let next_due = self.next_due.map(|at| {
             (at - now)

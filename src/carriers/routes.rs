@@ -127,6 +127,15 @@ impl Routes {
             .or_else(|| self.by_code.get(ANY))
     }
 
+    /// The same routes, with another adapter for a configured code: one that no configuration names.
+    #[must_use]
+    pub fn with_adapter(mut self, code: &CarrierCode, adapter: Arc<dyn Carrier>) -> Self {
+        if let Some(route) = self.by_code.get_mut(code.as_str()) {
+            route.adapter = adapter;
+        }
+        self
+    }
+
     /// The names of the sections in use; [`ANY`] among them serves every code.
     pub fn known(&self) -> Vec<String> {
         self.by_code.keys().cloned().collect()

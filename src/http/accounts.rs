@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::carriers::routes::Account;
-use crate::clock::{Time, day_of};
+use crate::clock::Time;
 use crate::http::Serve;
 use crate::model::CarrierCode;
 use crate::store::account_states::AccountState;
@@ -99,8 +99,7 @@ fn account_overview(
 ) -> AccountOverview {
     let used = state
         .as_ref()
-        .filter(|state| state.day == day_of(now))
-        .map_or(0, |state| state.day_used);
+        .map_or(0, |state| state.used(account.limits.per_day, now));
     let used_last_minute = state
         .as_ref()
         .map_or(0, |state| state.calls_of_last_minute(now));

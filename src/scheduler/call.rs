@@ -10,7 +10,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
-use crate::cache::limiter::permit::Permit;
 use crate::carriers::routes::{Account, Route};
 use crate::carriers::{
     ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request, STEPS_MAX, Sighting, Step,
@@ -22,10 +21,7 @@ use crate::model::{Outcome, TrackNumber, Tracking};
 use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
-
-/// How long connecting to a carrier without limits may take. With limits it is the transit time that the limiter allows
-/// for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::scheduler::permits::{Grant, Permits, connect_timeout};
 
 /// How long an idle connection to a carrier is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,9 +47,30 @@ pub struct Call {
     pub route: Route,
     /// Each one is claimed: it holds a lease.
     pub trackings: Vec<Tracking>,
-    pub permit: Permit,
+    pub grant: Grant,
     /// When the leases end, on the clock's monotonic time.
     pub lease_ends: Duration,
+}
+
+impl Call {
+    /// The latest time at which a request may be sent, so that its answer can still be published within the leases.
+    fn latest_start(&self) -> Duration {
+        self.lease_ends
+            .saturating_sub(self.route.timeout + LEASE_MARGIN)
+    }
+}
+
+/// Why a check came to no answer.
+enum NotAsked {
+    /// The account has no call left for its next step: neither the carrier's fault nor the parcels'.
+    NoPermit,
+    Failed(CarrierError),
+}
+
+impl From<CarrierError> for NotAsked {
+    fn from(error: CarrierError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// A task that has ended: a call, or the publishing of expired trackings.
@@ -68,6 +85,7 @@ pub struct Ended {
 /// Makes a worker's calls.
 pub struct Caller {
     parts: SchedulerParts,
+    permits: Arc<Permits>,
     pub pauses: Pauses,
     /// One HTTP client for each connect time-out.
     clients: HashMap<Duration, reqwest::Client>,
@@ -76,7 +94,7 @@ pub struct Caller {
 impl Caller {
     /// # Errors
     /// If an HTTP client cannot be made.
-    pub fn new(parts: SchedulerParts) -> anyhow::Result<Self> {
+    pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> anyhow::Result<Self> {
         let mut clients = HashMap::new();
         for account in parts.routes.accounts() {
             let connect = connect_timeout(account);
@@ -87,6 +105,7 @@ impl Caller {
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
         Ok(Self {
             parts,
+            permits,
             pauses,
             clients,
         })
@@ -103,14 +122,21 @@ impl Caller {
             was_call: true,
         };
         let started = self.parts.clock.monotonic();
-        let fits = started + call.route.timeout + LEASE_MARGIN <= call.lease_ends;
-        if !call.permit.is_valid(started) || !fits {
+        if !call.grant.permit.is_valid(started) || started > call.latest_start() {
             self.parts.metrics.permits_expired(&account.name).inc();
             self.give_back(&call).await;
             return ended;
         }
         let asked_at = self.parts.clock.now();
-        let answer = self.ask(&call, asked_at).await;
+        let answer = match self.ask(&call, asked_at).await {
+            Ok(answer) => Ok(answer),
+            Err(NotAsked::Failed(error)) => Err(error),
+            Err(NotAsked::NoPermit) => {
+                self.parts.metrics.permits_expired(&account.name).inc();
+                self.give_back_leases(&call).await;
+                return ended;
+            }
+        };
         let took = self.parts.clock.monotonic().saturating_sub(started);
         self.parts.metrics.carrier_call(&account.name, took);
         let paused_until = self.note(&account, &answer).await;
@@ -164,7 +190,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, call: &Call, asked_at: Time) -> Result<Vec<Sighting>, CarrierError> {
+    async fn ask(&self, call: &Call, asked_at: Time) -> Result<Vec<Sighting>, NotAsked> {
         let numbers: Vec<TrackNumber> = call
             .trackings
             .iter()
@@ -175,39 +201,34 @@ impl Caller {
         };
         let adapter = &call.route.adapter;
         let mut step = adapter.start(&first.carrier_code, &numbers);
-        let mut permit = Some(call.permit);
-        for _ in 0..STEPS_MAX {
+        for nth in 0..STEPS_MAX {
             let (request, state) = match step {
                 Step::Done(sightings) => return Ok(sightings),
                 Step::Send(request, state) => (request, state),
             };
-            self.permitted(call, permit.take()).await?;
+            // The first request of a check uses the call's own permit.
+            if nth > 0 {
+                self.permit_step(call).await?;
+            }
+            let account = &call.route.account.name;
+            self.parts.pricer.called(account, self.parts.clock.now());
             let answer = self.send(call, request).await?;
             step = adapter.resume(state, &answer, asked_at)?;
         }
-        Err(CarrierError::TooManySteps)
+        Err(CarrierError::TooManySteps.into())
     }
 
-    /// The first request of a check uses the call's permit; each further one waits for a slot of its own.
-    async fn permitted(&self, call: &Call, permit: Option<Permit>) -> Result<(), CarrierError> {
-        if permit.is_some() {
-            return Ok(());
-        }
+    /// Waits for the permit of a further step of a check, as long as the lease allows.
+    async fn permit_step(&self, call: &Call) -> Result<(), NotAsked> {
         let account = &call.route.account;
-        let reservation = self
-            .parts
-            .limiter
-            .reserve(&account.name, &account.limits, 1)
-            .await;
-        let permit = reservation
-            .permits
-            .first()
-            .ok_or(CarrierError::TooManySteps)?;
-        tokio::time::sleep(permit.from.saturating_sub(self.parts.clock.monotonic())).await;
-        if permit.is_valid(self.parts.clock.monotonic()) {
-            Ok(())
-        } else {
-            Err(CarrierError::TooManySteps)
+        match self.permits.take_one(account, call.latest_start()).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(NotAsked::NoPermit),
+            Err(error) => {
+                let account = account.name.as_str();
+                tracing::warn!(account, "cannot take a call of account {account}: {error}");
+                Err(NotAsked::NoPermit)
+            }
         }
     }
 
@@ -314,7 +335,25 @@ impl Caller {
         }
     }
 
+    /// Gives back a call that was not made, and its leases.
     async fn give_back(&self, call: &Call) {
+        self.give_back_leases(call).await;
+        let account = &call.route.account;
+        let grants = [call.grant];
+        let giving_back = self.permits.give_back_days(account, &grants);
+        let error = match timeout(RECORD_MAX, giving_back).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the database did not answer in time".to_owned(),
+        };
+        let account = account.name.as_str();
+        tracing::warn!(
+            account,
+            "cannot give back a call of account {account}, it stays counted for the day: {error}"
+        );
+    }
+
+    async fn give_back_leases(&self, call: &Call) {
         let leases: Vec<_> = call
             .trackings
             .iter()
@@ -334,10 +373,6 @@ impl Caller {
             leases.len()
         );
     }
-}
-
-pub(super) fn connect_timeout(account: &Account) -> Duration {
-    account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
 }
 
 /// A client that sends each request once. A redirect or a retry of its own would be a call without a permit.

@@ -6,23 +6,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cache::limiter::permit::{AHEAD, Permit, Reservation};
-use crate::carriers::routes::{Account, Route};
-use crate::clock::{Time, delta, hours, left_of_day};
+use crate::carriers::routes::Account;
+use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
 use crate::scheduler::Scheduler;
-use crate::scheduler::call::{Call, connect_timeout};
+use crate::scheduler::call::Call;
+use crate::scheduler::permits::Taken;
 use crate::store::account_states::AccountState;
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
+use crate::store::error::StoreError;
 
 /// The most carrier codes read in one cycle; the next cycle continues after the last one.
 const CARRIERS_MAX: u32 = 1_000;
 
 /// What one claim got.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct Claim {
     pub(super) trackings: usize,
     /// Whether some of the permits found no tracking.
     left_over: bool,
@@ -75,7 +76,7 @@ impl Scheduler {
             if !spends || lane.idle_until.is_some_and(|until| monotonic < until) {
                 continue;
             }
-            let claimed = self.claim_carrier(&due.carrier_code, true, states).await?;
+            let claimed = self.claim_apart(&due.carrier_code, true, states).await?;
             taken += claimed.trackings;
             // Permits that one carrier of an account leaves unused, the next one may use: the last one decides.
             idle.insert(account.name.clone(), claimed.left_over);
@@ -90,14 +91,31 @@ impl Scheduler {
         Ok(taken)
     }
 
-    /// Claims as many of one carrier's trackings as permits and free slots allow, and plans their calls. With `early`, it
-    /// also claims trackings that are not yet due.
-    pub(super) async fn claim_carrier(
+    /// Claims for one carrier like [`Self::claim_carrier`]. A failure is logged and stays that of its account, unless the
+    /// database is away.
+    pub(super) async fn claim_apart(
         &mut self,
         carrier: &CarrierCode,
         early: bool,
         states: &[AccountState],
-    ) -> anyhow::Result<Taken> {
+    ) -> anyhow::Result<Claim> {
+        let error = match self.claim_carrier(carrier, early, states).await {
+            Err(error) if !is_outage(&error) => error,
+            claimed => return claimed,
+        };
+        tracing::error!(carrier = %carrier, "cannot check parcels of {carrier}: {error:#}");
+        self.parts.stats.error(&format!("{carrier}: {error:#}"));
+        Ok(Claim::default())
+    }
+
+    /// Claims as many of one carrier's trackings as permits and free slots allow, and plans their calls. With `early`, it
+    /// also claims trackings that are not yet due.
+    async fn claim_carrier(
+        &mut self,
+        carrier: &CarrierCode,
+        early: bool,
+        states: &[AccountState],
+    ) -> anyhow::Result<Claim> {
         let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
             if self.unroutable.insert(carrier.as_str().to_owned()) {
                 tracing::error!(
@@ -105,24 +123,26 @@ impl Scheduler {
                     "cannot check the parcels of {carrier}: add [carriers.{carrier}] or [carriers.\"*\"] to the configuration"
                 );
             }
-            return Ok(Taken::default());
+            return Ok(Claim::default());
         };
         let account = Arc::clone(&route.account);
         let calls = self.calls_free(&account, states);
         if calls == 0 {
-            return Ok(Taken::default());
+            return Ok(Claim::default());
         }
         let per_call = u32::try_from(route.adapter.numbers_per_call().max(1)).unwrap_or(1);
         let calls = calls.min(self.settings.batch.div_ceil(per_call)).max(1);
-        let limiter = self.parts.limiter.clone();
-        let reservation = limiter.reserve(&account.name, &account.limits, calls).await;
-        let calls = u32::try_from(reservation.permits.len()).unwrap_or(0);
-        self.wake_at(reservation.next, calls);
+        let taken = self
+            .permits
+            .take(&account, calls)
+            .await
+            .with_context(|| format!("cannot take calls of account {}", account.name))?;
+        let calls = u32::try_from(taken.grants.len()).unwrap_or(0);
+        self.wake_at(taken.next, calls);
         if calls == 0 {
-            return Ok(Taken::default());
+            return Ok(Claim::default());
         }
         self.served_last = carrier.as_str().to_owned();
-        let limit = (calls * per_call).min(self.settings.batch.max(per_call));
         // Read before the claim is sent, so that our idea of the lease never outlasts the store's.
         let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
         let now = self.parts.clock.now();
@@ -133,31 +153,53 @@ impl Scheduler {
         } else {
             Take::Due
         };
-        let claimed = self.claim(carrier, take, now, limit).await?;
-        let taken = claimed.len();
-        let (expired, asked): (Vec<Tracking>, Vec<Tracking>) =
-            claimed.into_iter().partition(|row| {
-                !row.urgent
-                    && row.last_checked_at.is_some()
-                    && now - row.last_news_at() >= EXPIRES_AFTER
-            });
-        let needed = asked.len().div_ceil(per_call as usize);
-        self.parts
-            .pricer
-            .claimed(&account.name, needed, &asked, now);
-        let left_over = needed < calls as usize;
-        self.plan_calls(&route, asked, &reservation, per_call, lease_ends)
-            .await?;
+        let limit = (calls * per_call).min(self.settings.batch.max(per_call));
+        let rows = match self.claim(carrier, take, now, limit).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                self.give_back_unused(&account, taken, 0).await;
+                return Err(error);
+            }
+        };
+        let trackings = rows.len();
+        let (expired, asked): (Vec<Tracking>, Vec<Tracking>) = rows.into_iter().partition(|row| {
+            !row.urgent
+                && row.last_checked_at.is_some()
+                && now - row.last_news_at() >= EXPIRES_AFTER
+        });
+        self.parts.pricer.claimed(&account.name, &asked, now);
+        let groups = asked.chunks(per_call as usize);
+        let needed = groups.len();
+        let planned = groups.zip(&taken.grants).map(|(group, grant)| Call {
+            route: route.clone(),
+            trackings: group.to_vec(),
+            grant: *grant,
+            lease_ends,
+        });
+        let lane = self.lanes.entry(account.name.clone()).or_default();
+        lane.waiting.extend(planned);
+        self.give_back_unused(&account, taken, needed).await;
         if !expired.is_empty() {
             let caller = Arc::clone(&self.caller);
             let account = Arc::clone(&account);
             self.running
                 .spawn(async move { caller.expire(&account, expired).await });
         }
-        Ok(Taken {
-            trackings: taken,
-            left_over,
+        Ok(Claim {
+            trackings,
+            left_over: needed < calls as usize,
         })
+    }
+
+    /// Gives back the calls that found no tracking. If that fails they stay counted, which costs a few calls of the day.
+    async fn give_back_unused(&self, account: &Account, taken: Taken, used: usize) {
+        if let Err(error) = self.permits.give_back(account, taken, used).await {
+            let account = account.name.as_str();
+            tracing::warn!(
+                account,
+                "cannot give back calls of account {account}, they stay counted for the day: {error}"
+            );
+        }
     }
 
     /// How many more calls the account may make: its free slots, within the day's limit. None while it is paused, and one
@@ -176,18 +218,8 @@ impl Scheduler {
         if self.caller.pauses.is_failing(&account.name) {
             calls = calls.min(u32::from(lane.busy() == 0));
         }
-        if account.limits.per_day > 0 {
-            // A call claimed now is sent and arrives a moment later, and that must still be today.
-            if left_of_day(now) <= self.parts.clock.scaled(AHEAD + connect_timeout(account)) {
-                return 0;
-            }
-            let per_day = account.limits.per_day;
-            let left = state.map_or(i64::from(per_day), |state| {
-                state.left(per_day, self.pace(account, now), now)
-            });
-            calls = calls.min(u32::try_from(left).unwrap_or(u32::MAX));
-        }
-        calls
+        let left = self.permits.left_of_day(account, state);
+        left.map_or(calls, |left| calls.min(left))
     }
 
     /// The shortest time between a good answer and an early check, by the account's load.
@@ -195,17 +227,6 @@ impl Scheduler {
         let learned = self.parts.learned.account(&account.name);
         let round = learned.map_or(0.0, |learned| learned.round(account));
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
-    }
-
-    /// This hour's share of a day's calls, in calls a minute; `None` if the account's policy does not spread them.
-    fn pace(&self, account: &Account, now: Time) -> Option<f64> {
-        if account.policy != Policy::Learned {
-            return None;
-        }
-        let learned = self.parts.learned.account(&account.name);
-        let shares = learned.map(|learned| learned.shares());
-        let shares = shares.unwrap_or_default();
-        Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }
 
     fn wake_at(&mut self, slot: Duration, calls: u32) {
@@ -235,78 +256,10 @@ impl Scheduler {
             .inc_by(claimed.trackings.len() as u64);
         Ok(claimed.trackings)
     }
+}
 
-    /// Plans a call of `asked` for each reserved slot, and returns the slots that found no tracking.
-    async fn plan_calls(
-        &mut self,
-        route: &Route,
-        asked: Vec<Tracking>,
-        reservation: &Reservation,
-        per_call: u32,
-        lease_ends: Duration,
-    ) -> anyhow::Result<()> {
-        let account = &route.account;
-        let groups: Vec<&[Tracking]> = asked.chunks(per_call as usize).collect();
-        let needed = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-        let unused = u32::try_from(reservation.permits.len())
-            .unwrap_or(0)
-            .saturating_sub(needed);
-        if unused > 0 {
-            self.parts
-                .limiter
-                .give_back(&account.name, &account.limits, reservation, unused)
-                .await;
-        }
-        // Read before the calls are counted, since they count for the day of `now`.
-        let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
-        let granted = self.take_day(account, needed, now).await?;
-        let left = self.parts.clock.real(left_of_day(now));
-        let day_ends = (account.limits.per_day > 0)
-            .then(|| monotonic + left.saturating_sub(connect_timeout(account)));
-        let mut refused = Vec::new();
-        for (place, group) in groups.into_iter().enumerate() {
-            match reservation.permits.get(place) {
-                Some(permit) if place < granted as usize => {
-                    let call = Call {
-                        route: route.clone(),
-                        trackings: group.to_vec(),
-                        permit: Permit {
-                            until: day_ends.map_or(permit.until, |end| end.min(permit.until)),
-                            ..*permit
-                        },
-                        lease_ends,
-                    };
-                    self.lanes
-                        .entry(account.name.clone())
-                        .or_default()
-                        .waiting
-                        .push_back(call);
-                }
-                _ => refused.extend_from_slice(group),
-            }
-        }
-        self.give_back(&refused).await
-    }
-
-    async fn take_day(&self, account: &Account, calls: u32, now: Time) -> anyhow::Result<u32> {
-        if account.limits.per_day == 0 || calls == 0 {
-            return Ok(calls);
-        }
-        self.parts
-            .store
-            .take_day(
-                &account.name,
-                calls,
-                account.limits.per_day,
-                self.pace(account, now),
-                now,
-            )
-            .await
-            .with_context(|| {
-                format!(
-                    "cannot count the calls of account {} for the day",
-                    account.name
-                )
-            })
-    }
+/// Whether the database is away, so that trying the next account is useless.
+fn is_outage(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<StoreError>();
+    error.is_some_and(StoreError::is_unavailable)
 }

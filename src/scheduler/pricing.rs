@@ -74,7 +74,7 @@ pub struct Pricer {
     parts: PricerParts,
     member: Uuid,
     samples: Mutex<HashMap<String, Sample>>,
-    /// Calls that the store does not have yet, by account and the minute of their claim.
+    /// Calls that the store does not have yet, by account and the minute they were made in.
     calls: Mutex<BTreeMap<(String, i64), u32>>,
     /// Accounts with overdue parcels for which a warning was logged.
     warned: Mutex<HashSet<String>>,
@@ -91,15 +91,17 @@ impl Pricer {
         }
     }
 
-    /// Notes a claim of `rows` for this many calls.
-    pub fn claimed(&self, account: &str, calls: usize, rows: &[Tracking], now: Time) {
-        if calls > 0 {
-            let mut counted = self.calls.lock();
-            let count = counted
-                .entry((account.to_owned(), minute_of(now)))
-                .or_default();
-            *count = count.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
-        }
+    /// Notes a call that is being made.
+    pub fn called(&self, account: &str, now: Time) {
+        let mut counted = self.calls.lock();
+        let count = counted
+            .entry((account.to_owned(), minute_of(now)))
+            .or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Notes a claim of `rows`, each of which gets its call.
+    pub fn claimed(&self, account: &str, rows: &[Tracking], now: Time) {
         let mut samples = self.lock();
         let sample = samples.entry(account.to_owned()).or_default();
         for row in rows.iter().filter(|row| !row.urgent) {

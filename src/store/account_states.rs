@@ -2,6 +2,9 @@
 //!
 //! In the database rather than in the cache, so that an emptied cache forgets no pause and no call.
 
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult as _,
@@ -13,11 +16,14 @@ use crate::plan::quota::refill;
 use crate::store::column::Stamp;
 use crate::store::entity::account_state::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
-use crate::store::rows::{Readable, Unreadable, read};
+use crate::store::rows::{Readable, Unreadable, get, read};
 use crate::store::{Store, nothing_returned};
 
 /// The most accounts read at once; more than a configuration has.
 const ACCOUNTS_MAX: u64 = 10_000;
+
+/// How far ahead of now a stored time of the past may lie.
+const AHEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// The state of one account.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,13 +49,27 @@ pub struct AccountState {
 impl AccountState {
     /// How many of the `per_day` calls are left; with `pace`, the calls a minute, how many of them the bucket holds by now.
     pub fn left(&self, per_day: u32, pace: Option<f64>, now: Time) -> i64 {
-        let used = if self.day >= day_of(now) {
+        let left = i64::from(per_day) - self.used(per_day, now);
+        pace.map_or(left, |pace| self.bucket(pace, left, now).floor() as i64)
+    }
+
+    /// How many of the day's calls are used up. A count that cannot be right counts as all of them.
+    pub fn used(&self, per_day: u32, now: Time) -> i64 {
+        let per_day = i64::from(per_day);
+        if self.day < day_of(now) {
+            0
+        } else if (0..=per_day).contains(&self.day_used) {
             self.day_used
         } else {
-            0
-        };
-        let left = (i64::from(per_day) - used).max(0);
-        pace.map_or(left, |pace| self.bucket(pace, left, now).floor() as i64)
+            per_day
+        }
+    }
+
+    /// Whether all of it can be from the past. A worker's clock may be ahead of ours by minutes, so its day may be the
+    /// next one.
+    fn is_possible(&self, now: Time) -> bool {
+        let bucket = self.tokens_at.is_none_or(|at| at <= now + AHEAD_MAX);
+        self.day <= day_of(now) + 1 && bucket && self.tokens.is_finite()
     }
 
     fn bucket(&self, per_minute: f64, left: i64, now: Time) -> f64 {
@@ -71,14 +91,60 @@ impl AccountState {
 }
 
 impl Store {
-    /// The state of every account that has one.
+    /// The state of every account that has one. Leaves out those that cannot be read.
     pub async fn account_states(&self) -> Result<Vec<AccountState>, StoreError> {
+        Ok(self.rows.readable(&self.state_rows().await?))
+    }
+
+    /// The state of every account that has one. A state that cannot be right is replaced: no pause, and the day's calls
+    /// used up.
+    pub async fn mended_account_states(&self, now: Time) -> Result<Vec<AccountState>, StoreError> {
+        let found = self.state_rows().await?;
+        let mut states: Vec<AccountState> = self.rows.readable(&found);
+        states.retain(|state| state.is_possible(now));
+        let good: HashSet<&str> = states.iter().map(|state| state.account.as_str()).collect();
+        let names = found.iter().filter_map(|row| get(row, "budget").ok());
+        let spoiled: Vec<String> = names
+            .filter(|name: &String| !good.contains(name.as_str()))
+            .collect();
+        if spoiled.is_empty() {
+            return Ok(states);
+        }
+        let used_up = ActiveModel {
+            paused_until: Set(None),
+            pause_reason: Set(String::new()),
+            fails: Set(0),
+            day: Set(day_of(now)),
+            day_used: Set(i64::MAX),
+            tokens: Set(0.0),
+            tokens_at: Set(None),
+            minute: Set(0),
+            minute_calls: Set(0),
+            before_calls: Set(0),
+            updated_at: Set(Stamp(now)),
+            ..ActiveModel::default()
+        };
+        Entity::update_many()
+            .set(used_up)
+            .filter(Column::Account.is_in(&spoiled))
+            .exec(&self.writer)
+            .await?;
+        for account in spoiled {
+            tracing::error!(
+                account,
+                "replaced the state of account {account}, which could not be right: it makes no more calls today if \
+                 its limit is by day"
+            );
+        }
+        Ok(states)
+    }
+
+    async fn state_rows(&self) -> Result<Vec<QueryResult>, StoreError> {
         let states = Entity::find()
             .order_by_asc(Column::Account)
             .limit(ACCOUNTS_MAX)
             .into_query();
-        let found = self.reader.query_all(&states).await?;
-        Ok(self.rows.readable(&found))
+        Ok(self.reader.query_all(&states).await?)
     }
 
     /// Pauses an account for all workers until `until`; a pause that ends later stays.
@@ -158,9 +224,9 @@ impl Store {
         let row = transaction.query_one(&locked).await?;
         let state: AccountState = read(&row.ok_or_else(nothing_returned)?)?;
         // A worker whose clock is still in the old day must not move the counter back to that day.
-        let used = if state.day >= day { state.day_used } else { 0 };
+        let used = state.used(per_day, now);
         let taken = state.left(per_day, pace, now).clamp(0, i64::from(calls));
-        let left = (i64::from(per_day) - used).max(0);
+        let left = i64::from(per_day) - used;
         let tokens = pace.map_or(0.0, |pace| state.bucket(pace, left, now) - taken as f64);
         let now = Stamp(state.tokens_at.map_or(now, |at| at.max(now)));
         let used = ActiveModel {
@@ -180,12 +246,13 @@ impl Store {
         Ok(u32::try_from(taken).unwrap_or(0))
     }
 
-    /// Returns calls of the day that were taken and not made.
+    /// Returns calls of a day (UTC, days since 1970) that were taken and not made. Does nothing once a later day has begun
+    /// to be counted.
     pub async fn give_back_day(
         &self,
         account: &str,
         calls: u32,
-        now: Time,
+        day: i64,
     ) -> Result<(), StoreError> {
         use sea_orm::sea_query::ExprTrait as _;
         let calls = i64::from(calls);
@@ -197,7 +264,7 @@ impl Store {
             .col_expr(Column::DayUsed, used.finally(0).into())
             .col_expr(Column::Tokens, Expr::col(Column::Tokens).add(calls as f64))
             .filter(Column::Account.eq(account))
-            .filter(Column::Day.eq(day_of(now)))
+            .filter(Column::Day.eq(day))
             .exec(&self.writer)
             .await?;
         Ok(())

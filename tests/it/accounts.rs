@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait as _, Database};
-use trackbox::clock::{Clock, minute_of};
+use trackbox::clock::{Clock, day_of, minute_of};
 use trackbox::scheduler::pauses::Pauses;
 use trackbox::store::Store;
 
@@ -38,7 +38,7 @@ async fn the_calls_of_a_day_never_exceed_its_limit() {
             taken += take_day(&store, 30, 100, 0).await;
         }
         assert_eq!(taken, 100);
-        let returned = store.give_back_day("CDEK", 10, at(0)).await;
+        let returned = store.give_back_day("CDEK", 10, day_of(at(0))).await;
         returned.expect("returns");
         assert_eq!(take_day(&store, 30, 100, 0).await, 10);
         assert_eq!(take_day(&store, 30, 100, 86_400).await, 30, "a new day");
@@ -73,7 +73,7 @@ async fn the_calls_of_a_day_drip_and_never_exceed_its_limit() {
         assert!((238..=240).contains(&total), "{total}");
         // A returned call can be taken again, and a bucket that is not emptied holds little.
         store
-            .give_back_day("CDEK", 1, midnight + TimeDelta::minutes(1_439))
+            .give_back_day("CDEK", 1, day_of(midnight))
             .await
             .expect("gives back");
         let next = midnight + TimeDelta::hours(35);

@@ -21,6 +21,7 @@ mod learned;
 mod lock;
 mod migrate;
 mod partitions;
+mod permits;
 mod plans;
 mod policy;
 mod postgres;

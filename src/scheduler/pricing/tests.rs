@@ -80,7 +80,7 @@ impl House {
         let mut rows = self.database.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
-        pricer.claimed("CDEK", 1, &rows, now);
+        pricer.claimed("CDEK", &rows, now);
         self.clock.advance(Duration::from_secs(60));
         pricer.tick().await.expect("adjusts the prices");
     }

@@ -137,14 +137,14 @@ impl Pipe {
         self.consume().await;
     }
 
-    /// Waits until every call has ended or is held by the emulator until time moves.
+    /// Waits until every call has ended, or is held by the emulator or by its next permit until time moves.
     async fn settle(&mut self) {
         loop {
             let mut in_flight = 0;
             for worker in &mut self.workers {
                 in_flight += worker.reap().expect("no check dies");
             }
-            if in_flight <= self.emulator.sleeping() {
+            if in_flight <= self.emulator.sleeping() + self.clock.sleeping() {
                 return;
             }
             // The time of the sockets is real, and short.
@@ -212,7 +212,7 @@ impl Pipe {
             .map(|(_, worker)| worker.wait())
             .min()
             .unwrap_or(Duration::from_secs(1));
-        if self.emulator.sleeping() > 0 {
+        if self.emulator.sleeping() + self.clock.sleeping() > 0 {
             wait.min(Duration::from_millis(100))
         } else {
             wait
