@@ -194,8 +194,21 @@ pub enum CarrierError {
         status: u16,
         retry_after: Option<Duration>,
     },
+    /// The carrier's documented words for a limit that is used up, whatever the status.
+    #[error("the carrier says that our calls are used up: {said}")]
+    UsedUp { said: String },
     #[error("the carrier refused our credentials: it answered {status}")]
     Unauthorized { status: u16 },
+    /// The carrier's documented words for a refused key or domain, whatever the status.
+    #[error("the carrier refused our credentials: {said}")]
+    KeyRefused { said: String },
+    /// A refusal that the carrier did not write: a gateway before it, or a wrong address.
+    #[error("the carrier answered {status}, but not in its own form")]
+    Foreign { status: u16 },
+    /// A refusal in the carrier's own form: of the numbers that were asked for.
+    #[error("the carrier answered {status}: {said}")]
+    Refused { status: u16, said: String },
+    /// The carrier has trouble of its own.
     #[error("the carrier answered {status}")]
     Status { status: u16 },
     #[error("the carrier's answer is unreadable: {reason}")]
@@ -204,10 +217,48 @@ pub enum CarrierError {
     Timeout { timeout: Duration },
     #[error("the carrier could not be reached: {reason}")]
     Unreachable { reason: String },
+    /// Often a kept connection that the carrier closed just as we used it.
+    #[error("the carrier could not be reached: it closed the connection before any answer")]
+    Closed,
     #[error("the carrier's answer is longer than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
     #[error("a check took more than {STEPS_MAX} calls")]
     TooManySteps,
+}
+
+/// What a failure is a failure of, as far as its own words say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureOf {
+    /// Every further call would fail too.
+    Account,
+    /// Another number may go well.
+    Number,
+    /// The same call may go well a moment later.
+    Call,
+}
+
+impl CarrierError {
+    pub fn failure_of(&self) -> FailureOf {
+        match self {
+            Self::RateLimited { .. }
+            | Self::UsedUp { .. }
+            | Self::Unauthorized { .. }
+            | Self::KeyRefused { .. }
+            | Self::Foreign { .. } => FailureOf::Account,
+            Self::Refused { .. } | Self::Unreadable { .. } | Self::TooLong | Self::TooManySteps => {
+                FailureOf::Number
+            }
+            Self::Status { .. }
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::Closed => FailureOf::Call,
+        }
+    }
+
+    /// Whether the carrier wants no calls now, which says nothing of the parcels.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::UsedUp { .. })
+    }
 }
 
 /// `base_url` with further path segments, each escaped, so that no number can change the path.

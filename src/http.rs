@@ -8,6 +8,7 @@ mod by_ids;
 mod carriers;
 mod dead_letters;
 mod events;
+mod pause;
 mod refresh;
 pub mod router;
 mod schedule;

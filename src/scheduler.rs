@@ -14,6 +14,8 @@ pub mod parts;
 pub mod pauses;
 pub mod permits;
 pub mod pricing;
+mod sender;
+mod told;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -147,15 +149,16 @@ impl Scheduler {
         ensure!(may_publish, "the bus accepts no records now");
         self.start_calls().await?;
         let now = self.parts.clock.now();
+        let mark = self.caller.pauses.mark();
         let states = self
             .parts
             .store
             .mended_account_states(now)
             .await
             .context("cannot read the state of the accounts")?;
-        self.caller.pauses.merge(&states).await;
+        self.caller.pauses.merge(&states, mark).await;
         let claimed = self.claim_all(&states, now).await;
-        // Whatever failed above: the calls of other accounts must not wait for it, their permits are valid for a second.
+        // Even if claiming failed: calls of other accounts are planned, and their permits are valid for a second.
         self.start_calls().await?;
         let claimed = claimed?;
         self.parts.stats.cycle(now, claimed as u64);

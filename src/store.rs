@@ -20,6 +20,7 @@ pub mod dialect;
 pub mod entity;
 pub mod error;
 pub mod events;
+pub mod failures;
 pub mod learned;
 pub mod lock;
 pub mod migrate;

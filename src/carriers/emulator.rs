@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::carriers::russian::meaning_of_two;
 use crate::carriers::texts::code;
 use crate::carriers::{
-    Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, Method, Observation, Request,
-    Sighting, State, Step, Verdict, path, reading,
+    Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method, Observation,
+    Request, Sighting, State, Step, Verdict, path, reading,
 };
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
@@ -99,19 +99,21 @@ impl Emulator {
         let sightings = state.numbers.into_iter().filter_map(|number| {
             let result = results.iter().find(|result| is_of(result, &number))?;
             let verdict = match self.verdict(result) {
-                Ok(verdict) => verdict,
-                Err(error) => Verdict::Failed {
+                Err(error) if error.failure_of() == FailureOf::Number => Verdict::Failed {
                     reason: error.to_string(),
                 },
+                Err(error) => return Some(Err(error)),
+                Ok(verdict) => verdict,
             };
-            Some(Sighting { number, verdict })
+            Some(Ok(Sighting { number, verdict }))
         });
-        Ok(Step::Done(sightings.collect()))
+        let sightings: Result<Vec<Sighting>, CarrierError> = sightings.collect();
+        Ok(Step::Done(sightings?))
     }
 
     fn verdict(&self, parcel: &Value) -> Result<Verdict, CarrierError> {
         if let Some(error) = parcel["error"].as_str().filter(|error| !error.is_empty()) {
-            return Ok(self.complaint(error));
+            return self.complaint(error);
         }
         if !parcel["status"].is_string() {
             return Err(reading::misshapen("it has no status"));
@@ -146,9 +148,9 @@ impl Emulator {
         }))
     }
 
-    fn complaint(&self, error: &str) -> Verdict {
+    fn complaint(&self, error: &str) -> Result<Verdict, CarrierError> {
         if error.eq_ignore_ascii_case(UNKNOWN_NUMBER) {
-            return Verdict::NotFoundYet;
+            return Ok(Verdict::NotFoundYet);
         }
         reading::failed(error, &self.access.api_key)
     }
@@ -193,8 +195,15 @@ impl Carrier for Emulator {
                 let verdict = self.verdict(&body)?;
                 Ok(Step::Done(state.all(&verdict)))
             }
-            404 if !self.batch => Ok(Step::Done(state.all(&Verdict::NotFoundYet))),
-            status => Err(reading::refusal(status)),
+            status => {
+                let key = &self.access.api_key;
+                match (status, reading::own_words(&answer.body, &["detail"], key)) {
+                    (404, Some(_)) if !self.batch => {
+                        Ok(Step::Done(state.all(&Verdict::NotFoundYet)))
+                    }
+                    (status, words) => Err(reading::refusal(status, words)),
+                }
+            }
         }
     }
 }

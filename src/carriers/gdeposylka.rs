@@ -43,6 +43,11 @@ struct Gdeposylka(Access);
 
 impl OneNumber for Gdeposylka {
     const NAME: &'static str = "gdeposylka";
+    const ERROR_FIELDS: &'static [&'static str] = &["error", "message", "detail", "result"];
+
+    fn key(&self) -> &str {
+        &self.0.api_key
+    }
 
     fn url(&self, number: &str) -> Url {
         let mut url = path(&self.0.base_url, &["gdeposylka", "api", "v4", "track"]);
@@ -72,13 +77,10 @@ impl OneNumber for Gdeposylka {
 impl Gdeposylka {
     /// Reads an answer without checkpoints: an error in the carrier's words, or unreadable.
     fn complaint(&self, body: &Value) -> Result<Verdict, CarrierError> {
-        let said = body["error"]
-            .as_str()
-            .and_then(|text| reading::words_of_error(text, &self.0.api_key));
-        let words = said.ok_or_else(|| reading::misshapen("it has no list of checkpoints"))?;
-        Ok(Verdict::Failed {
-            reason: format!("the carrier says: {words}"),
-        })
+        match body["error"].as_str() {
+            Some(said) if !said.trim().is_empty() => reading::failed(said, self.key()),
+            Some(_) | None => Err(reading::misshapen("it has no list of checkpoints")),
+        }
     }
 
     /// One checkpoint; `None` if it has no readable time or no text.

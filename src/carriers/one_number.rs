@@ -12,6 +12,12 @@ pub trait OneNumber: Send + Sync {
     /// As [`Carrier::name`].
     const NAME: &'static str;
 
+    /// The fields of an answer that may hold the words of an error.
+    const ERROR_FIELDS: &'static [&'static str];
+
+    /// The account's key, which no error may show.
+    fn key(&self) -> &str;
+
     /// The URL that answers for `number`.
     fn url(&self, number: &str) -> Url;
 
@@ -36,8 +42,13 @@ impl<T: OneNumber> Carrier for T {
     fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
         let verdict = match answer.status {
             200..=299 => self.verdict(&reading::json(&answer.body)?)?,
-            404 => Verdict::NotFoundYet,
-            status => return Err(reading::refusal(status)),
+            status => match (
+                status,
+                reading::own_words(&answer.body, Self::ERROR_FIELDS, self.key()),
+            ) {
+                (404, Some(_)) => Verdict::NotFoundYet,
+                (status, words) => return Err(reading::refusal(status, words)),
+            },
         };
         Ok(Step::Done(state.all(&verdict)))
     }

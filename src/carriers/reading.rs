@@ -30,16 +30,63 @@ pub fn misshapen(what: &str) -> CarrierError {
     }
 }
 
-/// The error for a status other than success.
-pub fn refusal(status: u16) -> CarrierError {
-    match status {
-        401 | 403 => CarrierError::Unauthorized { status },
-        429 => CarrierError::RateLimited {
+/// The error for a status other than success. `words` are the carrier's own, and `None` if the answer is not in its form.
+pub fn refusal(status: u16, words: Option<String>) -> CarrierError {
+    match (status, words) {
+        (401..=403, _) => CarrierError::Unauthorized { status },
+        (429, _) => CarrierError::RateLimited {
             status,
             retry_after: None,
         },
-        _ => CarrierError::Status { status },
+        (400..=499, Some(said)) => CarrierError::Refused { status, said },
+        (500..=599, _) => CarrierError::Status { status },
+        _ => CarrierError::Foreign { status },
     }
+}
+
+/// The words of an answer that is an object with one of these fields; `None` if it is none, such as a gateway's page.
+pub fn own_words(body: &[u8], fields: &[&str], key: &str) -> Option<String> {
+    let body = json(body).ok()?;
+    let said = fields.iter().find_map(|field| body[*field].as_str())?;
+    let words = words_of_error(said, key);
+    Some(words.unwrap_or_else(|| "an error in words that are not shown".to_owned()))
+}
+
+/// Words, in lower case, that say together that the account's calls are used up.
+const USED_UP: &[&[&str]] = &[
+    &["лимит", "превы"],
+    &["лимит", "исчерп"],
+    &["limit", "exceeded"],
+    &["limit", "reached"],
+    &["quota"],
+    &["too many requests"],
+];
+
+/// Words that say together that the key, or the domain that it was given to, is refused.
+const KEY_REFUSED: &[&[&str]] = &[
+    &["неверн", "ключ"],
+    &["неверн", "key"],
+    &["неверн", "домен"],
+    &["invalid", "key"],
+    &["invalid", "token"],
+    &["invalid", "domain"],
+    &["wrong", "key"],
+    &["bad", "token"],
+];
+
+/// The error that a carrier's words are if they are about the account; `None` if they are about a number.
+fn failure_of_account(said: &str, key: &str) -> Option<CarrierError> {
+    let lower = said.to_lowercase();
+    let says = |sets: &[&[&str]]| {
+        let all = |parts: &&[&str]| parts.iter().all(|part| lower.contains(part));
+        sets.iter().any(all)
+    };
+    let words =
+        || words_of_error(said, key).unwrap_or_else(|| "in words not shown here".to_owned());
+    if says(USED_UP) {
+        return Some(CarrierError::UsedUp { said: words() });
+    }
+    says(KEY_REFUSED).then(|| CarrierError::KeyRefused { said: words() })
 }
 
 /// A field's text: a number's digits, empty if the field is absent or null; `None` if it is of another type.
@@ -105,13 +152,19 @@ fn set(time: Time) -> Option<Time> {
         .flatten()
 }
 
-/// A failed check in the carrier's words, if these can be repeated.
-pub fn failed(text: &str, key: &str) -> Verdict {
+/// What the carrier's words of an error are: a failed check of one number, in these words if they can be repeated.
+///
+/// # Errors
+/// [`CarrierError::UsedUp`] and [`CarrierError::KeyRefused`] if the words are about the account.
+pub fn failed(text: &str, key: &str) -> Result<Verdict, CarrierError> {
+    if let Some(error) = failure_of_account(text, key) {
+        return Err(error);
+    }
     let reason = match words_of_error(text, key) {
         Some(words) => format!("the carrier says: {words}"),
         None => "the carrier reports an error without saying which".to_owned(),
     };
-    Verdict::Failed { reason }
+    Ok(Verdict::Failed { reason })
 }
 
 /// A carrier's error message on one line; `None` if it is empty or too long, or holds `key`.

@@ -51,6 +51,12 @@ struct Track24(Access);
 
 impl OneNumber for Track24 {
     const NAME: &'static str = "track24";
+    const ERROR_FIELDS: &'static [&'static str] =
+        &["message", "error", "msg", "data", "status", "detail"];
+
+    fn key(&self) -> &str {
+        &self.0.api_key
+    }
 
     fn url(&self, number: &str) -> Url {
         let mut url = path(&self.0.base_url, &["tracking.json.php"]);
@@ -121,13 +127,13 @@ impl Track24 {
         if NOTHING_KNOWN.iter().any(|part| lower.contains(part)) {
             return Ok(Verdict::NotFoundYet);
         }
-        Ok(reading::failed(said, &self.0.api_key))
+        reading::failed(said, self.key())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::carriers::{Answer, CarrierError, Step, Verdict, fixture, track24};
+    use crate::carriers::{Answer, CarrierError, FailureOf, Step, Verdict, fixture, track24};
 
     #[test]
     fn a_number_is_escaped_in_the_query() {
@@ -153,14 +159,11 @@ mod tests {
             reason: reason.to_owned(),
         };
         assert_eq!(
-            said(r#"{"status":"error","message":"Лимит\nисчерпан"}"#),
-            failed("the carrier says: Лимит исчерпан")
+            said(r#"{"status":"error","message":"Ошибка\nсервиса"}"#),
+            failed("the carrier says: Ошибка сервиса")
         );
         let silent = failed("the carrier reports an error without saying which");
-        assert_eq!(
-            said(r#"{"status":"error","message":"wrong key k3y"}"#),
-            silent
-        );
+        assert_eq!(said(r#"{"status":"error","message":"no k3y"}"#), silent);
         assert_eq!(
             said(&format!(
                 r#"{{"status":"error","message":"{}"}}"#,
@@ -175,15 +178,55 @@ mod tests {
     }
 
     #[test]
+    fn a_used_up_limit_and_a_refused_key_are_the_accounts_and_never_show_the_key() {
+        let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
+        for (message, expected) in [
+            (
+                "Превышен лимит запросов за сутки",
+                "the carrier says that our calls are used up: Превышен лимит запросов за сутки",
+            ),
+            (
+                "Неверный apiKey",
+                "the carrier refused our credentials: Неверный apiKey",
+            ),
+            (
+                "wrong key k3y",
+                "the carrier refused our credentials: in words not shown here",
+            ),
+        ] {
+            let answer = Answer {
+                status: 200,
+                body: serde_json::json!({"status": "error", "message": message})
+                    .to_string()
+                    .into_bytes(),
+            };
+            let error =
+                fixture::verdicts(&*adapter, &answer, &["N1"]).expect_err("is the account's");
+            assert_eq!(error.failure_of(), FailureOf::Account);
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    #[test]
     fn a_refusal_is_no_parcel() {
-        let error = |status| {
-            let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
+        let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/a");
+        let said = |status, body: &str| {
             let answer = Answer {
                 status,
-                body: Vec::new(),
+                body: body.as_bytes().to_vec(),
             };
             fixture::verdicts(&*adapter, &answer, &["N1"]).expect_err("is a refusal")
         };
+        let error = |status| said(status, "");
+        assert_eq!(error(404), CarrierError::Foreign { status: 404 });
+        assert_eq!(error(400), CarrierError::Foreign { status: 400 });
+        assert_eq!(
+            said(400, r#"{"status":"error","message":"Bad code"}"#),
+            CarrierError::Refused {
+                status: 400,
+                said: "Bad code".to_owned()
+            }
+        );
         assert_eq!(error(403), CarrierError::Unauthorized { status: 403 });
         assert_eq!(error(500), CarrierError::Status { status: 500 });
         assert!(matches!(

@@ -12,6 +12,7 @@ use crate::http::Serve;
 use crate::model::CarrierCode;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
+use crate::store::failures::Failures;
 
 /// How old the metrics may be: to measure them, the database counts all trackings.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -43,8 +44,7 @@ pub struct AccountOverview {
     pub paused_until: Option<Time>,
     /// Empty if the account is not paused now.
     pub pause_reason: String,
-    /// Calls in a row that failed for all their numbers.
-    pub fails: u32,
+    pub failures: Failures,
 }
 
 /// All accounts, and by carrier code the trackings for which the configuration has no account.
@@ -107,9 +107,9 @@ fn account_overview(
         .as_ref()
         .and_then(|state| state.paused_until)
         .filter(|until| *until > now);
-    let (reason, fails) = state.map_or((String::new(), 0), |state| {
-        (state.pause_reason, state.fails)
-    });
+    let (reason, failures) = state
+        .map(|state| (state.pause_reason, state.failures))
+        .unwrap_or_default();
     AccountOverview {
         account: Arc::clone(account),
         counts,
@@ -121,7 +121,7 @@ fn account_overview(
         } else {
             String::new()
         },
-        fails,
+        failures,
     }
 }
 

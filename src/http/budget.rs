@@ -1,5 +1,7 @@
 //! `GET /carriers/{code}/budget`: how a carrier's account spends its calls, and what more calls would gain.
 
+use std::sync::Arc;
+
 use aide::axum::ApiRouter;
 use axum::extract::State;
 use macro_rules_attribute::apply;
@@ -7,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::carriers::routes::Account;
+use crate::carriers::routes::{Account, Routes};
 use crate::clock::{Time, hours};
 use crate::config::Policy;
 use crate::http::accounts::{self, AccountOverview};
@@ -31,6 +33,24 @@ pub struct CarrierPath {
     /// The carrier's code, as in a tracking.
     #[schemars(example = &"CDEK")]
     code: String,
+}
+
+impl CarrierPath {
+    /// The account that serves the carrier.
+    ///
+    /// # Errors
+    /// If it is no code, or no section of the configuration serves it.
+    pub fn account<'a>(&self, routes: &'a Routes) -> Result<&'a Arc<Account>, Problem> {
+        let code = CarrierCode::parse(self.code.as_str()).map_err(|error| {
+            Problem::invalid_at(FieldError::parameter("code", format!("code {error}")))
+        })?;
+        let route = routes.resolve(&code).ok_or_else(|| {
+            let what =
+                format!("the configuration has no [carriers.{code}] and no [carriers.\"*\"]");
+            Problem::new(Kind::NotFound, what)
+        })?;
+        Ok(&route.account)
+    }
 }
 
 /// How an account spends its calls.
@@ -101,21 +121,19 @@ async fn get_budget(
     State(serve): State<Serve>,
     Path(path): Path<CarrierPath>,
 ) -> Result<axum::Json<Budget>, Problem> {
-    let code = CarrierCode::parse(path.code.as_str()).map_err(|error| {
-        Problem::invalid_at(FieldError::parameter("code", format!("code {error}")))
-    })?;
-    let route = serve.routes.resolve(&code).ok_or_else(|| {
-        let what = format!("the configuration has no [carriers.{code}] and no [carriers.\"*\"]");
-        Problem::new(Kind::NotFound, what)
-    })?;
-    let account = &route.account;
+    let account = path.account(&serve.routes)?;
     let now = serve.clock.now();
     let overview = accounts::overview(&serve).await?;
     let overview = overview
         .accounts
         .into_iter()
         .find(|overview| overview.account.name == account.name)
-        .ok_or_else(|| Problem::new(Kind::NotFound, format!("{code} has no account")))?;
+        .ok_or_else(|| {
+            Problem::new(
+                Kind::NotFound,
+                format!("there is no account {}", account.name),
+            )
+        })?;
     let known = serve.learned.refresh(account, now).await?;
     Ok(axum::Json(answer(account, overview, &known, now)))
 }

@@ -52,6 +52,9 @@ struct AccountAnswer {
     pause_reason: String,
     /// Calls in a row that failed for all their numbers.
     failed_in_a_row: u32,
+    /// What ten or more different numbers in a row failed alike with: perhaps the account's trouble, so it makes two
+    /// calls a second at most. Null if nothing is suspected.
+    suspicion: Option<String>,
     /// Trackings that are still checked.
     active: i64,
     /// Of these, those that are due.
@@ -111,7 +114,8 @@ impl From<AccountOverview> for AccountAnswer {
             used_today: overview.used_today,
             paused_until: overview.paused_until,
             pause_reason: overview.pause_reason,
-            failed_in_a_row: overview.fails,
+            failed_in_a_row: overview.failures.fails,
+            suspicion: Some(overview.failures.suspicion).filter(|text| !text.is_empty()),
             active,
             due,
             failing,
@@ -195,7 +199,7 @@ pub fn router() -> ApiRouter<Serve> {
         "account": "CDEK", "codes": ["CDEK"], "adapter": "emulator",
         "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
         "usedToday": null, "pausedUntil": "2026-11-20T12:01:00Z",
-        "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0,
+        "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0, "suspicion": null,
         "active": 180, "due": 12, "failing": 1,
     }], "unrouted": []});
     let carriers = list_carriers::operation(TAG).answer("The accounts.", carriers);

@@ -5,7 +5,7 @@ use axum::Router;
 
 use crate::http::accounts::Measure;
 use crate::http::{
-    Serve, budget, by_ids, carriers, dead_letters, events, refresh, schedule, trackings,
+    Serve, budget, by_ids, carriers, dead_letters, events, pause, refresh, schedule, trackings,
 };
 use crate::serving::layers::Kit;
 use crate::serving::{docs, health, layers};
@@ -26,6 +26,7 @@ pub fn router(serve: Serve) -> Router {
         .merge(schedule::router())
         .merge(carriers::router())
         .merge(budget::router())
+        .merge(pause::router())
         .merge(dead_letters::router())
         .with_state(serve.clone());
     let measure = Measure::new(serve.clone());

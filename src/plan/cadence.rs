@@ -4,9 +4,17 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::clock::Time;
 use crate::model::NEVER_AGAIN;
 use crate::model::status::Status;
+
+/// How many times its last back-off step a failing number waits at most: a day for an hour.
+const NUMBER_BACKOFF_FACTOR_MAX: u32 = 24;
+
+/// The longest round that a failing number waits for.
+const ROUND_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// How long after a check the next one is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +70,36 @@ impl Cadence {
 
     /// The time of the next check after `fails` failures in a row, at least one.
     pub fn after_failure(&self, fails: u32, checked_at: Time) -> Time {
+        checked_at + self.backoff(fails)
+    }
+
+    /// The same for a number that fails while others may go well. It waits a `round` of its account at least, so that it
+    /// takes no more than its share of the calls. From the fifth failure on the last step doubles, from an hour to a day.
+    pub fn after_failure_of_number(&self, fails: u32, round: Duration, checked_at: Time) -> Time {
+        let doublings = fails.saturating_sub(4).min(5);
+        let factor = (1 << doublings).min(NUMBER_BACKOFF_FACTOR_MAX);
+        let wait = self.backoff(fails).saturating_mul(factor);
+        checked_at + wait.max(round.min(ROUND_MAX))
+    }
+
+    /// The next check of a number that the carrier says is none of its own; `None` while it may still become known.
+    /// `known_at` is when it was created, or answered for the last time.
+    pub fn after_invalid(known_at: Time, checked_at: Time) -> Option<Time> {
+        let days = match (checked_at - known_at).num_hours() {
+            ..48 => return None,
+            48..72 => 1,
+            72..144 => 3,
+            _ => 7,
+        };
+        Some(checked_at + TimeDelta::days(days))
+    }
+
+    fn backoff(&self, fails: u32) -> Duration {
         let last = self.backoff.len().saturating_sub(1);
         let place = usize::try_from(fails.saturating_sub(1))
             .unwrap_or(last)
             .min(last);
-        checked_at + self.backoff.get(place).copied().unwrap_or(self.unknown)
+        self.backoff.get(place).copied().unwrap_or(self.unknown)
     }
 }
 
@@ -142,5 +175,34 @@ mod tests {
             .map(|fails| (demo().after_failure(fails, at(0)) - at(0)).num_seconds())
             .collect();
         assert_eq!(waits, [2, 5, 10, 20, 20, 20]);
+    }
+
+    #[test]
+    fn a_failing_number_waits_a_round_at_least_and_doubles_from_the_fifth_failure_on() {
+        let cadence = Cadence {
+            backoff: [5, 15, 30, 60]
+                .map(|m| Duration::from_secs(60 * m))
+                .to_vec(),
+            ..demo()
+        };
+        let minutes = |fails, round: u64| {
+            let round = Duration::from_secs(60 * round);
+            (cadence.after_failure_of_number(fails, round, at(0)) - at(0)).num_minutes()
+        };
+        let waits: Vec<i64> = (1..=11).map(|fails| minutes(fails, 0)).collect();
+        let day = 24 * 60;
+        assert_eq!(waits, [5, 15, 30, 60, 120, 240, 480, 960, day, day, day]);
+        assert_eq!([minutes(1, 150), minutes(6, 150)], [150, 240]);
+        assert_eq!(minutes(1, 50 * 60), day, "of a round of days");
+    }
+
+    #[test]
+    fn an_invalid_number_is_asked_again_after_one_three_and_seven_days() {
+        let wait = |hours: i64| {
+            let now = at(hours * 3_600);
+            Cadence::after_invalid(at(0), now).map(|next| (next - now).num_days())
+        };
+        assert_eq!(wait(47), None);
+        assert_eq!([wait(48), wait(72), wait(144)], [Some(1), Some(3), Some(7)]);
     }
 }

@@ -1,25 +1,38 @@
 //! Claims: in which order carriers are served, how many of their trackings are claimed, and the calls that follow.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::carriers::routes::Account;
+use crate::carriers::routes::{Account, Route};
 use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
 use crate::scheduler::Scheduler;
 use crate::scheduler::call::Call;
+use crate::scheduler::pauses::Pace;
 use crate::scheduler::permits::Taken;
 use crate::store::account_states::AccountState;
 use crate::store::claims::{DueCarrier, DueCarriers, Take};
 use crate::store::error::StoreError;
+use crate::store::failures::Gate;
 
 /// The most carrier codes read in one cycle; the next cycle continues after the last one.
 const CARRIERS_MAX: u32 = 1_000;
+
+/// The shortest time between two calls of an account that is suspected.
+const SLOW_EVERY: Duration = Duration::from_millis(500);
+
+/// What to claim.
+struct Lot {
+    take: Take,
+    limit: u32,
+    /// The gate to open behind the call.
+    gate: Option<Gate>,
+}
 
 /// What one claim got.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,16 +130,15 @@ impl Scheduler {
         states: &[AccountState],
     ) -> anyhow::Result<Claim> {
         let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
-            if self.unroutable.insert(carrier.as_str().to_owned()) {
-                tracing::error!(
-                    carrier = %carrier,
-                    "cannot check the parcels of {carrier}: add [carriers.{carrier}] or [carriers.\"*\"] to the configuration"
-                );
-            }
+            self.log_unroutable(carrier);
             return Ok(Claim::default());
         };
         let account = Arc::clone(&route.account);
-        let calls = self.calls_free(&account, states);
+        let pace = self.caller.pauses.pace(&account.name);
+        if early && pace != Pace::Free {
+            return Ok(Claim::default());
+        }
+        let calls = self.calls_free(&account, pace, states);
         if calls == 0 {
             return Ok(Claim::default());
         }
@@ -142,19 +154,18 @@ impl Scheduler {
         if calls == 0 {
             return Ok(Claim::default());
         }
+        let lot = match self.lot(&route, early, pace, calls * per_call).await {
+            Ok(Some(lot)) => lot,
+            nothing => {
+                self.give_back_unused(&account, taken, 0).await;
+                return nothing.map(|_| Claim::default());
+            }
+        };
         self.served_last = carrier.as_str().to_owned();
         // Read before the claim is sent, so that our idea of the lease never outlasts the store's.
         let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
         let now = self.parts.clock.now();
-        let take = if early {
-            let rests = self.settings.recheck_after.max(self.left_alone(&account));
-            let answered_before = now - delta(rests);
-            Take::Early { answered_before }
-        } else {
-            Take::Due
-        };
-        let limit = (calls * per_call).min(self.settings.batch.max(per_call));
-        let rows = match self.claim(carrier, take, now, limit).await {
+        let rows = match self.claim(carrier, lot.take, now, lot.limit).await {
             Ok(rows) => rows,
             Err(error) => {
                 self.give_back_unused(&account, taken, 0).await;
@@ -167,18 +178,9 @@ impl Scheduler {
                 && row.last_checked_at.is_some()
                 && now - row.last_news_at() >= EXPIRES_AFTER
         });
-        self.parts.pricer.claimed(&account.name, &asked, now);
-        let groups = asked.chunks(per_call as usize);
-        let needed = groups.len();
-        let planned = groups.zip(&taken.grants).map(|(group, grant)| Call {
-            route: route.clone(),
-            trackings: group.to_vec(),
-            grant: *grant,
-            lease_ends,
-        });
-        let lane = self.lanes.entry(account.name.clone()).or_default();
-        lane.waiting.extend(planned);
-        self.give_back_unused(&account, taken, needed).await;
+        let left_over = self
+            .plan_calls(&route, asked, taken, lot.gate, lease_ends)
+            .await?;
         if !expired.is_empty() {
             let caller = Arc::clone(&self.caller);
             let account = Arc::clone(&account);
@@ -187,8 +189,113 @@ impl Scheduler {
         }
         Ok(Claim {
             trackings,
-            left_over: needed < calls as usize,
+            left_over,
         })
+    }
+
+    fn log_unroutable(&mut self, carrier: &CarrierCode) {
+        if self.unroutable.insert(carrier.as_str().to_owned()) {
+            tracing::error!(
+                carrier = %carrier,
+                "cannot check the parcels of {carrier}: add [carriers.{carrier}] or [carriers.\"*\"] to the configuration"
+            );
+        }
+    }
+
+    /// What to claim for an account at its pace; `None` if another worker makes its only call.
+    async fn lot(
+        &mut self,
+        route: &Route,
+        early: bool,
+        pace: Pace,
+        numbers: u32,
+    ) -> anyhow::Result<Option<Lot>> {
+        let account = &route.account;
+        let now = self.parts.clock.now();
+        let hold = match pace {
+            Pace::Free => {
+                let take = if early {
+                    let rests = self.settings.recheck_after.max(self.left_alone(account));
+                    let answered_before = now - delta(rests);
+                    Take::Early { answered_before }
+                } else {
+                    Take::Due
+                };
+                let per_call = u32::try_from(route.adapter.numbers_per_call()).unwrap_or(1);
+                let limit = numbers.min(self.settings.batch.max(per_call));
+                let gate = None;
+                return Ok(Some(Lot { take, limit, gate }));
+            }
+            Pace::Slow => SLOW_EVERY,
+            // Opened behind the call; if this worker dies, it opens when its lease would end.
+            Pace::Trial => self.settings.lease,
+        };
+        if pace == Pace::Slow {
+            self.wake_at(self.parts.clock.monotonic() + SLOW_EVERY, 0);
+        }
+        let hold = self.parts.clock.scaled(hold);
+        let passed = self.parts.store.pass_gate(&account.name, hold, now).await?;
+        Ok(passed.map(|gate| Lot {
+            take: Take::Trial,
+            limit: 1,
+            gate: (pace == Pace::Trial).then_some(gate),
+        }))
+    }
+
+    /// Plans a call for each group of `asked`, gives back the calls that found none, and releases what found no call.
+    /// Answers whether calls were left over.
+    async fn plan_calls(
+        &mut self,
+        route: &Route,
+        asked: Vec<Tracking>,
+        taken: Taken,
+        gate: Option<Gate>,
+        lease_ends: Duration,
+    ) -> anyhow::Result<bool> {
+        let account = Arc::clone(&route.account);
+        let per_call = u32::try_from(route.adapter.numbers_per_call().max(1)).unwrap_or(1);
+        let splits = self.splits(&asked, per_call).await;
+        let groups = groups(&asked, per_call, &splits);
+        let now = self.parts.clock.now();
+        let mut refused = Vec::new();
+        let lane = self.lanes.entry(account.name.clone()).or_default();
+        for (place, group) in groups.iter().enumerate() {
+            let Some(grant) = taken.grants.get(place) else {
+                refused.extend_from_slice(group);
+                continue;
+            };
+            self.parts.pricer.claimed(&account.name, group, now);
+            lane.waiting.push_back(Call {
+                route: route.clone(),
+                trackings: group.to_vec(),
+                grant: *grant,
+                was_split: group.iter().any(|row| splits.contains_key(&row.id)),
+                gate,
+                lease_ends,
+            });
+        }
+        if let (Some(gate), true) = (gate, groups.is_empty()) {
+            self.parts.store.open_gate(&account.name, gate).await?;
+        }
+        let left_over = groups.len() < taken.grants.len();
+        self.give_back_unused(&account, taken, groups.len()).await;
+        self.give_back(&refused).await?;
+        Ok(left_over)
+    }
+
+    /// How large the next call with these trackings may be, for those whose last call failed as a whole.
+    async fn splits(&self, asked: &[Tracking], per_call: u32) -> HashMap<i64, u32> {
+        if per_call == 1 || asked.is_empty() {
+            return HashMap::new();
+        }
+        let ids: Vec<i64> = asked.iter().map(|row| row.id).collect();
+        match self.parts.store.call_splits(&ids).await {
+            Ok(splits) => splits,
+            Err(error) => {
+                tracing::warn!("cannot read which calls to split: {error}");
+                HashMap::new()
+            }
+        }
     }
 
     /// Gives back the calls that found no tracking. If that fails they stay counted, which costs a few calls of the day.
@@ -203,8 +310,8 @@ impl Scheduler {
     }
 
     /// How many more calls the account may make: its free slots, within the day's limit. None while it is paused, and one
-    /// at a time while its calls fail.
-    fn calls_free(&mut self, account: &Account, states: &[AccountState]) -> u32 {
+    /// at a time while it fails or is suspected.
+    fn calls_free(&mut self, account: &Account, pace: Pace, states: &[AccountState]) -> u32 {
         let now = self.parts.clock.now();
         let pause = self.caller.pauses.until(&account.name);
         if pause.is_some_and(|until| until > now) {
@@ -215,8 +322,10 @@ impl Scheduler {
         let free = u32::try_from(account.slots.saturating_sub(lane.busy())).unwrap_or(u32::MAX);
         let state = states.iter().find(|state| state.account == account.name);
         let mut calls = free;
-        if self.caller.pauses.is_failing(&account.name) {
-            calls = calls.min(u32::from(lane.busy() == 0));
+        match pace {
+            Pace::Free => {}
+            Pace::Slow => calls = calls.min(1),
+            Pace::Trial => calls = calls.min(u32::from(lane.busy() == 0)),
         }
         let left = self.permits.left_of_day(account, state);
         left.map_or(calls, |left| calls.min(left))
@@ -260,6 +369,21 @@ impl Scheduler {
 
 /// Whether the database is away, so that trying the next account is useless.
 fn is_outage(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<StoreError>();
-    error.is_some_and(StoreError::is_unavailable)
+    matches!(error.downcast_ref(), Some(StoreError::Unavailable(_)))
+}
+
+/// Cuts `rows` into calls of `per_call` numbers, and of fewer where an earlier call with them failed as a whole.
+fn groups<'a>(
+    rows: &'a [Tracking],
+    per_call: u32,
+    splits: &HashMap<i64, u32>,
+) -> Vec<&'a [Tracking]> {
+    let size = |row: &Tracking| {
+        splits
+            .get(&row.id)
+            .map_or(per_call, |size| per_call.min(*size))
+    };
+    rows.chunk_by(|one, next| size(one) == size(next))
+        .flat_map(|alike| alike.chunks(alike.first().map_or(per_call, size) as usize))
+        .collect()
 }

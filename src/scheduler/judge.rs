@@ -3,11 +3,13 @@
 //! Pure: the time is an argument, and counting and publishing are the caller's work.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::carriers::routes::Account;
-use crate::carriers::{CarrierError, Sighting, Verdict};
+use crate::carriers::{CarrierError, FailureOf, Sighting, Verdict};
 use crate::clock::Time;
 use crate::config::Policy;
 use crate::kafka::message::Checked;
@@ -22,6 +24,9 @@ use crate::plan::parcel::Standing;
 
 /// The adapter's name in records of checks that asked no carrier.
 const NO_ADAPTER: &str = "none";
+
+/// How soon a check is tried again whose connection the carrier closed before any answer, the first time.
+const CLOSED_WAIT: TimeDelta = TimeDelta::seconds(5);
 
 /// The rules by which one account's answers are judged.
 #[derive(Clone, Copy)]
@@ -46,19 +51,21 @@ struct Decision {
 
 impl Judge<'_> {
     /// One update for each of `rows`. A number that the answer leaves out has failed; of two sightings of a number the
-    /// first one counts. If the call failed, so has every row: until `paused_until`, if the carrier asked for a pause.
+    /// first one counts. If the call failed, so has every row.
     pub fn updates(
         &self,
         rows: &[Tracking],
         answer: &Result<Vec<Sighting>, CarrierError>,
         asked_at: Time,
-        paused_until: Option<Time>,
     ) -> Vec<Checked> {
         let sightings = match answer {
             Ok(sightings) => sightings,
             Err(error) => {
                 let reason = error.to_string();
-                let failed = |row| self.failed(row, &reason, asked_at, paused_until);
+                let failed = |row| {
+                    let next = self.next_after(row, error, asked_at);
+                    self.failed(row, &reason, next, asked_at)
+                };
                 return rows.iter().map(failed).collect();
             }
         };
@@ -92,9 +99,13 @@ impl Judge<'_> {
             Verdict::Invalid { reason } => {
                 let reason =
                     format!("the carrier says that this is no number of its own: {reason}");
-                return self.failed(row, &reason, asked_at, None);
+                let next = self.next_of_invalid(row, asked_at);
+                return self.failed(row, &reason, next, asked_at);
             }
-            Verdict::Failed { reason } => return self.failed(row, reason, asked_at, None),
+            Verdict::Failed { reason } => {
+                let next = self.next_of_failed(row, asked_at);
+                return self.failed(row, reason, next, asked_at);
+            }
         };
         let decision = Decision {
             next_check_at: self.next_check(row, &outcome, asked_at),
@@ -128,26 +139,49 @@ impl Judge<'_> {
         }
     }
 
-    fn failed(
-        &self,
-        row: &Tracking,
-        reason: &str,
-        asked_at: Time,
-        paused_until: Option<Time>,
-    ) -> Checked {
-        let fails = row.check_fail_count.saturating_add(1);
-        let backoff = self.cadence.after_failure(fails, asked_at);
+    /// The next check after a call of one number that failed.
+    fn next_after(&self, row: &Tracking, error: &CarrierError, asked_at: Time) -> Time {
+        let backoff = self.cadence.after_failure(fails(row), asked_at);
+        match error.failure_of() {
+            FailureOf::Number => self.next_of_failed(row, asked_at),
+            FailureOf::Call if *error == CarrierError::Closed && row.check_fail_count == 0 => {
+                backoff.min(asked_at + CLOSED_WAIT)
+            }
+            FailureOf::Call | FailureOf::Account => backoff,
+        }
+    }
+
+    /// The next check of a number that failed by itself.
+    fn next_of_failed(&self, row: &Tracking, asked_at: Time) -> Time {
+        let round = self.learned.map_or(0.0, |it| it.round(self.account));
+        let round = Duration::try_from_secs_f64(round * 3_600.0).unwrap_or_default();
+        self.cadence
+            .after_failure_of_number(fails(row), round, asked_at)
+    }
+
+    fn next_of_invalid(&self, row: &Tracking, asked_at: Time) -> Time {
+        let known_at = row.last_ok_at.unwrap_or(row.created_at);
+        Cadence::after_invalid(known_at, asked_at)
+            .unwrap_or_else(|| self.next_check(row, &Outcome::NotFoundYet, asked_at))
+    }
+
+    fn failed(&self, row: &Tracking, reason: &str, next_check_at: Time, asked_at: Time) -> Checked {
         let decision = Decision {
             outcome: Outcome::Failed {
                 error: clean_text(reason),
             },
-            next_check_at: paused_until.unwrap_or(backoff),
-            fails,
+            next_check_at,
+            fails: fails(row),
             adapter: self.adapter,
             mapping_version: 0,
         };
         checked(row, asked_at, decision)
     }
+}
+
+/// The failures in a row of a tracking whose check has just failed.
+fn fails(row: &Tracking) -> u32 {
+    row.check_fail_count.saturating_add(1)
 }
 
 /// The update that gives up a tracking without news for too long. No carrier is asked.

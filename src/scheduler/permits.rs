@@ -10,13 +10,10 @@ use crate::clock::{Clock, Time, day_of, hours, left_of_day};
 use crate::config::Policy;
 use crate::learned::Learned;
 use crate::scheduler::parts::SchedulerParts;
+use crate::scheduler::sender::connect_timeout;
 use crate::store::Store;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
-
-/// How long connecting to a carrier without limits may take. With limits it is the transit time that the limiter allows
-/// for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Leave to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,9 +201,4 @@ impl Permits {
         let shares = shares.unwrap_or_default();
         Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }
-}
-
-/// How long connecting to the account's carrier may take, since its permits are for calls that arrive at once.
-pub(super) fn connect_timeout(account: &Account) -> Duration {
-    account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
 }

@@ -3,7 +3,7 @@
 //! From the types come parameters, bodies and most problems; from the handler's doc comment, by [`documented`], the
 //! summary and the description. Examples and problems of its own are said in an [`Operation`].
 
-use aide::axum::routing::{ApiMethodRouter, get_with, post_with};
+use aide::axum::routing::{ApiMethodRouter, delete_with, get_with, post_with};
 use aide::generate::in_context;
 use aide::openapi::{
     Header, HeaderStyle, MediaType, Parameter, ParameterSchemaOrContent, ReferenceOr, Response,
@@ -153,6 +153,19 @@ where
 {
     let operation = operation.problems(&[Kind::CrossSite]);
     post_with(handler, |op| operation.describe(op))
+}
+
+/// Routes DELETE to `handler`, as `operation` describes it.
+pub fn delete<H, I, O, T, S>(handler: H, operation: Operation) -> ApiMethodRouter<S>
+where
+    H: Handler<T, S> + OperationHandler<I, O>,
+    I: OperationInput,
+    O: OperationOutput,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    let operation = operation.problems(&[Kind::CrossSite]);
+    delete_with(handler, |op| operation.describe(op))
 }
 
 /// A doc comment's first line, and the rest of it: each paragraph on one line.

@@ -16,6 +16,7 @@ use crate::plan::quota::refill;
 use crate::store::column::Stamp;
 use crate::store::entity::account_state::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::failures::Failures;
 use crate::store::rows::{Readable, Unreadable, get, read};
 use crate::store::{Store, nothing_returned};
 
@@ -32,8 +33,7 @@ pub struct AccountState {
     pub account: String,
     pub paused_until: Option<Time>,
     pub pause_reason: String,
-    /// Calls in a row that failed for all their numbers.
-    pub fails: u32,
+    pub failures: Failures,
     /// The calendar day (UTC, days since 1970) that `day_used` counts the calls of.
     pub day: i64,
     pub day_used: i64,
@@ -114,6 +114,10 @@ impl Store {
             paused_until: Set(None),
             pause_reason: Set(String::new()),
             fails: Set(0),
+            refusals: Set(0),
+            suspicion: Set(String::new()),
+            suspects: Set(0),
+            gate_until: Set(None),
             day: Set(day_of(now)),
             day_used: Set(i64::MAX),
             tokens: Set(0.0),
@@ -145,55 +149,6 @@ impl Store {
             .limit(ACCOUNTS_MAX)
             .into_query();
         Ok(self.reader.query_all(&states).await?)
-    }
-
-    /// Pauses an account for all workers until `until`; a pause that ends later stays.
-    pub async fn pause(
-        &self,
-        account: &str,
-        until: Time,
-        reason: &str,
-        now: Time,
-    ) -> Result<(), StoreError> {
-        use sea_orm::sea_query::ExprTrait as _;
-        let stored = Expr::col((Entity, Column::PausedUntil));
-        let ours = Expr::col(("excluded", Column::PausedUntil));
-        let paused = ActiveModel {
-            account: Set(account.to_owned()),
-            paused_until: Set(Some(Stamp(until))),
-            pause_reason: Set(reason.to_owned()),
-            updated_at: Set(Stamp(now)),
-            ..ActiveModel::default()
-        };
-        Entity::insert(paused)
-            .on_conflict(
-                OnConflict::column(Column::Account)
-                    .update_columns([Column::PausedUntil, Column::PauseReason, Column::UpdatedAt])
-                    .action_and_where(stored.clone().is_null().or(stored.lt(ours)))
-                    .to_owned(),
-            )
-            .exec_without_returning(&self.writer)
-            .await?;
-        Ok(())
-    }
-
-    /// Sets how many calls of the account have failed in a row.
-    pub async fn set_fails(&self, account: &str, fails: u32, now: Time) -> Result<(), StoreError> {
-        let failing = ActiveModel {
-            account: Set(account.to_owned()),
-            fails: Set(i32::try_from(fails).unwrap_or(i32::MAX)),
-            updated_at: Set(Stamp(now)),
-            ..ActiveModel::default()
-        };
-        Entity::insert(failing)
-            .on_conflict(
-                OnConflict::column(Column::Account)
-                    .update_columns([Column::Fails, Column::UpdatedAt])
-                    .to_owned(),
-            )
-            .exec_without_returning(&self.writer)
-            .await?;
-        Ok(())
     }
 
     /// Takes up to `calls` of the account's `per_day` calls of the day of `now`; returns how many it got. With `pace`, the
@@ -312,7 +267,12 @@ impl Readable for AccountState {
             account: row.account,
             paused_until: row.paused_until.map(|at| at.0),
             pause_reason: row.pause_reason,
-            fails: row.fails.unsigned_abs(),
+            failures: Failures {
+                fails: row.fails.unsigned_abs(),
+                refusals: row.refusals.unsigned_abs(),
+                suspicion: row.suspicion,
+                suspects: row.suspects.unsigned_abs(),
+            },
             day: row.day,
             day_used: row.day_used,
             tokens: row.tokens,

@@ -32,6 +32,9 @@ pub struct DueCarriers {
 /// further would cost more than the spare permits are worth.
 const EARLY_SCAN_MAX: u32 = 1_000;
 
+/// How many due parcels of a priority are looked at for one to try an account with.
+const TRIAL_SCAN_MAX: u32 = 1_000;
+
 /// Which trackings of a carrier may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
@@ -40,6 +43,8 @@ pub enum Take {
     /// After those also the next ones to be due, if their last good answer is older than this and no check has failed
     /// since: for spare permits that cannot be saved for later.
     Early { answered_before: Time },
+    /// Due ones to try an account with: those that were answered before come first, then urgent ones.
+    Trial,
 }
 
 /// What was claimed.
@@ -78,10 +83,10 @@ impl Readable for Carrier {
 const CLAIM: &str = "WITH
 urgent AS MATERIALIZED ({urgent}),
 due AS MATERIALIZED ({due}),
-{early}
+{more}
 chosen AS (
   SELECT c.id AS row_id, row_number() OVER (ORDER BY c.priority DESC, c.next_check_at, c.id) AS place
-  FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due {and_early}) AS c
+  FROM ({kinds}) AS c
 ),
 -- A new check id for each; those left over at the end match no row.
 leases AS (SELECT u.nth, u.check_id FROM {check_ids})
@@ -89,6 +94,9 @@ UPDATE trackings SET lease_until = :lease_until, lease_id = leases.check_id
 FROM chosen JOIN leases ON leases.nth = chosen.place
 WHERE trackings.id = chosen.row_id
 RETURNING {columns}";
+
+/// What is claimed of the due trackings.
+const DUE_KINDS: &str = "SELECT * FROM urgent UNION ALL SELECT * FROM due";
 
 /// The due trackings of one priority that no worker holds.
 const DUE: &str = "SELECT id, priority, next_check_at FROM trackings
@@ -111,6 +119,15 @@ early AS MATERIALIZED (
     SELECT id FROM ahead WHERE {free} ORDER BY next_check_at, id
     LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)
   ) AND active AND priority = 0 AND {free} {locked}
+),";
+
+/// The due trackings to try an account with.
+const TRIAL: &str = "trial AS MATERIALIZED (
+  SELECT id, priority, next_check_at FROM trackings
+  WHERE id IN (
+    SELECT c.id FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due) AS c JOIN trackings AS t ON t.id = c.id
+    ORDER BY t.last_ok_at IS NULL, c.priority DESC, c.next_check_at, c.id LIMIT :limit
+  ) AND active AND next_check_at <= :now AND (lease_until IS NULL OR lease_until <= :now) {locked}
 ),";
 
 /// Whether a tracking may be checked early.
@@ -186,15 +203,30 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         let check_ids: Vec<Uuid> = (0..limit).map(|_| Uuid::now_v7()).collect();
         let check_ids = self.set(&check_ids).column("check_id", |id| *id);
-        let (early, and_early) = match take {
-            Take::Due => ("", ""),
-            Take::Early { .. } => (EARLY, "UNION ALL SELECT * FROM early"),
+        let due = |priority: &str| DUE.replace("{priority}", priority);
+        let scanned = |priority: &str| {
+            due(priority)
+                .replace(":limit", &TRIAL_SCAN_MAX.to_string())
+                .replace("{locked}", "")
+        };
+        let (urgent, due, more, kinds) = match take {
+            Take::Due => (due("1"), due("0"), "", DUE_KINDS.to_owned()),
+            Take::Early { .. } => {
+                let kinds = format!("{DUE_KINDS} UNION ALL SELECT * FROM early");
+                (due("1"), due("0"), EARLY, kinds)
+            }
+            Take::Trial => (
+                scanned("1"),
+                scanned("0"),
+                TRIAL,
+                "SELECT * FROM trial".to_owned(),
+            ),
         };
         let sql = CLAIM
-            .replace("{early}", early)
-            .replace("{and_early}", and_early)
-            .replace("{urgent}", &DUE.replace("{priority}", "1"))
-            .replace("{due}", &DUE.replace("{priority}", "0"))
+            .replace("{more}", more)
+            .replace("{kinds}", &kinds)
+            .replace("{urgent}", &urgent)
+            .replace("{due}", &due)
             .replace("{free}", FREE)
             .replace("{scan}", &EARLY_SCAN_MAX.to_string())
             .replace("{locked}", self.dialect.skip_locked())

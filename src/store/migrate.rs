@@ -33,7 +33,8 @@ migrations![
     "0001_trackings",
     "0002_claim_order",
     "0003_plan",
-    "0004_times"
+    "0004_times",
+    "0005_failures"
 ];
 
 /// One migration, and whether the database has it.

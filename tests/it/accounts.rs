@@ -1,9 +1,11 @@
 //! What workers share of an account: its pause, and its calls of the day and of the minute.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::clock::{Clock, day_of, minute_of};
-use trackbox::scheduler::pauses::Pauses;
+use trackbox::scheduler::pauses::{Pauses, Told};
 use trackbox::store::Store;
 
 use crate::support::fixture::{TestStore, on_every_store};
@@ -134,11 +136,15 @@ async fn a_pause_that_could_not_be_stored_is_stored_when_the_database_is_back() 
         };
         let pauses = Pauses::new(store.store(), Clock::manual(at(0)));
         rename("carrier_state", "away").await;
-        pauses.pause("CDEK", at(3_600), "asked to").await;
+        let told = Told::Pause {
+            reason: "asked to".to_owned(),
+            wait: Duration::from_secs(3_600),
+        };
+        pauses.note("CDEK", told, at(0)).await;
         rename("away", "carrier_state").await;
         let states = store.account_states().await.expect("reads");
         assert_eq!(states.len(), 0, "none is stored");
-        pauses.merge(&states).await;
+        pauses.merge(&states, pauses.mark()).await;
         let states = store.account_states().await.expect("reads");
         assert_eq!(
             (states[0].account.as_str(), states[0].paused_until),

@@ -104,13 +104,14 @@ async fn every_carrier_with_something_to_claim_is_listed_with_its_time() {
     .await;
 }
 
-/// What a claim must take: first the urgent parcels, then those that are due, then early ones if `take` asks for them.
+/// What a claim must take: first the urgent parcels, then those that are due, then early ones if `take` asks for them. For
+/// a trial, those that were answered before are chosen first.
 fn expected(rows: &[Tracking], take: Take, now: Time, limit: usize) -> Vec<i64> {
     let free = |row: &&Tracking| row.active && row.lease_until.is_none_or(|until| until <= now);
     let may_go = |row: &&Tracking| {
         let due = row.next_check_at <= now;
         let early = match take {
-            Take::Due => false,
+            Take::Due | Take::Trial => false,
             Take::Early { answered_before } => {
                 !row.urgent
                     && row.check_fail_count == 0
@@ -119,6 +120,20 @@ fn expected(rows: &[Tracking], take: Take, now: Time, limit: usize) -> Vec<i64> 
         };
         due || early
     };
+    if take == Take::Trial {
+        let mut due: Vec<&Tracking> = rows.iter().filter(free).filter(may_go).collect();
+        due.sort_by_key(|row| {
+            (
+                row.last_ok_at.is_none(),
+                !row.urgent,
+                row.next_check_at,
+                row.id,
+            )
+        });
+        due.truncate(limit);
+        due.sort_by_key(|row| (!row.urgent, row.next_check_at, row.id));
+        return due.iter().map(|row| row.id).collect();
+    }
     let (mut urgent, mut others) = (Queue::default(), Queue::default());
     for row in rows.iter().filter(free).filter(may_go) {
         let queue = if row.urgent { &mut urgent } else { &mut others };
@@ -170,8 +185,9 @@ async fn a_claim_takes_the_same_parcels_as_the_simulations_heap_in_its_order() {
                 .into_iter()
                 .filter(|row| row.carrier_code.as_str() == "CDEK")
                 .collect();
-            let take = match chance.random_range(0..3) {
+            let take = match chance.random_range(0..4) {
                 0 => Take::Due,
+                1 => Take::Trial,
                 _ => Take::Early { answered_before: at(chance.random_range(0..100)) },
             };
             let limit = [1, 7, 40, 150, 300][chance.random_range(0..5)];

@@ -31,7 +31,15 @@ fn faults() -> Vec<(Fault, Option<&'static str>)> {
                 retry_after_secs: None,
                 as_date: false,
             },
-            Some("the carrier answered 429: too many calls"),
+            // Of the account, which is paused: the parcel has not failed.
+            None,
+        ),
+        (
+            Fault::Complaint {
+                code: 400,
+                words: "malformed".to_owned(),
+            },
+            Some("the carrier answered 400: malformed"),
         ),
         (Fault::Malformed, Some("the carrier's answer is unreadable")),
         (Fault::Truncated, Some("the carrier could not be reached")),
@@ -48,7 +56,10 @@ fn faults() -> Vec<(Fault, Option<&'static str>)> {
             Fault::SlowDrip { every_ms: 5_000 },
             Some("the carrier did not answer within 4 s"),
         ),
-        (Fault::Closed, Some("the carrier could not be reached")),
+        (
+            Fault::Closed,
+            Some("the carrier could not be reached: it closed the connection before any answer"),
+        ),
         (Fault::NotFound, None),
         (Fault::FutureEvent, None),
         (Fault::AncientEvent, None),

@@ -15,6 +15,7 @@ mod corrupt;
 mod dead_letters;
 mod documents;
 mod events;
+mod failures;
 mod faults;
 mod house;
 mod learned;

@@ -76,7 +76,10 @@ async fn the_accounts_and_dead_letters_of_the_version_before_are_read() {
         assert_eq!(letters, [letter]);
         let states = store.account_states().await.expect("reads");
         let state = &states[0];
-        assert_eq!((state.paused_until, state.fails), (Some(at(3_600)), 2));
+        assert_eq!(
+            (state.paused_until, state.failures.fails),
+            (Some(at(3_600)), 2)
+        );
         assert_eq!(
             state.pause_reason,
             "the carrier answered 429: too many calls"

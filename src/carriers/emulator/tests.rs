@@ -101,10 +101,10 @@ fn a_batch_is_one_post_of_at_most_thirty() {
 fn a_batch_that_is_not_found_is_no_news_of_its_numbers() {
     assert_eq!(
         said(true, 404, "", &["N1"]),
-        Err(CarrierError::Status { status: 404 })
+        Err(CarrierError::Foreign { status: 404 })
     );
     assert_eq!(
-        said(false, 404, "", &["N1"]),
+        said(false, 404, r#"{"detail":"not found"}"#, &["N1"]),
         Ok(vec![Verdict::NotFoundYet])
     );
 }

@@ -49,8 +49,7 @@ fn judged(
         sections: &Sections::new(["CDEK".to_owned()]),
         learned: None,
     };
-    let paused_until = matches!(answer, Err(CarrierError::RateLimited { .. })).then(|| at(900));
-    judge.updates(rows, answer, at(100), paused_until)
+    judge.updates(rows, answer, at(100))
 }
 
 fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
@@ -158,11 +157,15 @@ fn an_invalid_number_fails_with_the_carriers_reason() {
         "{}",
         error_of(&checked)
     );
-    assert_eq!(checked.update.next_check_at, at(105));
+    assert_eq!(
+        checked.update.next_check_at,
+        at(700),
+        "as if not found, for it is new"
+    );
 }
 
 #[test]
-fn a_failed_call_fails_all_its_rows_and_a_pause_puts_them_off_to_its_end() {
+fn a_failed_call_fails_all_its_rows_and_a_closed_connection_is_retried_soon() {
     let rows = [tracking(1, 1), tracking(2, 1)];
     let answered = judged(
         Policy::Fixed,
@@ -174,13 +177,15 @@ fn a_failed_call_fails_all_its_rows_and_a_pause_puts_them_off_to_its_end() {
         assert_eq!(error_of(checked), "the carrier answered 502");
         assert_eq!(checked.update.next_check_at, at(105));
     }
-    let limited = CarrierError::RateLimited {
-        status: 429,
-        retry_after: None,
+    let mut row = tracking(1, 1);
+    let next = |row: &Tracking| {
+        let rows = std::slice::from_ref(row);
+        let checked = judged(Policy::Fixed, rows, &Err(CarrierError::Closed)).remove(0);
+        checked.update.next_check_at
     };
-    for checked in judged(Policy::Fixed, &rows, &Err(limited)) {
-        assert_eq!(checked.update.next_check_at, at(900));
-    }
+    assert_eq!(next(&row), at(105));
+    row.check_fail_count = 1;
+    assert_eq!(next(&row), at(110), "backs off the second time");
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub struct Model {
     pub minute: i64,
     pub minute_calls: i64,
     pub before_calls: i64,
+    pub refusals: i32,
+    pub suspicion: String,
+    pub suspects: i32,
+    pub gate_until: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

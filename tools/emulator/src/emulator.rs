@@ -135,7 +135,7 @@ impl Emulator {
     }
 
     /// Counts a call when it arrives. `None`: the call is beyond the limit.
-    pub fn arrive(&self, carrier: &str, number: &str) -> Option<Admitted> {
+    pub fn arrive(&self, carrier: &str, numbers: &[&str]) -> Option<Admitted> {
         let limit = self.0.options.limit_per_minute(carrier);
         let now = self.0.time.now();
         let mut state = self.lock();
@@ -143,7 +143,7 @@ impl Emulator {
             state.counter.end(carrier, End::Limited);
             return None;
         }
-        let faults = state.rules.apply(carrier, number, now);
+        let faults = state.rules.apply(carrier, numbers, now);
         Some(Admitted { faults })
     }
 

@@ -54,6 +54,8 @@ pub enum Fault {
     Hang,
     /// Answers with this status and a line of text.
     Status { code: u16 },
+    /// Answers this status with an error in the carrier's own form and these words.
+    Complaint { code: u16, words: String },
     /// Answers 429, with Retry-After if `retry_after_secs` is given: in seconds, or as a date if `as_date` is set.
     TooManyRequests {
         #[serde(default)]
@@ -120,6 +122,7 @@ impl Fault {
             Self::Latency { .. } => "latency",
             Self::Hang => "hang",
             Self::Status { .. } => "status",
+            Self::Complaint { .. } => "complaint",
             Self::TooManyRequests { .. } => "tooManyRequests",
             Self::Malformed => "malformed",
             Self::Truncated => "truncated",
@@ -171,7 +174,9 @@ impl Fault {
     /// Refuses parameters out of range, with the reason.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Self::Status { code } | Self::WrongStatus { code } if !(200..=599).contains(code) => {
+            Self::Status { code } | Self::WrongStatus { code } | Self::Complaint { code, .. }
+                if !(200..=599).contains(code) =>
+            {
                 Err("code must be 200 to 599".to_owned())
             }
             Self::Latency {
@@ -234,18 +239,22 @@ impl Rules {
         self.rules.clone()
     }
 
-    /// The faults that apply to a call that arrives now.
-    pub fn apply(&mut self, carrier: &str, number: &str, now: DateTime<Utc>) -> Vec<Fault> {
+    /// The faults that apply to a call with these numbers that arrives now.
+    pub fn apply(&mut self, carrier: &str, numbers: &[&str], now: DateTime<Utc>) -> Vec<Fault> {
         if self.rules.is_empty() {
             return Vec::new();
         }
         self.calls += 1;
         let since = self.changed_at.map_or(TimeDelta::zero(), |at| now - at);
-        let chance = unit(&(carrier, number, self.calls, since.num_milliseconds()));
+        let first = numbers.first().copied().unwrap_or_default();
+        let chance = unit(&(carrier, first, self.calls, since.num_milliseconds()));
         let mut faults = Vec::new();
         for rule in &mut self.rules {
             let its = rule.carrier == carrier
-                && rule.track_number.as_deref().is_none_or(|its| its == number);
+                && rule
+                    .track_number
+                    .as_deref()
+                    .is_none_or(|its| numbers.contains(&its));
             if its && rule.calls != Some(0) && chance < rule.share {
                 rule.calls = rule.calls.map(|left| left - 1);
                 faults.push(rule.fault.clone());

@@ -20,7 +20,7 @@ pub async fn track24(State(emulator): State<Emulator>, uri: Uri) -> Response {
         Err(error) => return error.into_response(),
     };
     let asked = emulator.clone();
-    deliver(&emulator, "TRACK24", &code, &uri, |faults| {
+    deliver(&emulator, "TRACK24", &[&code], &uri, |faults| {
         let report = asked.ask(CARRIER, &code, faults);
         let events: Vec<Value> = report.events.iter().map(track24_event).collect();
         Ok(json!({"status": "ok", "data": {"trackCode": code, "events": events}}))
@@ -62,7 +62,7 @@ pub async fn gdeposylka(State(emulator): State<Emulator>, uri: Uri) -> Response 
         Err(error) => return error.into_response(),
     };
     let asked = emulator.clone();
-    deliver(&emulator, "GDEPOSYLKA", &track, &uri, |faults| {
+    deliver(&emulator, "GDEPOSYLKA", &[&track], &uri, |faults| {
         if !asked.knows(CARRIER, &track) {
             return Err(ApiError::new(
                 StatusCode::NOT_FOUND,

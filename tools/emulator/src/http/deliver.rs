@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::emulator::Emulator;
 use crate::faults::Fault;
@@ -23,15 +23,15 @@ const PIECE_BYTES: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct CloseConnection;
 
-/// Answers one call of `carrier` about `number`: counts it, takes its `answer`, and applies the faults to that.
+/// Answers one call of `carrier` about `numbers`: counts it, takes its `answer`, and applies the faults to that.
 pub async fn deliver(
     emulator: &Emulator,
     carrier: &str,
-    number: &str,
+    numbers: &[&str],
     uri: &Uri,
     answer: impl FnOnce(&[Fault]) -> Result<Value, ApiError>,
 ) -> Response {
-    let Some(admitted) = emulator.arrive(carrier, number) else {
+    let Some(admitted) = emulator.arrive(carrier, numbers) else {
         return ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             format!("{carrier} allows no more calls this minute"),
@@ -127,6 +127,12 @@ fn instead_of_answer(emulator: &Emulator, fault: &Fault) -> Option<Response> {
         Fault::Status { code } => {
             let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Some((status, "the carrier is out of order").into_response())
+        }
+        Fault::Complaint { code, words } => {
+            let status = StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let body = json!({"status": "error", "error": words, "detail": words});
+            let body = Body::from(body.to_string());
+            Some(with(status, "application/json", body))
         }
         Fault::TooManyRequests {
             retry_after_secs,

@@ -27,7 +27,7 @@ pub async fn one(
         return ApiError::bad("the path is unreadable").into_response();
     };
     let asked = emulator.clone();
-    deliver(&emulator, &carrier, &number, &uri, |faults| {
+    deliver(&emulator, &carrier, &[&number], &uri, |faults| {
         Ok(answer(&asked, &carrier, &number, faults))
     })
     .await
@@ -101,19 +101,18 @@ pub async fn batch(
         return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
     }
     let asked = emulator.clone();
-    deliver(
-        &emulator,
-        &first.carrier,
-        &first.track_number,
-        &uri,
-        |faults| {
-            let results: Vec<Value> = batch
-                .items
-                .iter()
-                .map(|item| answer(&asked, &item.carrier, &item.track_number, faults))
-                .collect();
-            Ok(json!({"results": results}))
-        },
-    )
+    let numbers: Vec<&str> = batch
+        .items
+        .iter()
+        .map(|item| item.track_number.as_str())
+        .collect();
+    deliver(&emulator, &first.carrier, &numbers, &uri, |faults| {
+        let results: Vec<Value> = batch
+            .items
+            .iter()
+            .map(|item| answer(&asked, &item.carrier, &item.track_number, faults))
+            .collect();
+        Ok(json!({"results": results}))
+    })
     .await
 }

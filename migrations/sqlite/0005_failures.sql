@@ -1,0 +1,12 @@
+-- What failures say of an account: how often it refused us in a row, what parcels in a row failed alike with and how many
+-- they were, and until when the next call has to wait while one call at a time is made.
+ALTER TABLE carrier_state ADD COLUMN refusals   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE carrier_state ADD COLUMN suspicion  TEXT    NOT NULL DEFAULT '';
+ALTER TABLE carrier_state ADD COLUMN suspects   INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE carrier_state ADD COLUMN gate_until INTEGER;
+
+-- Parcels of calls that failed as a whole: the most numbers of the next call with them.
+CREATE TABLE call_splits (
+    tracking_id INTEGER NOT NULL PRIMARY KEY,
+    numbers     INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,64 @@
+//! What a call tells of its account. Pure.
+
+use std::time::Duration;
+
+use crate::carriers::{CarrierError, FailureOf, Sighting, Verdict};
+use crate::model::Tracking;
+use crate::scheduler::pauses::Told;
+
+/// A shorter Retry-After counts as none: the next call would be refused again.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause that is granted to a carrier.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What a call of `rows` tells of its account; `None` if it tells nothing.
+pub fn told(rows: &[Tracking], answer: &Result<Vec<Sighting>, CarrierError>) -> Option<Told> {
+    let error = match answer {
+        Ok(sightings) => return told_by(rows, sightings),
+        Err(error) => error,
+    };
+    let reason = error.to_string();
+    if let CarrierError::RateLimited {
+        retry_after: Some(wait),
+        ..
+    } = error
+        && *wait >= PAUSE_MIN
+    {
+        let wait = PAUSE_MAX.min(*wait);
+        return Some(Told::Pause { reason, wait });
+    }
+    match error.failure_of() {
+        FailureOf::Account => Some(Told::Account { reason }),
+        FailureOf::Call => Some(Told::Call { reason }),
+        // Of several numbers, one may have spoiled the call for the others.
+        FailureOf::Number => (rows.len() == 1).then(|| numbers(rows, &reason)),
+    }
+}
+
+fn told_by(rows: &[Tracking], sightings: &[Sighting]) -> Option<Told> {
+    let mut reasons = Vec::with_capacity(sightings.len());
+    for sighting in sightings {
+        let Verdict::Failed { reason } = &sighting.verdict else {
+            return Some(Told::Well);
+        };
+        reasons.push(reason.replace(sighting.number.as_str(), "…"));
+    }
+    reasons.dedup();
+    match reasons.as_slice() {
+        [] => Some(numbers(rows, "the carrier's answer leaves the number out")),
+        [alike] => Some(numbers(rows, alike)),
+        _ => None,
+    }
+}
+
+fn numbers(rows: &[Tracking], reason: &str) -> Told {
+    let alike = rows.iter().fold(reason.to_owned(), |alike, row| {
+        alike.replace(row.track_number.as_str(), "…")
+    });
+    Told::Numbers {
+        ids: rows.iter().map(|row| row.id).collect(),
+        alike,
+        answered_before: rows.iter().any(|row| row.last_ok_at.is_some()),
+    }
+}
