@@ -11,7 +11,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection
 use trackbox::clock::Time;
 use trackbox::kafka::message::decode;
 use trackbox::model::{CarrierCode, TrackNumber, Update};
-use trackbox::store::claims::Take;
+use trackbox::store::claims::{Claim, Early, Take};
 use trackbox::store::dialect::Dialect;
 use trackbox::store::set::Set;
 use trackbox::store::sql::Sql;
@@ -78,20 +78,36 @@ async fn measure(store: &WholeStore, rows: i64, pass: i64) -> Vec<(&'static str,
         note("list the 102 carriers that have something due", began);
         let lease = Duration::from_secs(120);
         let began = Instant::now();
-        let claimed = store
-            .claim_due(&code("CDEK"), Take::Due, now, lease, 50)
-            .await;
+        let claim = |carriers, early| Claim {
+            carriers,
+            limit: 50,
+            take: Take::Due {
+                unanswered_max: 25,
+                early,
+            },
+        };
+        let (one, all) = ([code("CDEK")], [code("CDEK"), code("POST_RU"), code("C5")]);
+        let fill = Early::Fill { per_call: 30 };
+        let claimed = store.claim(claim(&one, fill), now, lease).await;
         note("claim 50 of a carrier", began);
         assert_eq!(claimed.expect("claims").trackings.len(), 50);
         let began = Instant::now();
-        let early = Take::Early {
-            answered_before: at(3_000),
+        let claimed = store.claim(claim(&all, fill), now, lease).await;
+        note("claim 50 of three carriers", began);
+        assert_eq!(claimed.expect("claims").trackings.len(), 50);
+        let (post, answered_before) = ([code("POST_RU")], at(3_000));
+        let began = Instant::now();
+        let shelf = store.early(&post, answered_before, at(-10), 1_000).await;
+        note("list the next 1,000 of a carrier that are not due", began);
+        let trackings = &shelf.expect("lists")[..];
+        let early = Early::Of {
+            trackings,
+            answered_before,
         };
-        store
-            .claim_due(&code("POST_RU"), early, at(-10), lease, 50)
-            .await
-            .expect("claims");
-        note("claim 50, none due, all answered lately", began);
+        let began = Instant::now();
+        let claimed = store.claim(claim(&post, early), at(-10), lease).await;
+        claimed.expect("claims");
+        note("claim 50 of these", began);
         let ids: Vec<i64> = (0..500)
             .map(|n| 1 + (n * 7_919 + round * 104_729) % rows)
             .collect();

@@ -5,6 +5,7 @@
 //! slots, so a carrier that hangs blocks no other. The next check of a tracking follows from the account's policy
 //! (`judge`); the policy `learned` needs the price of a call, which [`pricing`] adjusts.
 
+mod backlog;
 pub mod call;
 mod claiming;
 mod judge;
@@ -30,12 +31,11 @@ use crate::carriers::routes::Account;
 use crate::clock::Time;
 use crate::model::Tracking;
 use crate::outage::Outage;
+use crate::scheduler::backlog::Backlog;
 use crate::scheduler::call::{Call, Caller, Ended};
 use crate::scheduler::lane::Lane;
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
-use crate::store::account_states::AccountState;
-use crate::store::claims::DueCarriers;
 
 /// The shortest time between two cycles, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
@@ -56,9 +56,10 @@ pub struct Scheduler {
     permits: Arc<Permits>,
     caller: Arc<Caller>,
     lanes: BTreeMap<String, Lane>,
+    backlog: Backlog,
     running: JoinSet<Ended>,
-    /// The last carrier code that got permits; the next cycle starts after it.
-    served_last: String,
+    /// The carrier code after which the next cycle goes on, if there are too many for one cycle.
+    read_after: String,
     /// The earliest time at which more becomes due or a pause ends, as the last cycle saw it.
     next_due: Option<Time>,
     /// The limiter's next slot for an account with something due, on the clock's monotonic time.
@@ -79,8 +80,9 @@ impl Scheduler {
             permits,
             caller,
             lanes: BTreeMap::new(),
+            backlog: Backlog::new(settings.lease),
             running: JoinSet::new(),
-            served_last: String::new(),
+            read_after: String::new(),
             next_due: None,
             next_slot: None,
             unroutable: HashSet::new(),
@@ -147,6 +149,9 @@ impl Scheduler {
         // An answer that cannot be published would waste the call.
         let may_publish = self.parts.bus.may_publish().await;
         ensure!(may_publish, "the bus accepts no records now");
+        let (bus, store) = (&self.parts.bus, &self.parts.store);
+        let monotonic = self.parts.clock.monotonic();
+        self.backlog.look(bus, store, monotonic).await?;
         self.start_calls().await?;
         let now = self.parts.clock.now();
         let mark = self.caller.pauses.mark();
@@ -162,30 +167,6 @@ impl Scheduler {
         self.start_calls().await?;
         let claimed = claimed?;
         self.parts.stats.cycle(now, claimed as u64);
-        Ok(claimed)
-    }
-
-    /// Claims for every carrier what its account allows. Answers how many trackings were claimed.
-    async fn claim_all(&mut self, states: &[AccountState], now: Time) -> anyhow::Result<usize> {
-        let DueCarriers {
-            carriers,
-            cut_after,
-        } = self.due_carriers(now).await?;
-        self.next_slot = None;
-        self.next_due = carriers
-            .iter()
-            .map(|due| due.earliest)
-            .filter(|at| *at > now)
-            .min();
-        let mut claimed = 0;
-        for due in carriers.iter().filter(|due| due.earliest <= now) {
-            let taken = self.claim_apart(&due.carrier_code, false, states);
-            claimed += taken.await?.trackings;
-        }
-        claimed += self.claim_early(carriers, states).await?;
-        if let Some(code) = cut_after {
-            self.served_last = code;
-        }
         Ok(claimed)
     }
 

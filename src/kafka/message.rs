@@ -105,6 +105,11 @@ struct WireEvent {
     payload: Option<serde_json::Value>,
 }
 
+/// The key of a tracking's records, which decides their partition.
+pub fn key(tracking_id: i64) -> Vec<u8> {
+    tracking_id.to_string().into_bytes()
+}
+
 /// Writes a check as records: as one, unless it saw very many events.
 pub fn encode(checked: &Checked) -> Vec<Outgoing> {
     let update = &checked.update;
@@ -157,7 +162,7 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
                 Some(events)
             };
             Outgoing {
-                key: update.tracking_id.to_string().into_bytes(),
+                key: key(update.tracking_id),
                 value: serde_json::to_vec(&head).expect("strings and numbers are always JSON"),
             }
         })

@@ -1,12 +1,12 @@
-//! Claims: in which order carriers are served, how many of their trackings are claimed, and the calls that follow.
+//! Claims: which accounts have something to check, how many of their trackings are claimed, and the calls that follow.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::carriers::routes::{Account, Route};
+use crate::carriers::routes::Account;
 use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
@@ -16,7 +16,7 @@ use crate::scheduler::call::Call;
 use crate::scheduler::pauses::Pace;
 use crate::scheduler::permits::Taken;
 use crate::store::account_states::AccountState;
-use crate::store::claims::{DueCarrier, DueCarriers, Take};
+use crate::store::claims::{Claim, Early, Take};
 use crate::store::error::StoreError;
 use crate::store::failures::Gate;
 
@@ -26,171 +26,144 @@ const CARRIERS_MAX: u32 = 1_000;
 /// The shortest time between two calls of an account that is suspected.
 const SLOW_EVERY: Duration = Duration::from_millis(500);
 
-/// What to claim.
-struct Lot {
-    take: Take,
-    limit: u32,
-    /// The gate to open behind the call.
-    gate: Option<Gate>,
-}
+/// How many trackings that may be checked early are read ahead.
+const SHELF_MAX: u32 = 1_000;
 
-/// What one claim got.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Claim {
-    pub(super) trackings: usize,
-    /// Whether some of the permits found no tracking.
-    left_over: bool,
+/// How many times as many early trackings as it may take are offered to a claim, since other workers take them too.
+const OFFERED_TIMES: usize = 4;
+
+/// What an account has to check.
+struct Demand {
+    account: Arc<Account>,
+    carriers: Vec<CarrierCode>,
+    is_due: bool,
 }
 
 impl Scheduler {
-    /// The carriers with something to claim, starting after the last one served.
-    ///
-    /// If there are too many for one cycle, the next cycle continues after these even if none of them is served, so that
-    /// carriers without permits do not block those after them.
-    pub(super) async fn due_carriers(&mut self, now: Time) -> anyhow::Result<DueCarriers> {
-        let store = &self.parts.store;
-        let mut due = store
-            .due_carriers(&self.served_last, CARRIERS_MAX, now)
+    /// Claims for every account what it may call. Returns how many trackings were claimed.
+    pub(super) async fn claim_all(
+        &mut self,
+        states: &[AccountState],
+        now: Time,
+    ) -> anyhow::Result<usize> {
+        let due = self
+            .parts
+            .store
+            .due_carriers(&self.read_after, CARRIERS_MAX, now)
             .await
             .context("cannot list due carriers")?;
-        if due.cut_after.is_none() && !self.served_last.is_empty() {
-            let seen: HashSet<CarrierCode> = due
-                .carriers
-                .iter()
-                .map(|due| due.carrier_code.clone())
-                .collect();
-            let from_the_first = store.due_carriers("", CARRIERS_MAX, now).await?;
-            let unseen = from_the_first
-                .carriers
-                .into_iter()
-                .filter(|due| !seen.contains(&due.carrier_code));
-            due.carriers.extend(unseen);
-        }
-        Ok(due)
-    }
-
-    /// Spends spare permits, which would expire unused, on trackings that are not yet due, soonest first. If an account
-    /// finds nothing to check, it is not tried again for the poll interval.
-    pub(super) async fn claim_early(
-        &mut self,
-        mut carriers: Vec<DueCarrier>,
-        states: &[AccountState],
-    ) -> anyhow::Result<usize> {
-        carriers.sort_by_key(|due| due.earliest);
-        let monotonic = self.parts.clock.monotonic();
-        let (mut taken, mut idle) = (0, BTreeMap::new());
-        for due in carriers {
-            let Some(route) = self.parts.routes.resolve(&due.carrier_code) else {
+        self.read_after = due.cut_after.unwrap_or_default();
+        self.next_slot = None;
+        let times = due.carriers.iter().map(|due| due.earliest);
+        self.next_due = times.filter(|at| *at > now).min();
+        let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
+        for carrier in due.carriers {
+            let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) else {
+                self.log_unroutable(&carrier.carrier_code);
                 continue;
             };
             let account = Arc::clone(&route.account);
-            let spends = account.policy == Policy::Learned && account.checks_per_hour().is_some();
-            let lane = self.lanes.entry(account.name.clone()).or_default();
-            if !spends || lane.idle_until.is_some_and(|until| monotonic < until) {
-                continue;
-            }
-            let claimed = self.claim_apart(&due.carrier_code, true, states).await?;
-            taken += claimed.trackings;
-            // Permits that one carrier of an account leaves unused, the next one may use: the last one decides.
-            idle.insert(account.name.clone(), claimed.left_over);
+            let demand = demands.entry(account.name.clone()).or_insert(Demand {
+                account,
+                carriers: Vec::new(),
+                is_due: false,
+            });
+            demand.is_due |= carrier.earliest <= now;
+            demand.carriers.push(carrier.carrier_code);
         }
-        for (account, left_over) in idle {
-            if left_over {
-                self.parts.pricer.idle(&account);
-                let lane = self.lanes.entry(account).or_default();
-                lane.idle_until = Some(monotonic + self.settings.poll_interval);
-            }
+        if self.backlog.is_everywhere() {
+            return Ok(0);
         }
-        Ok(taken)
+        let mut claimed = 0;
+        for demand in demands.values() {
+            claimed += match self.claim_for(demand, states).await {
+                Err(error) if !is_outage(&error) => {
+                    let account = demand.account.name.as_str();
+                    tracing::error!(
+                        account,
+                        "cannot check parcels of account {account}: {error:#}"
+                    );
+                    self.parts
+                        .stats
+                        .error(&format!("account {account}: {error:#}"));
+                    0
+                }
+                claimed => claimed?,
+            };
+        }
+        Ok(claimed)
     }
 
-    /// Claims for one carrier like [`Self::claim_carrier`]. A failure is logged and stays that of its account, unless the
-    /// database is away.
-    pub(super) async fn claim_apart(
+    /// Claims as many of an account's trackings as permits and free slots allow, and plans their calls. Calls that would
+    /// expire unused are spent on trackings that are not yet due, if the account's policy has a use for them.
+    async fn claim_for(
         &mut self,
-        carrier: &CarrierCode,
-        early: bool,
+        demand: &Demand,
         states: &[AccountState],
-    ) -> anyhow::Result<Claim> {
-        let error = match self.claim_carrier(carrier, early, states).await {
-            Err(error) if !is_outage(&error) => error,
-            claimed => return claimed,
-        };
-        tracing::error!(carrier = %carrier, "cannot check parcels of {carrier}: {error:#}");
-        self.parts.stats.error(&format!("{carrier}: {error:#}"));
-        Ok(Claim::default())
-    }
-
-    /// Claims as many of one carrier's trackings as permits and free slots allow, and plans their calls. With `early`, it
-    /// also claims trackings that are not yet due.
-    async fn claim_carrier(
-        &mut self,
-        carrier: &CarrierCode,
-        early: bool,
-        states: &[AccountState],
-    ) -> anyhow::Result<Claim> {
-        let Some(route) = self.parts.routes.resolve(carrier).cloned() else {
-            self.log_unroutable(carrier);
-            return Ok(Claim::default());
-        };
-        let account = Arc::clone(&route.account);
+    ) -> anyhow::Result<usize> {
+        let account = &demand.account;
         let pace = self.caller.pauses.pace(&account.name);
-        if early && pace != Pace::Free {
-            return Ok(Claim::default());
+        let monotonic = self.parts.clock.monotonic();
+        let spends = pace == Pace::Free
+            && account.policy == Policy::Learned
+            && account.checks_per_hour().is_some();
+        let lane = self.lanes.entry(account.name.clone()).or_default();
+        let looks_ahead = spends && lane.idle_until.is_none_or(|until| until <= monotonic);
+        if !demand.is_due && !looks_ahead {
+            return Ok(0);
         }
-        let calls = self.calls_free(&account, pace, states);
+        let calls = self.calls_free(account, pace, states);
         if calls == 0 {
-            return Ok(Claim::default());
+            return Ok(0);
         }
-        let per_call = u32::try_from(route.adapter.numbers_per_call().max(1)).unwrap_or(1);
+        let per_call = account.numbers_per_call.max(1);
         let calls = calls.min(self.settings.batch.div_ceil(per_call)).max(1);
         let taken = self
             .permits
-            .take(&account, calls)
+            .take(account, calls)
             .await
-            .with_context(|| format!("cannot take calls of account {}", account.name))?;
+            .context("cannot take calls")?;
         let calls = u32::try_from(taken.grants.len()).unwrap_or(0);
         self.wake_at(taken.next, calls);
         if calls == 0 {
-            return Ok(Claim::default());
+            return Ok(0);
         }
-        let lot = match self.lot(&route, early, pace, calls * per_call).await {
-            Ok(Some(lot)) => lot,
+        let limit = (calls * per_call).min(self.settings.batch.max(per_call));
+        let claimed = self.claim(demand, pace, looks_ahead, spends, limit).await;
+        // Read before the claim was sent, so that our idea of the lease never outlasts the store's.
+        let lease_ends = monotonic + self.settings.lease;
+        let (rows, gate) = match claimed {
+            Ok(Some(claimed)) => claimed,
             nothing => {
-                self.give_back_unused(&account, taken, 0).await;
-                return nothing.map(|_| Claim::default());
+                self.give_back_unused(account, taken, 0).await;
+                return nothing.map(|_| 0);
             }
         };
-        self.served_last = carrier.as_str().to_owned();
-        // Read before the claim is sent, so that our idea of the lease never outlasts the store's.
-        let lease_ends = self.parts.clock.monotonic() + self.settings.lease;
+        let claimed = rows.len();
+        // They keep their lease, so that they are not claimed again at once.
+        let may_go = |row: &Tracking| !self.backlog.holds(row.id);
+        let rows: Vec<Tracking> = rows.into_iter().filter(may_go).collect();
+        let are_all = rows.len() == claimed;
         let now = self.parts.clock.now();
-        let rows = match self.claim(carrier, lot.take, now, lot.limit).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                self.give_back_unused(&account, taken, 0).await;
-                return Err(error);
-            }
-        };
-        let trackings = rows.len();
         let (expired, asked): (Vec<Tracking>, Vec<Tracking>) = rows.into_iter().partition(|row| {
             !row.urgent
                 && row.last_checked_at.is_some()
                 && now - row.last_news_at() >= EXPIRES_AFTER
         });
         let left_over = self
-            .plan_calls(&route, asked, taken, lot.gate, lease_ends)
+            .plan_calls(account, asked, taken, gate, lease_ends)
             .await?;
+        if left_over && looks_ahead && are_all {
+            self.parts.pricer.idle(&account.name);
+            let lane = self.lanes.entry(account.name.clone()).or_default();
+            lane.idle_until = Some(monotonic + self.settings.poll_interval);
+        }
         if !expired.is_empty() {
-            let caller = Arc::clone(&self.caller);
-            let account = Arc::clone(&account);
+            let (caller, account) = (Arc::clone(&self.caller), Arc::clone(account));
             self.running
                 .spawn(async move { caller.expire(&account, expired).await });
         }
-        Ok(Claim {
-            trackings,
-            left_over,
-        })
+        Ok(claimed)
     }
 
     fn log_unroutable(&mut self, carrier: &CarrierCode) {
@@ -202,83 +175,187 @@ impl Scheduler {
         }
     }
 
-    /// What to claim for an account at its pace; `None` if another worker makes its only call.
-    async fn lot(
+    /// Claims at most `limit` trackings as the account's pace allows; with them the gate to open behind the call. `None` if
+    /// another worker makes the account's only call.
+    async fn claim(
         &mut self,
-        route: &Route,
-        early: bool,
+        demand: &Demand,
         pace: Pace,
-        numbers: u32,
-    ) -> anyhow::Result<Option<Lot>> {
-        let account = &route.account;
-        let now = self.parts.clock.now();
+        looks_ahead: bool,
+        spends: bool,
+        limit: u32,
+    ) -> anyhow::Result<Option<(Vec<Tracking>, Option<Gate>)>> {
         let hold = match pace {
             Pace::Free => {
-                let take = if early {
-                    let rests = self.settings.recheck_after.max(self.left_alone(account));
-                    let answered_before = now - delta(rests);
-                    Take::Early { answered_before }
-                } else {
-                    Take::Due
-                };
-                let per_call = u32::try_from(route.adapter.numbers_per_call()).unwrap_or(1);
-                let limit = numbers.min(self.settings.batch.max(per_call));
-                let gate = None;
-                return Ok(Some(Lot { take, limit, gate }));
+                let rows = self
+                    .claim_freely(demand, looks_ahead, spends, limit)
+                    .await?;
+                return Ok(Some((rows, None)));
             }
-            Pace::Slow => SLOW_EVERY,
+            Pace::Slow => {
+                self.wake_at(self.parts.clock.monotonic() + SLOW_EVERY, 0);
+                SLOW_EVERY
+            }
             // Opened behind the call; if this worker dies, it opens when its lease would end.
             Pace::Trial => self.settings.lease,
         };
-        if pace == Pace::Slow {
-            self.wake_at(self.parts.clock.monotonic() + SLOW_EVERY, 0);
+        let account = &demand.account.name;
+        let (hold, now) = (self.parts.clock.scaled(hold), self.parts.clock.now());
+        let Some(gate) = self.parts.store.pass_gate(account, hold, now).await? else {
+            return Ok(None);
+        };
+        let rows = self.claim_from_store(demand, 1, Take::Trial).await?;
+        let is_kept = pace == Pace::Trial && !rows.is_empty();
+        if pace == Pace::Trial && rows.is_empty() {
+            self.parts.store.open_gate(account, gate).await?;
         }
-        let hold = self.parts.clock.scaled(hold);
-        let passed = self.parts.store.pass_gate(&account.name, hold, now).await?;
-        Ok(passed.map(|gate| Lot {
-            take: Take::Trial,
-            limit: 1,
-            gate: (pace == Pace::Trial).then_some(gate),
-        }))
+        Ok(Some((rows, is_kept.then_some(gate))))
+    }
+
+    /// Claims what is due, and early trackings for what is left of the calls.
+    async fn claim_freely(
+        &mut self,
+        demand: &Demand,
+        looks_ahead: bool,
+        spends: bool,
+        limit: u32,
+    ) -> anyhow::Result<Vec<Tracking>> {
+        let account = &demand.account;
+        let rests = self.settings.recheck_after.max(self.left_alone(account));
+        let answered_before = self.parts.clock.now() - delta(rests);
+        let mut shelf = if looks_ahead {
+            self.shelf(demand, answered_before, rests, limit).await?
+        } else {
+            VecDeque::new()
+        };
+        let offered = shelf.len().min(limit as usize * OFFERED_TIMES);
+        let offered: Vec<i64> = shelf.iter().take(offered).copied().collect();
+        let early = if spends {
+            Early::Of {
+                trackings: &offered,
+                answered_before,
+            }
+        } else {
+            let per_call = account.numbers_per_call.max(1);
+            Early::Fill { per_call }
+        };
+        // Half of an odd number is dealt out in turns.
+        let lane = self.lanes.entry(account.name.clone()).or_default();
+        let halves = limit + u32::from(lane.owes_half);
+        lane.owes_half = halves % 2 == 1;
+        let unanswered_max = halves / 2;
+        let take = Take::Due {
+            unanswered_max,
+            early,
+        };
+        let rows = self.claim_from_store(demand, limit, take).await?;
+        if looks_ahead {
+            let is_last = |id: &i64| rows.iter().any(|row| row.id == *id);
+            let used = if rows.len() < limit as usize {
+                offered.len()
+            } else {
+                offered.iter().rposition(is_last).map_or(0, |last| last + 1)
+            };
+            shelf.drain(..used);
+            let lane = self.lanes.entry(account.name.clone()).or_default();
+            lane.shelf = shelf;
+        }
+        Ok(rows)
+    }
+
+    /// The next trackings that may be checked early, read anew if they are used up or old.
+    async fn shelf(
+        &mut self,
+        demand: &Demand,
+        answered_before: Time,
+        rests: Duration,
+        limit: u32,
+    ) -> anyhow::Result<VecDeque<i64>> {
+        let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
+        let lane = self.lanes.entry(demand.account.name.clone()).or_default();
+        let shelf = std::mem::take(&mut lane.shelf);
+        let is_old = monotonic >= lane.shelf_until;
+        let is_used_up = shelf.len() < limit as usize && monotonic >= lane.shelf_again;
+        if !is_old && !is_used_up {
+            return Ok(shelf);
+        }
+        let ids = self
+            .parts
+            .store
+            .early(&demand.carriers, answered_before, now, SHELF_MAX)
+            .await
+            .context("cannot list what may be checked early")?;
+        let keep = self.parts.clock.real(rests / 10);
+        let lane = self.lanes.entry(demand.account.name.clone()).or_default();
+        lane.shelf_until = monotonic + keep.max(self.settings.poll_interval);
+        // If there were no more, there will not be more a moment later.
+        let is_all = ids.len() < SHELF_MAX as usize;
+        lane.shelf_again = if is_all {
+            monotonic + self.settings.poll_interval
+        } else {
+            monotonic
+        };
+        Ok(ids.into())
+    }
+
+    async fn claim_from_store(
+        &self,
+        demand: &Demand,
+        limit: u32,
+        take: Take<'_>,
+    ) -> anyhow::Result<Vec<Tracking>> {
+        let claim = Claim {
+            carriers: &demand.carriers,
+            limit,
+            take,
+        };
+        let lease = self.parts.clock.scaled(self.settings.lease);
+        let now = self.parts.clock.now();
+        let claimed = self.parts.store.claim(claim, now, lease).await;
+        let claimed = claimed.context("cannot claim parcels")?;
+        let count = claimed.trackings.len() as u64;
+        self.parts.metrics.claimed().inc_by(count);
+        Ok(claimed.trackings)
     }
 
     /// Plans a call for each group of `asked`, gives back the calls that found none, and releases what found no call.
-    /// Answers whether calls were left over.
+    /// Returns whether calls were left over.
     async fn plan_calls(
         &mut self,
-        route: &Route,
+        account: &Arc<Account>,
         asked: Vec<Tracking>,
         taken: Taken,
         gate: Option<Gate>,
         lease_ends: Duration,
     ) -> anyhow::Result<bool> {
-        let account = Arc::clone(&route.account);
-        let per_call = u32::try_from(route.adapter.numbers_per_call().max(1)).unwrap_or(1);
+        let per_call = account.numbers_per_call.max(1);
         let splits = self.splits(&asked, per_call).await;
-        let groups = groups(&asked, per_call, &splits);
+        let groups = groups(asked, per_call, &splits);
         let now = self.parts.clock.now();
-        let mut refused = Vec::new();
+        let mut grants = taken.grants.iter();
+        let (mut used, mut refused) = (0, Vec::new());
         let lane = self.lanes.entry(account.name.clone()).or_default();
-        for (place, group) in groups.iter().enumerate() {
-            let Some(grant) = taken.grants.get(place) else {
-                refused.extend_from_slice(group);
+        for group in groups {
+            let route = group
+                .first()
+                .and_then(|row| self.parts.routes.resolve(&row.carrier_code));
+            let (Some(route), Some(grant)) = (route, grants.next()) else {
+                refused.extend(group);
                 continue;
             };
-            self.parts.pricer.claimed(&account.name, group, now);
+            used += 1;
+            self.parts.pricer.claimed(&account.name, &group, now);
             lane.waiting.push_back(Call {
                 route: route.clone(),
-                trackings: group.to_vec(),
-                grant: *grant,
                 was_split: group.iter().any(|row| splits.contains_key(&row.id)),
+                trackings: group,
+                grant: *grant,
                 gate,
                 lease_ends,
             });
         }
-        if let (Some(gate), true) = (gate, groups.is_empty()) {
-            self.parts.store.open_gate(&account.name, gate).await?;
-        }
-        let left_over = groups.len() < taken.grants.len();
-        self.give_back_unused(&account, taken, groups.len()).await;
+        let left_over = used < taken.grants.len();
+        self.give_back_unused(account, taken, used).await;
         self.give_back(&refused).await?;
         Ok(left_over)
     }
@@ -344,27 +421,6 @@ impl Scheduler {
             self.next_slot = Some(self.next_slot.map_or(slot, |at| at.min(slot)));
         }
     }
-
-    async fn claim(
-        &self,
-        carrier: &CarrierCode,
-        take: Take,
-        now: Time,
-        limit: u32,
-    ) -> anyhow::Result<Vec<Tracking>> {
-        let lease = self.parts.clock.scaled(self.settings.lease);
-        let claimed = self
-            .parts
-            .store
-            .claim_due(carrier, take, now, lease, limit)
-            .await
-            .with_context(|| format!("cannot claim parcels of {carrier}"))?;
-        self.parts
-            .metrics
-            .claimed()
-            .inc_by(claimed.trackings.len() as u64);
-        Ok(claimed.trackings)
-    }
 }
 
 /// Whether the database is away, so that trying the next account is useless.
@@ -372,18 +428,21 @@ fn is_outage(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StoreError::Unavailable(_)))
 }
 
-/// Cuts `rows` into calls of `per_call` numbers, and of fewer where an earlier call with them failed as a whole.
-fn groups<'a>(
-    rows: &'a [Tracking],
-    per_call: u32,
-    splits: &HashMap<i64, u32>,
-) -> Vec<&'a [Tracking]> {
-    let size = |row: &Tracking| {
-        splits
-            .get(&row.id)
-            .map_or(per_call, |size| per_call.min(*size))
-    };
-    rows.chunk_by(|one, next| size(one) == size(next))
-        .flat_map(|alike| alike.chunks(alike.first().map_or(per_call, size) as usize))
-        .collect()
+/// Cuts `rows` into calls of one carrier each: of `per_call` numbers, and of fewer if an earlier call with them failed as a
+/// whole. The call with the first row comes first.
+fn groups(rows: Vec<Tracking>, per_call: u32, splits: &HashMap<i64, u32>) -> Vec<Vec<Tracking>> {
+    let mut groups: Vec<(u32, Vec<Tracking>)> = Vec::new();
+    for row in rows {
+        let split = splits.get(&row.id);
+        let size = split.map_or(per_call, |size| per_call.min(*size));
+        let open = groups.iter_mut().rev().find(|(its_size, group)| {
+            let is_alike = |it: &Tracking| it.carrier_code == row.carrier_code;
+            *its_size == size && group.first().is_some_and(is_alike)
+        });
+        match open {
+            Some((_, group)) if group.len() < size as usize => group.push(row),
+            Some(_) | None => groups.push((size, vec![row])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, QueryResult};
 use uuid::Uuid;
 
-use crate::clock::Time;
+use crate::clock::{Time, delta};
 use crate::model::{CarrierCode, Tracking};
 use crate::store::Store;
 use crate::store::column::Stamp;
+use crate::store::dialect::Dialect;
 use crate::store::entity::{columns, tracking};
 use crate::store::error::StoreError;
 use crate::store::rows::{Readable, Unreadable, get};
@@ -28,23 +29,41 @@ pub struct DueCarriers {
     pub cut_after: Option<String>,
 }
 
-/// How many parcels that are not yet due a claim looks at. If all of these were checked just now or are in backoff, looking
-/// further would cost more than the spare permits are worth.
-const EARLY_SCAN_MAX: u32 = 1_000;
-
-/// How many due parcels of a priority are looked at for one to try an account with.
-const TRIAL_SCAN_MAX: u32 = 1_000;
-
-/// Which trackings of a carrier may be taken.
+/// What to claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// Those whose check is due.
-    Due,
-    /// After those also the next ones to be due, if their last good answer is older than this and no check has failed
-    /// since: for spare permits that cannot be saved for later.
-    Early { answered_before: Time },
-    /// Due ones to try an account with: those that were answered before come first, then urgent ones.
+pub struct Claim<'a> {
+    /// Of these carriers, all together.
+    pub carriers: &'a [CarrierCode],
+    /// At most so many trackings; one for [`Take::Trial`].
+    pub limit: u32,
+    pub take: Take<'a>,
+}
+
+/// Which trackings may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take<'a> {
+    /// What is due: the refreshed ones; then those that never had an answer, at most `unanswered_max` of them; then the
+    /// others; then the rest of those without an answer. Each by time. What may be taken early comes last.
+    Due {
+        unanswered_max: u32,
+        early: Early<'a>,
+    },
+    /// One that is due, to try an account with: of the first refreshed one, the first without an answer and the first of the
+    /// others, one that had an answer before if there is any.
     Trial,
+}
+
+/// Which trackings may be taken before they are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Early<'a> {
+    /// To fill the last call of `per_call` numbers: those that are at most a tenth of their wait early.
+    Fill { per_call: u32 },
+    /// As many as fit: of these, by time, those whose last good answer is older than `answered_before` and whose checks did
+    /// not fail since.
+    Of {
+        trackings: &'a [i64],
+        answered_before: Time,
+    },
 }
 
 /// What was claimed.
@@ -56,11 +75,13 @@ pub struct Claimed {
     pub corrupt: usize,
 }
 
-/// A carrier's code with the times at which the next urgent and the next other tracking are due.
+/// A tenth of the longest wait between two checks under a policy with fixed waits.
+const FILL_AHEAD_MAX: Duration = Duration::from_secs(3 * 3_600);
+
+/// A carrier's code with the times at which the next tracking of each queue is due.
 struct Carrier {
     code: String,
-    urgent_at: Option<Stamp>,
-    due_at: Option<Stamp>,
+    times: [Option<Stamp>; 3],
 }
 
 impl Readable for Carrier {
@@ -72,67 +93,92 @@ impl Readable for Carrier {
         let at = |name| get(row, name).unwrap_or(Some(Stamp(Time::UNIX_EPOCH)));
         Ok(Self {
             code: get(row, "code")?,
-            urgent_at: at("urgent_at"),
-            due_at: at("due_at"),
+            times: ["urgent_at", "unanswered_at", "known_at"].map(at),
         })
     }
 }
 
-/// The claim. Each kind of candidates is a range of the claim index of its own: one range over both priorities would read
-/// everything that is not due yet. `{…}` is filled in by [`Store::claim_due`].
+/// An id of a tracking.
+struct Id(i64);
+
+impl Readable for Id {
+    const TABLE: &'static str = "trackings";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        Ok(Self(get(row, "id")?))
+    }
+}
+
+/// The queues of a carrier's trackings: refreshed, without any answer so far, the others. As the claim index has it.
+const QUEUE: &str = "(CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END)";
+
+/// Whether no worker holds a tracking.
+const FREE: &str = "(lease_until IS NULL OR lease_until <= :now)";
+
+/// The claim. Each kind of candidates is a range of the claim index of its own. `{…}` is filled in by [`Store::claim`].
 const CLAIM: &str = "WITH
+codes AS MATERIALIZED (SELECT c.code FROM {carriers}),
 urgent AS MATERIALIZED ({urgent}),
-due AS MATERIALIZED ({due}),
-{more}
+unanswered AS MATERIALIZED ({unanswered}),
+known AS MATERIALIZED ({known}),
+due AS MATERIALIZED (
+  SELECT id, next_check_at, place FROM (
+    SELECT id, next_check_at, last_ok_at, 0 AS place FROM urgent
+    UNION ALL
+    SELECT id, next_check_at, last_ok_at,
+      CASE WHEN row_number() OVER (ORDER BY next_check_at, id) <= :unanswered_max THEN 1 ELSE 3 END FROM unanswered
+    UNION ALL
+    SELECT id, next_check_at, last_ok_at, 2 FROM known
+  ) AS d ORDER BY {first} place, next_check_at, id LIMIT :limit
+),
+early AS MATERIALIZED ({early}),
 chosen AS (
-  SELECT c.id AS row_id, row_number() OVER (ORDER BY c.priority DESC, c.next_check_at, c.id) AS place
-  FROM ({kinds}) AS c
+  SELECT id AS row_id, row_number() OVER (ORDER BY place, next_check_at, id) AS nth
+  FROM (SELECT id, next_check_at, place FROM due UNION ALL SELECT id, next_check_at, 4 FROM early) AS c
 ),
 -- A new check id for each; those left over at the end match no row.
 leases AS (SELECT u.nth, u.check_id FROM {check_ids})
 UPDATE trackings SET lease_until = :lease_until, lease_id = leases.check_id
-FROM chosen JOIN leases ON leases.nth = chosen.place
+FROM chosen JOIN leases ON leases.nth = chosen.nth
 WHERE trackings.id = chosen.row_id
 RETURNING {columns}";
 
-/// What is claimed of the due trackings.
-const DUE_KINDS: &str = "SELECT * FROM urgent UNION ALL SELECT * FROM due";
+/// Of each carrier the first trackings of one queue that meet a condition, and of all these the first.
+fn heads(dialect: Dialect, queue: u8, condition: &str, limit: &str, locked: &str) -> String {
+    let of_one = format!(
+        "FROM trackings WHERE carrier_code = codes.code AND payer = 0 AND active AND {QUEUE} = {queue} AND {FREE} \
+         AND {condition} ORDER BY next_check_at, id LIMIT {limit}"
+    );
+    let of_all = match dialect {
+        Dialect::Postgres => format!(
+            "codes CROSS JOIN LATERAL (SELECT id, next_check_at, last_ok_at {of_one} {locked}) AS t"
+        ),
+        Dialect::Sqlite => {
+            format!("codes CROSS JOIN trackings AS t ON t.id IN (SELECT id {of_one})")
+        }
+    };
+    format!(
+        "SELECT t.id, t.next_check_at, t.last_ok_at FROM {of_all} ORDER BY t.next_check_at, t.id LIMIT {limit}"
+    )
+}
 
-/// The due trackings of one priority that no worker holds.
-const DUE: &str = "SELECT id, priority, next_check_at FROM trackings
-  WHERE carrier_code = :carrier AND active AND priority = {priority} AND next_check_at <= :now
-  AND (lease_until IS NULL OR lease_until <= :now)
-  ORDER BY next_check_at, id LIMIT :limit {locked}";
+/// Whether a known tracking may be checked early.
+const MAY_BE_EARLY: &str =
+    "next_check_at > :now AND check_fail_count = 0 AND last_ok_at < :answered_before";
 
-/// The trackings for the permits that are left over.
-const EARLY: &str = "room AS (SELECT :limit - (SELECT COUNT(*) FROM urgent) - (SELECT COUNT(*) FROM due) AS n),
--- Not locked, since most of these are not taken.
-ahead AS MATERIALIZED (
-  SELECT id, next_check_at, check_fail_count, last_ok_at, lease_until FROM trackings
-  WHERE carrier_code = :carrier AND active AND priority = 0 AND next_check_at > :now
-  ORDER BY next_check_at, id LIMIT {scan}
-),
--- Locked, and for that the conditions are asked again, since another worker may have taken a row meanwhile.
-early AS MATERIALIZED (
-  SELECT id, priority, next_check_at FROM trackings
-  WHERE id IN (
-    SELECT id FROM ahead WHERE {free} ORDER BY next_check_at, id
-    LIMIT (SELECT CASE WHEN n > 0 THEN n ELSE 0 END FROM room)
-  ) AND active AND priority = 0 AND {free} {locked}
-),";
+/// Those of the set `e` that may be checked early, as many as there is room for.
+const EARLY: &str =
+    "SELECT id, next_check_at FROM trackings WHERE id IN (SELECT e.row_id FROM {set}) AND active
+  AND {queue} = 2 AND {free} AND {may_be_early} ORDER BY next_check_at, id
+  LIMIT (SELECT :limit - COUNT(*) FROM due) {locked}";
 
-/// The due trackings to try an account with.
-const TRIAL: &str = "trial AS MATERIALIZED (
-  SELECT id, priority, next_check_at FROM trackings
-  WHERE id IN (
-    SELECT c.id FROM (SELECT * FROM urgent UNION ALL SELECT * FROM due) AS c JOIN trackings AS t ON t.id = c.id
-    ORDER BY t.last_ok_at IS NULL, c.priority DESC, c.next_check_at, c.id LIMIT :limit
-  ) AND active AND next_check_at <= :now AND (lease_until IS NULL OR lease_until <= :now) {locked}
-),";
+/// As many as the last call has room for.
+const FILL: &str = "SELECT id, next_check_at FROM ({heads}) AS t ORDER BY next_check_at, id
+  LIMIT (SELECT (:per_call - COUNT(*) % :per_call) % :per_call FROM due)";
 
-/// Whether a tracking may be checked early.
-const FREE: &str = "check_fail_count = 0 AND last_ok_at < :answered_before \
-    AND (lease_until IS NULL OR lease_until <= :now)";
+/// Whether a tracking is at most a tenth of its wait early.
+const NEARLY_DUE: &str = "next_check_at > :now AND next_check_at <= :fill_until \
+    AND (next_check_at - :now) * 10 <= next_check_at - last_checked_at";
 
 /// Walks the claim index from one carrier's code to the next, instead of reading all that is due.
 const CARRIERS: &str = "WITH RECURSIVE codes(code, n) AS (
@@ -141,13 +187,8 @@ const CARRIERS: &str = "WITH RECURSIVE codes(code, n) AS (
   SELECT (SELECT MIN(t.carrier_code) FROM trackings AS t WHERE t.active AND t.carrier_code > codes.code), codes.n + 1
   FROM codes WHERE codes.code IS NOT NULL AND codes.n < :limit
 )
-SELECT code, ({urgent}) AS urgent_at, ({due}) AS due_at FROM codes WHERE code IS NOT NULL ORDER BY code";
-
-/// When a carrier's next tracking of one priority that no worker holds is due.
-const EARLIEST: &str = "SELECT t.next_check_at FROM trackings AS t
-  WHERE t.carrier_code = codes.code AND t.active AND t.priority = {priority}
-  AND (t.lease_until IS NULL OR t.lease_until <= :now)
-  ORDER BY t.next_check_at LIMIT 1";
+SELECT code, ({urgent}) AS urgent_at, ({unanswered}) AS unanswered_at, ({known}) AS known_at
+FROM codes WHERE code IS NOT NULL ORDER BY code";
 
 impl Store {
     /// The next `limit` carriers after the code `after` (from the first if it is empty), by code, without those that have
@@ -158,10 +199,16 @@ impl Store {
         limit: u32,
         now: Time,
     ) -> Result<DueCarriers, StoreError> {
-        let earliest = |priority: &str| EARLIEST.replace("{priority}", priority);
+        let earliest = |queue: u8| {
+            format!(
+                "SELECT next_check_at FROM trackings WHERE carrier_code = codes.code AND payer = 0 AND active \
+                 AND {QUEUE} = {queue} AND {FREE} ORDER BY next_check_at LIMIT 1"
+            )
+        };
         let sql = CARRIERS
-            .replace("{urgent}", &earliest("1"))
-            .replace("{due}", &earliest("0"));
+            .replace("{urgent}", &earliest(0))
+            .replace("{unanswered}", &earliest(1))
+            .replace("{known}", &earliest(2));
         let sql = self
             .sql(sql)
             .bind("after", after)
@@ -174,8 +221,7 @@ impl Store {
             due.cut_after = carriers.last().map(|carrier| carrier.code.clone());
         }
         for carrier in carriers {
-            let times = [carrier.urgent_at, carrier.due_at];
-            let Some(earliest) = times.into_iter().flatten().map(|at| at.0).min() else {
+            let Some(earliest) = carrier.times.into_iter().flatten().map(|at| at.0).min() else {
                 continue;
             };
             // A corrupt code is left out: no route leads from it.
@@ -189,63 +235,118 @@ impl Store {
         Ok(due)
     }
 
-    /// Takes up to `limit` trackings of one carrier, urgent ones first, then by due time, and hides them from other
-    /// workers for `lease`.
+    /// The next trackings to be due that may be checked early, by time: those that are not due, whose last good answer is
+    /// older than `answered_before`, and whose checks did not fail since.
+    pub async fn early(
+        &self,
+        carriers: &[CarrierCode],
+        answered_before: Time,
+        now: Time,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError> {
+        let set = self.set(carriers).named("c");
+        let set = set.column("code", |code| code.as_str().to_owned());
+        let heads = heads(self.dialect, 2, MAY_BE_EARLY, ":limit", "");
+        let sql = format!(
+            "WITH codes AS MATERIALIZED (SELECT c.code FROM {}) {heads}",
+            set.from()
+        );
+        let sql = self
+            .sql(sql)
+            .bind_set(set)
+            .bind("answered_before", answered_before)
+            .bind("now", now)
+            .bind("limit", i64::from(limit));
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        let ids: Vec<Id> = self.rows.readable(&found);
+        Ok(ids.into_iter().map(|id| id.0).collect())
+    }
+
+    /// Takes trackings in the order of [`Take`], and hides them from other workers for `lease`.
     ///
     /// A worker that dies mid-check needs no clean-up: its trackings are due again when the lease ends.
-    pub async fn claim_due(
+    pub async fn claim(
         &self,
-        carrier: &CarrierCode,
-        take: Take,
+        claim: Claim<'_>,
         now: Time,
         lease: Duration,
-        limit: u32,
     ) -> Result<Claimed, StoreError> {
-        let check_ids: Vec<Uuid> = (0..limit).map(|_| Uuid::now_v7()).collect();
+        let check_ids: Vec<Uuid> = (0..claim.limit).map(|_| Uuid::now_v7()).collect();
         let check_ids = self.set(&check_ids).column("check_id", |id| *id);
-        let due = |priority: &str| DUE.replace("{priority}", priority);
-        let scanned = |priority: &str| {
-            due(priority)
-                .replace(":limit", &TRIAL_SCAN_MAX.to_string())
-                .replace("{locked}", "")
+        let carriers = self.set(claim.carriers).named("c");
+        let carriers = carriers.column("code", |code| code.as_str().to_owned());
+        let locked = self.dialect.skip_locked();
+        let due = |queue| {
+            heads(
+                self.dialect,
+                queue,
+                "next_check_at <= :now",
+                ":limit",
+                locked,
+            )
         };
-        let (urgent, due, more, kinds) = match take {
-            Take::Due => (due("1"), due("0"), "", DUE_KINDS.to_owned()),
-            Take::Early { .. } => {
-                let kinds = format!("{DUE_KINDS} UNION ALL SELECT * FROM early");
-                (due("1"), due("0"), EARLY, kinds)
+        let (unanswered_max, early) = match claim.take {
+            Take::Due {
+                unanswered_max,
+                early,
+            } => (unanswered_max, Some(early)),
+            Take::Trial => (claim.limit, None),
+        };
+        let ids: &[i64] = match early {
+            Some(Early::Of { trackings, .. }) => trackings,
+            Some(Early::Fill { .. }) | None => &[],
+        };
+        let ids = self.set(ids).named("e").column("row_id", |id| *id);
+        let early_sql = match early {
+            Some(Early::Of { .. }) => EARLY
+                .replace("{set}", &ids.from())
+                .replace("{queue}", QUEUE)
+                .replace("{free}", FREE)
+                .replace("{may_be_early}", MAY_BE_EARLY)
+                .replace("{locked}", locked),
+            Some(Early::Fill { .. }) => {
+                let heads = heads(self.dialect, 2, NEARLY_DUE, ":per_call", locked);
+                FILL.replace("{heads}", &heads)
             }
-            Take::Trial => (
-                scanned("1"),
-                scanned("0"),
-                TRIAL,
-                "SELECT * FROM trial".to_owned(),
-            ),
+            None => "SELECT id, next_check_at FROM due WHERE id IS NULL".to_owned(),
+        };
+        let first = match claim.take {
+            Take::Due { .. } => "",
+            Take::Trial => "last_ok_at IS NULL,",
         };
         let sql = CLAIM
-            .replace("{more}", more)
-            .replace("{kinds}", &kinds)
-            .replace("{urgent}", &urgent)
-            .replace("{due}", &due)
-            .replace("{free}", FREE)
-            .replace("{scan}", &EARLY_SCAN_MAX.to_string())
-            .replace("{locked}", self.dialect.skip_locked())
+            .replace("{carriers}", &carriers.from())
+            .replace("{urgent}", &due(0))
+            .replace("{unanswered}", &due(1))
+            .replace("{known}", &due(2))
+            .replace("{first}", first)
+            .replace("{early}", &early_sql)
             .replace("{check_ids}", &check_ids.from())
             .replace("{columns}", &columns::<tracking::Entity>("trackings."));
         let mut sql = self
             .sql(sql)
-            .bind("carrier", carrier.as_str())
             .bind("now", now)
-            .bind("limit", i64::from(limit))
+            .bind("limit", i64::from(claim.limit))
+            .bind("unanswered_max", i64::from(unanswered_max))
             .bind("lease_until", now + lease)
+            .bind("fill_until", now + delta(FILL_AHEAD_MAX))
+            .bind_set(carriers)
             .bind_set(check_ids);
-        if let Take::Early { answered_before } = take {
-            sql = sql.bind("answered_before", answered_before);
+        match early {
+            Some(Early::Of {
+                answered_before, ..
+            }) => {
+                sql = sql.bind("answered_before", answered_before).bind_set(ids);
+            }
+            Some(Early::Fill { per_call }) => {
+                sql = sql.bind("per_call", i64::from(per_call.max(1)));
+            }
+            None => {}
         }
         let found = self.writer.query_all_raw(sql.statement()).await?;
         let mut trackings: Vec<Tracking> = self.rows.readable(&found);
-        // RETURNING has no order.
-        trackings.sort_by_key(|t| (std::cmp::Reverse(t.urgent), t.next_check_at, t.id));
+        // RETURNING has no order. The check ids were dealt out in the claim's order, and each is greater than the one before.
+        trackings.sort_by_key(|tracking| tracking.lease_id);
         Ok(Claimed {
             corrupt: found.len() - trackings.len(),
             trackings,

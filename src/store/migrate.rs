@@ -34,7 +34,8 @@ migrations![
     "0002_claim_order",
     "0003_plan",
     "0004_times",
-    "0005_failures"
+    "0005_failures",
+    "0006_queues"
 ];
 
 /// One migration, and whether the database has it.

@@ -63,10 +63,12 @@ impl Cell for Vec<u8> {
     }
 }
 
-/// The table `u`: a row for each of `rows`, the columns that were added, and the row's place `nth`, counted from 1.
+/// The table `u`, or as [`Set::named`]: a row for each of `rows`, the columns that were added, and the row's place `nth`, counted from 1.
 #[derive(Clone, Debug)]
 pub struct Set<'a, R> {
     dialect: Dialect,
+    /// The table's name, and the start of its parameters' names.
+    alias: &'static str,
     rows: &'a [R],
     names: Vec<&'static str>,
     /// The SQL of each column, in the order of `names`.
@@ -85,12 +87,19 @@ impl<'a, R> Set<'a, R> {
         };
         Self {
             dialect,
+            alias: "u",
             rows,
             names: Vec::new(),
             read: Vec::new(),
             arrays: Vec::new(),
             cells,
         }
+    }
+
+    /// Calls the table `alias` instead of `u`, for a statement with several sets.
+    pub fn named(mut self, alias: &'static str) -> Self {
+        self.alias = alias;
+        self
     }
 
     /// Adds a column that every row has a value for.
@@ -149,7 +158,10 @@ impl<'a, R> Set<'a, R> {
 
     /// `name = u.name` of each column, for an UPDATE.
     pub fn assignments(&self) -> String {
-        let names = self.names.iter().map(|name| format!("{name} = u.{name}"));
+        let names = self
+            .names
+            .iter()
+            .map(|name| format!("{name} = {}.{name}", self.alias));
         names.collect::<Vec<_>>().join(", ")
     }
 
@@ -158,20 +170,22 @@ impl<'a, R> Set<'a, R> {
         let columns: Vec<String> = std::iter::zip(&self.read, &self.names)
             .map(|(read, name)| format!("{read} AS {name}"))
             .collect();
-        let columns = columns.join(", ");
+        let (columns, alias) = (columns.join(", "), self.alias);
         match self.dialect {
             Dialect::Sqlite => {
-                format!("(SELECT key + 1 AS nth, {columns} FROM json_each(:u_rows)) AS u")
+                format!(
+                    "(SELECT key + 1 AS nth, {columns} FROM json_each(:{alias}_rows)) AS {alias}"
+                )
             }
             Dialect::Postgres => {
                 let (mut arrays, mut names) = (Vec::new(), Vec::new());
                 for (name, kind, _) in &self.arrays {
-                    arrays.push(format!(":u_{name}::{kind}[]"));
+                    arrays.push(format!(":{alias}_{name}::{kind}[]"));
                     names.push(name.as_str());
                 }
                 let (arrays, names) = (arrays.join(", "), names.join(", "));
                 format!(
-                    "(SELECT r.nth, {columns} FROM UNNEST({arrays}) WITH ORDINALITY AS r({names}, nth)) AS u"
+                    "(SELECT r.nth, {columns} FROM UNNEST({arrays}) WITH ORDINALITY AS r({names}, nth)) AS {alias}"
                 )
             }
         }
@@ -180,11 +194,11 @@ impl<'a, R> Set<'a, R> {
     /// The parameters of [`Set::from`].
     pub fn parameters(self) -> Vec<(String, Value)> {
         match self.dialect {
-            Dialect::Sqlite => vec![("u_rows".to_owned(), json!(self.cells).into())],
+            Dialect::Sqlite => vec![(format!("{}_rows", self.alias), json!(self.cells).into())],
             Dialect::Postgres => {
                 let arrays = self.arrays.into_iter();
                 arrays
-                    .map(|(name, _, array)| (format!("u_{name}"), array))
+                    .map(|(name, _, array)| (format!("{}_{name}", self.alias), array))
                     .collect()
             }
         }

@@ -3,10 +3,9 @@
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
-use trackbox::clock::{Time, hours};
+use trackbox::clock::Time;
 use trackbox::model::Tracking;
-use trackbox::simulate::queue::Queue;
-use trackbox::store::claims::{DueCarriers, Take};
+use trackbox::store::claims::{Claim, DueCarriers, Early, Take};
 use trackbox::store::trackings::Refresh;
 
 use crate::support::fixture::{Applier, LEASE, TestStore, claim, code, create, on_every_store};
@@ -104,61 +103,90 @@ async fn every_carrier_with_something_to_claim_is_listed_with_its_time() {
     .await;
 }
 
-/// What a claim must take: first the urgent parcels, then those that are due, then early ones if `take` asks for them. For
-/// a trial, those that were answered before are chosen first.
-fn expected(rows: &[Tracking], take: Take, now: Time, limit: usize) -> Vec<i64> {
-    let free = |row: &&Tracking| row.active && row.lease_until.is_none_or(|until| until <= now);
-    let may_go = |row: &&Tracking| {
-        let due = row.next_check_at <= now;
-        let early = match take {
-            Take::Due | Take::Trial => false,
-            Take::Early { answered_before } => {
-                !row.urgent
+/// What a claim must take, in its order.
+fn expected(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Vec<i64> {
+    let wanted = |row: &&Tracking| {
+        row.active
+            && claim.carriers.contains(&row.carrier_code)
+            && row.lease_until.is_none_or(|until| until <= now)
+    };
+    let limit = claim.limit as usize;
+    let by_time = |row: &Tracking| (row.next_check_at, row.id);
+    let mut free: Vec<&Tracking> = rows.iter().filter(wanted).collect();
+    free.sort_by_key(|row| by_time(row));
+    let due = free.iter().filter(|row| row.next_check_at <= now);
+    let due: Vec<&Tracking> = due.copied().collect();
+    let Take::Due {
+        unanswered_max,
+        early,
+    } = claim.take
+    else {
+        let urgent = due.iter().find(|row| row.urgent);
+        let unanswered = due
+            .iter()
+            .find(|row| !row.urgent && row.last_ok_at.is_none());
+        let known = due
+            .iter()
+            .find(|row| !row.urgent && row.last_ok_at.is_some());
+        let first = [urgent, unanswered, known].into_iter().flatten();
+        let chosen = first.min_by_key(|row| row.last_ok_at.is_none());
+        return chosen.map(|row| row.id).into_iter().collect();
+    };
+    let mut unanswered = 0;
+    let mut places: Vec<(i32, &Tracking)> = Vec::new();
+    for row in due {
+        unanswered += u32::from(!row.urgent && row.last_ok_at.is_none());
+        let place = match (row.urgent, row.last_ok_at) {
+            (true, _) => 0,
+            (false, None) if unanswered <= unanswered_max => 1,
+            (false, None) => 3,
+            (false, Some(_)) => 2,
+        };
+        places.push((place, row));
+    }
+    places.sort_by_key(|(place, row)| (*place, by_time(row)));
+    places.truncate(limit);
+    let known = free
+        .into_iter()
+        .filter(|row| !row.urgent && row.next_check_at > now);
+    let (room, early): (usize, Vec<&Tracking>) = match early {
+        Early::Fill { per_call } => {
+            let per_call = per_call as usize;
+            let nearly = |row: &&Tracking| match (row.last_ok_at, row.last_checked_at) {
+                (Some(_), Some(at)) => (row.next_check_at - now) * 10 <= row.next_check_at - at,
+                _ => false,
+            };
+            let room = (per_call - places.len() % per_call) % per_call;
+            (room, known.filter(nearly).collect())
+        }
+        Early::Of {
+            trackings,
+            answered_before,
+        } => {
+            let may_go = |row: &&Tracking| {
+                trackings.contains(&row.id)
                     && row.check_fail_count == 0
                     && row.last_ok_at.is_some_and(|at| at < answered_before)
-            }
-        };
-        due || early
+            };
+            (limit - places.len(), known.filter(may_go).collect())
+        }
     };
-    if take == Take::Trial {
-        let mut due: Vec<&Tracking> = rows.iter().filter(free).filter(may_go).collect();
-        due.sort_by_key(|row| {
-            (
-                row.last_ok_at.is_none(),
-                !row.urgent,
-                row.next_check_at,
-                row.id,
-            )
-        });
-        due.truncate(limit);
-        due.sort_by_key(|row| (!row.urgent, row.next_check_at, row.id));
-        return due.iter().map(|row| row.id).collect();
-    }
-    let (mut urgent, mut others) = (Queue::default(), Queue::default());
-    for row in rows.iter().filter(free).filter(may_go) {
-        let queue = if row.urgent { &mut urgent } else { &mut others };
-        queue.push(
-            hours(row.next_check_at),
-            usize::try_from(row.id).expect("a small id"),
-        );
-    }
-    std::iter::from_fn(|| urgent.pop().or_else(|| others.pop()))
-        .take(limit)
-        .map(|(_, id)| i64::try_from(id).expect("a small id"))
-        .collect()
+    let due = places.into_iter().map(|(_, row)| row);
+    let all = due.chain(early.into_iter().take(room));
+    all.map(|row| row.id).collect()
 }
 
 #[tokio::test]
-async fn a_claim_takes_the_same_parcels_as_the_simulations_heap_in_its_order() {
+async fn a_claim_takes_what_its_rules_say_in_their_order() {
     on_every_store(async |test: TestStore| {
         let store = &test.store;
         create(store, "CDEK", 300).await;
-        create(store, "OTHER", 20).await;
+        create(store, "OTHER", 40).await;
         let database = sea_orm::Database::connect(&test.url).await.expect("connects");
         let mut chance = StdRng::seed_from_u64(7);
-        for _ in 0..25 {
+        for _ in 0..40 {
             // Sets every column that a claim depends on at random, the same in both databases: 0 to 88 s after at(0).
-            for column in ["next_check_at", "last_ok_at", "lease_until"] {
+            for column in ["next_check_at", "last_ok_at", "last_checked_at", "lease_until"] {
                 let (a, b) = (chance.random_range(1..97), chance.random_range(0..97));
                 let empty = if column == "next_check_at" { 0 } else { 3 };
                 let time = if test.is_sqlite() {
@@ -178,26 +206,27 @@ async fn a_claim_takes_the_same_parcels_as_the_simulations_heap_in_its_order() {
                 if test.is_sqlite() { "CASE WHEN id % 11 = 0 THEN 0 ELSE 1 END" } else { "id % 11 <> 0" }
             );
             database.execute_unprepared(&sql).await.expect("sets");
-            let all: Vec<Tracking> = store
-                .trackings_after(0, 1_000)
-                .await
-                .expect("reads")
-                .into_iter()
-                .filter(|row| row.carrier_code.as_str() == "CDEK")
-                .collect();
-            let take = match chance.random_range(0..4) {
-                0 => Take::Due,
-                1 => Take::Trial,
-                _ => Take::Early { answered_before: at(chance.random_range(0..100)) },
-            };
-            let limit = [1, 7, 40, 150, 300][chance.random_range(0..5)];
+            let all = store.trackings_after(0, 1_000).await.expect("reads");
+            let limit: u32 = [1, 7, 30, 150, 300][chance.random_range(0..5)];
             let now = at(chance.random_range(0..97));
-            let claimed = store
-                .claim_due(&code("CDEK"), take, now, LEASE, limit)
-                .await
-                .expect("claims");
+            let answered_before = at(chance.random_range(0..100));
+            let carriers = [code("CDEK"), code("OTHER"), code("NONE")];
+            let carriers = &carriers[..chance.random_range(1..=3)];
+            let listed = store.early(carriers, answered_before, now, 1_000).await;
+            let mut trackings = listed.expect("lists");
+            trackings.truncate(100);
+            let early = match chance.random_range(0..2) {
+                0 => Early::Fill { per_call: [1, 5, 30][chance.random_range(0..3)] },
+                _ => Early::Of { trackings: &trackings, answered_before },
+            };
+            let (limit, take) = match chance.random_range(0..4) {
+                0 => (1, Take::Trial),
+                _ => (limit, Take::Due { unanswered_max: chance.random_range(0..=limit), early }),
+            };
+            let claim = Claim { carriers, limit, take };
+            let claimed = store.claim(claim, now, LEASE).await.expect("claims");
             let ids: Vec<i64> = claimed.trackings.iter().map(|row| row.id).collect();
-            assert_eq!(ids, expected(&all, take, now, limit as usize), "{take:?} at {now}, limit {limit}");
+            assert_eq!(ids, expected(&all, &claim, now), "{claim:?} at {now}");
         }
         database.close().await.expect("closes");
     })

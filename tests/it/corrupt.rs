@@ -1,13 +1,10 @@
 //! A corrupt row stops nothing but the request for itself.
 
-use std::time::Duration;
-
 use sea_orm::{ConnectionTrait as _, Database};
-use trackbox::store::claims::Take;
 use trackbox::store::error::StoreError;
 use uuid::Uuid;
 
-use crate::support::fixture::{Applier, TestStore, code, create, on_every_store, read};
+use crate::support::fixture::{Applier, TestStore, claim_due, code, create, on_every_store, read};
 use crate::support::messages::seen;
 use crate::support::time::at;
 
@@ -56,16 +53,9 @@ async fn a_corrupt_row_stops_neither_claims_nor_updates() {
     on_every_store(async |TestStore { store, url, .. }| {
         let rows = create(&store, "CDEK", 3).await;
         spoil(&url, rows[1].id).await;
-        let lease = Duration::from_secs(120);
-        let claimed = store
-            .claim_due(&code("CDEK"), Take::Due, at(1), lease, 9)
-            .await
-            .expect("claims the rest");
+        let claimed = claim_due(&store, &[code("CDEK")], 1, 9).await;
         assert_eq!((claimed.trackings.len(), claimed.corrupt), (2, 1));
-        let again = store
-            .claim_due(&code("CDEK"), Take::Due, at(2), lease, 9)
-            .await
-            .expect("claims");
+        let again = claim_due(&store, &[code("CDEK")], 2, 9).await;
         assert_eq!(
             (again.trackings.len(), again.corrupt),
             (0, 0),
@@ -98,15 +88,9 @@ async fn a_corrupt_time_or_id_hides_no_other_parcel_of_its_carrier() {
     }
     let due = store.due_carriers("", 10, at(1)).await.expect("lists");
     assert_eq!(due.carriers.len(), 1);
-    let claimed = store
-        .claim_due(&code("CDEK"), Take::Due, at(1), Duration::from_secs(9), 1)
-        .await
-        .expect("claims");
+    let claimed = claim_due(&store, &[code("CDEK")], 1, 1).await;
     assert_eq!((claimed.trackings.len(), claimed.corrupt), (0, 1));
-    let claimed = store
-        .claim_due(&code("CDEK"), Take::Due, at(1), Duration::from_secs(9), 1)
-        .await
-        .expect("claims");
+    let claimed = claim_due(&store, &[code("CDEK")], 1, 1).await;
     assert_eq!(claimed.trackings[0].id, rows[1].id);
     let member = Uuid::from_u128(1);
     let members = store.keep_member(member, at(9), at(1)).await;

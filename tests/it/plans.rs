@@ -4,7 +4,7 @@
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
-use trackbox::store::claims::Take;
+use trackbox::store::claims::{Claim, Early, Take};
 use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
 
@@ -14,22 +14,39 @@ use crate::support::messages::seen;
 use crate::support::time::at;
 
 async fn work_with(store: &WholeStore) {
-    for n in 0..8 {
+    for n in 0..8_usize {
         let carriers = store.due_carriers("", 100, at(1_800)).await.expect("lists");
         assert!(carriers.carriers.len() > 60);
         for carrier in ["CDEK", "C5", "NONE"] {
             let limit = if n % 2 == 0 { 100 } else { 3 };
             let answered_before = at(1_500);
-            let take = if n % 3 == 0 {
-                Take::Early { answered_before }
-            } else {
-                Take::Due
+            let carriers = [code(carrier), code("C7")];
+            let now = at(1_800);
+            let shelf = store.early(&carriers, answered_before, now, 1_000).await;
+            let shelf = shelf.expect("lists");
+            let unanswered_max = limit / 2;
+            let early = match n % 3 {
+                0 => Early::Of {
+                    trackings: &shelf,
+                    answered_before,
+                },
+                _ => Early::Fill { per_call: 30 },
             };
-            let claimed = store
-                .claim_due(&code(carrier), take, at(1_800), LEASE, limit)
-                .await
-                .expect("claims");
-            assert!(claimed.trackings.is_empty() || carrier != "NONE");
+            let take = match n % 4 {
+                3 => Take::Trial,
+                _ => Take::Due {
+                    unanswered_max,
+                    early,
+                },
+            };
+            let carriers = &carriers[..1 + n % 2];
+            let claim = Claim {
+                carriers,
+                limit,
+                take,
+            };
+            let claimed = store.claim(claim, now, LEASE).await.expect("claims");
+            assert!(claimed.trackings.is_empty() || carrier != "NONE" || n % 2 == 1);
             assert!(carrier != "CDEK" || !claimed.trackings.is_empty());
         }
     }

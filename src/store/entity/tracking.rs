@@ -32,6 +32,8 @@ pub struct Model {
     pub last_error: String,
     /// 1: refreshed and not checked since.
     pub priority: i16,
+    /// Whose calls the parcel takes. The same for all so far.
+    pub payer: i16,
     pub refreshed_at: Option<Stamp>,
     pub active: bool,
     pub lease_until: Option<Stamp>,

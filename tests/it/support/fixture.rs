@@ -6,7 +6,7 @@ use std::time::Duration;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
-use trackbox::store::claims::Take;
+use trackbox::store::claims::{Claim, Claimed, Early, Take};
 use trackbox::store::error::StoreError;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::{Applied, Batch};
@@ -130,9 +130,24 @@ pub async fn events(store: &Store, id: i64) -> Vec<TrackingEvent> {
 
 /// Claims up to `limit` trackings of `carrier` that are due at `at(secs)`, for [`LEASE`].
 pub async fn claim(store: &Store, carrier: &str, secs: i64, limit: u32) -> Vec<Tracking> {
-    let carrier = code(carrier);
-    let claimed = store.claim_due(&carrier, Take::Due, at(secs), LEASE, limit);
-    claimed.await.expect("claims").trackings
+    claim_due(store, &[code(carrier)], secs, limit)
+        .await
+        .trackings
+}
+
+/// The same of several carriers, with the number of corrupt rows.
+pub async fn claim_due(store: &Store, carriers: &[CarrierCode], secs: i64, limit: u32) -> Claimed {
+    let take = Take::Due {
+        unanswered_max: limit,
+        early: Early::Fill { per_call: 1 },
+    };
+    let claim = Claim {
+        carriers,
+        limit,
+        take,
+    };
+    let claimed = store.claim(claim, at(secs), LEASE);
+    claimed.await.expect("claims")
 }
 
 /// Applies batches to partition 0 as its owner.

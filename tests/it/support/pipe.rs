@@ -52,6 +52,8 @@ pub struct Pipe {
     pub emulator: Emulator,
     pub workers: Vec<Scheduler>,
     pub consumer: Consumer,
+    /// Whether the consumer applies what is on the bus.
+    pub consumes: bool,
     moved: Arc<Notify>,
     _carriers: DropGuard,
     _folder: TempDir,
@@ -78,6 +80,7 @@ impl Pipe {
             emulator,
             workers,
             consumer,
+            consumes: true,
             moved,
             _carriers: stop,
             _folder: folder,
@@ -134,7 +137,9 @@ impl Pipe {
             }
         }
         self.settle().await;
-        self.consume().await;
+        if self.consumes {
+            self.consume().await;
+        }
     }
 
     /// Waits until every call has ended, or is held by the emulator or by its next permit until time moves.
