@@ -127,6 +127,8 @@ metrics! {
 
     /// Checks of one tracking, by account and outcome.
     checks: Counter by (account: &str, outcome: CheckOutcome);
+    /// Answers with an event dated ahead of them: the time_zone of the carrier's section may be wrong.
+    answers_ahead: Counter by (account: &str);
     /// Calls to a carrier.
     carrier_calls: Counter by (account: &str);
     /// Time from sending a call to its whole answer.

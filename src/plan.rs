@@ -102,6 +102,12 @@ pub fn usual_day() -> [f64; HOURS] {
     day.map(|hour| hour / mean)
 }
 
+/// The assumed activity of carriers by kind of day: less at weekends. Its mean over a week is 1.
+pub const USUAL_WEEK: [f64; KINDS] = {
+    const MEAN: f64 = (5.0 + 0.8 + 0.5) / 7.0;
+    [1.0 / MEAN, 0.8 / MEAN, 0.5 / MEAN]
+};
+
 /// The class of an age in hours.
 pub fn age_class(age: f64) -> usize {
     AGE_EDGES

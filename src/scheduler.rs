@@ -5,6 +5,7 @@
 //! slots, so a carrier that hangs blocks no other. The next check of a tracking follows from the account's policy
 //! (`judge`); the policy `learned` needs the price of a call, which [`pricing`] adjusts.
 
+mod ahead;
 mod backlog;
 pub mod call;
 mod claiming;

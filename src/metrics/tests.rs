@@ -13,6 +13,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_cache_hits counter",
     "trackbox_cache_misses counter",
     "trackbox_checks counter account outcome",
+    "trackbox_answers_ahead counter account",
     "trackbox_carrier_calls counter account",
     "trackbox_carrier_call_duration_seconds histogram account",
     "trackbox_claimed counter",
@@ -89,6 +90,7 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     metrics.http_request("/trackings", "GET", 200, Duration::ZERO);
     metrics.checks("CDEK", CheckOutcome::Seen).inc();
+    metrics.answers_ahead("CDEK").inc();
     metrics.carrier_call("CDEK", Duration::ZERO);
     metrics.permits_expired("CDEK").inc();
     metrics.late_answers("CDEK").inc();

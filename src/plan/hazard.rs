@@ -7,10 +7,8 @@
 
 pub mod factors;
 
-use crate::plan::hazard::factors::{Cell, Factors, Memory};
-use crate::plan::{
-    AGE_EDGES, AGES, Class, HOURS, KINDS, SLOTS, STEP, age_class, slot_of, usual_day,
-};
+use crate::plan::hazard::factors::{Cell, Factors, Memory, Week};
+use crate::plan::{AGE_EDGES, AGES, Class, HOURS, SLOTS, STEP, age_class, slot_of};
 
 /// Half-lives of the two memories, in hours.
 pub const SLOW_HALF_LIFE: f64 = 60.0 * 24.0;
@@ -21,9 +19,6 @@ pub const REFIT_EVERY: f64 = 6.0;
 
 /// The weight of the assumed rate, in events.
 const PRIOR_EVENTS: f64 = 10.0;
-
-/// The smallest factor that the slow memory hands to the fast one: an hour that was always quiet may change.
-const FLOOR: f64 = 0.1;
 
 /// The events that came next after events of a code.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -130,7 +125,9 @@ pub struct NewsItem<C> {
 /// Calls `gain` with everything that a good answer at `now` adds, code by code.
 ///
 /// The good answer before it was at `last_ok`, and then the last event was `code` at `since`. `news` are in the order of
-/// their times. An event that the carrier reports late counts as just after `last_ok`, because it was not visible then.
+/// their times. An event that the carrier reports late counts as just after `last_ok`, because it was not visible then;
+/// one that lies ahead counts at `now`, by when it was reported. What was not watched teaches nothing: if the event before
+/// it was reported late or ahead too, there were no hours between the two in which the parcel was watched.
 pub fn learn<C: Copy>(
     mut code: C,
     mut since: f64,
@@ -141,16 +138,20 @@ pub fn learn<C: Copy>(
 ) {
     const JUST_AFTER: f64 = 1.0 / 3_600.0;
     let mut watched = last_ok.max(since);
-    for event in news {
+    let mut was_ahead = false;
+    for (place, event) in news.iter().enumerate() {
         let at = event.at.max(last_ok + JUST_AFTER).min(now);
         watch(code, since, watched, at, &mut gain);
-        let event_gain = Gain::Event {
-            age: age_class((at - since).max(0.0)),
-            slot: slot_of(at),
-            weight: event.weight,
-            ended: event.ends,
-        };
-        gain(code, event_gain);
+        if place == 0 || (event.at > last_ok && !was_ahead) {
+            let event_gain = Gain::Event {
+                age: age_class((at - since).max(0.0)),
+                slot: slot_of(at),
+                weight: event.weight,
+                ended: event.ends,
+            };
+            gain(code, event_gain);
+        }
+        was_ahead = event.at > now;
         (code, since, watched) = (event.code, event.at.min(now), at);
         if event.ends {
             return;
@@ -221,7 +222,7 @@ impl CodeFit {
     }
 }
 
-/// Fits all codes of a carrier, in their order.
+/// Fits all codes of a carrier, in their order. Each is pulled towards the week that they share.
 ///
 /// Until every hour of the day has been watched, the result is what is assumed without counts: after a quiet night, a fit
 /// would predict that nothing ever happens.
@@ -237,32 +238,41 @@ pub fn fit<'a>(counts: impl Iterator<Item = &'a Counts> + Clone) -> Vec<CodeFit>
     }
     if by_hour.iter().any(|hours| *hours <= 0.0) {
         return counts
-            .map(|code| fit_code(&Counts::new(code.class), 0.0))
+            .map(|code| fit_code(&Counts::new(code.class), 0.0, &Week::usual()))
             .collect();
     }
     let rate = (weights + 1.0) / (by_hour.iter().sum::<f64>() + 24.0);
-    counts.map(|code| fit_code(code, rate)).collect()
+    let memories: Vec<Memory<'_>> = counts
+        .clone()
+        .map(|code| Memory::Slow(&code.cells))
+        .collect();
+    let starts: Vec<f64> = counts.clone().map(start).collect();
+    let week = Week::shared(&memories, &starts);
+    counts.map(|code| fit_code(code, rate, &week)).collect()
 }
 
-fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
+/// The rate of a code at all ages and times together, in events an hour.
+fn start(counts: &Counts) -> f64 {
     let cells = counts.cells.as_flattened();
     let (events, hours) = cells
         .iter()
         .fold((0.0, 0.0), |(n, x), cell| (n + cell.events, x + cell.hours));
-    let start = (events + PRIOR_EVENTS) / (hours + PRIOR_EVENTS / counts.class.prior());
-    let usual = Factors {
+    (events + PRIOR_EVENTS) / (hours + PRIOR_EVENTS / counts.class.prior())
+}
+
+fn fit_code(counts: &Counts, rate: f64, week: &Week) -> CodeFit {
+    let start = start(counts);
+    let mut factors = Factors {
         by_age: [start; AGES],
-        by_hour: usual_day(),
-        by_day: [1.0; KINDS],
+        week: week.clone(),
     };
-    let mut factors = usual.clone();
-    Memory::Slow(&counts.cells).adjust(&mut factors, &usual, |age, by_age| {
+    Memory::Slow(&counts.cells).adjust(&mut factors, week, |age, by_age| {
         if age == 0 { start } else { by_age[age - 1] }
     });
-    let mut slow = factors.clone();
-    slow.by_hour = slow.by_hour.map(|factor| factor.max(FLOOR));
-    slow.by_day = slow.by_day.map(|factor| factor.max(FLOOR));
-    Memory::Fast(&counts.cells).adjust(&mut factors, &slow, |age, _| slow.by_age[age]);
+    let slow = factors.clone();
+    Memory::Fast(&counts.cells).adjust(&mut factors, &slow.week.floored(), |age, _| {
+        slow.by_age[age]
+    });
     let leave = &counts.leave;
     let (next_weight, after_weight) = if rate > 0.0 {
         let ends = (leave.ended + 0.2) / (leave.events + 1.0);
@@ -275,7 +285,7 @@ fn fit_code(counts: &Counts, rate: f64) -> CodeFit {
     };
     CodeFit::new(
         factors.by_age,
-        factors.by_slot(),
+        factors.week.by_slot(),
         next_weight,
         after_weight.max(0.0),
     )

@@ -61,7 +61,13 @@ impl Standing {
         match &row.last_event_code {
             Some(code) => Self {
                 code: word(code),
-                since: hours(row.last_event_at.unwrap_or(row.created_at)),
+                // An event dated later than the check that reported it counts as of that check: it was watched from then
+                // on.
+                since: hours(
+                    row.last_event_at
+                        .min(row.status_checked_at)
+                        .unwrap_or(row.created_at),
+                ),
             },
             None => Self {
                 code: row.status.as_str(),
@@ -93,7 +99,7 @@ impl Standing {
 /// Calls `gain` with everything that `update` adds to the counts, code by code.
 ///
 /// That is nothing for the first answer, because its events happened before the parcel was watched, nor for failures,
-/// repetitions, and parcels that were done before.
+/// repetitions, and parcels that were done before. Of a history that was not found before, the first event alone counts.
 pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str, Gain)) {
     let events: &[Event] = match &update.outcome {
         Outcome::Seen { events, .. } => events,
@@ -133,4 +139,106 @@ pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str
         hours(update.checked_at),
         gain,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
+
+    use super::learn_from;
+    use crate::model::fixture::{event, seen, tracking, update};
+    use crate::model::merge::merge;
+    use crate::model::status::Status;
+    use crate::model::{Outcome, Tracking, Update};
+    use crate::plan::hazard::Gain;
+
+    const HOUR: i64 = 3_600;
+
+    /// Events and watched hours by code.
+    type Taught = BTreeMap<&'static str, (u32, f64)>;
+
+    /// Applies `update` to `row` and adds what it teaches.
+    fn apply(row: &mut Tracking, update: &Update, taught: &mut Taught) {
+        learn_from(row, update, |code, gain| match gain {
+            Gain::Watched { hours, .. } => taught.entry(code).or_default().1 += hours,
+            Gain::Event { .. } => taught.entry(code).or_default().0 += 1,
+        });
+        *row = merge(row, update, update.checked_at);
+    }
+
+    #[test]
+    fn the_history_of_a_parcel_that_was_not_found_teaches_that_it_was_found_and_no_more() {
+        let (mut row, mut taught) = (tracking(1, 1), Taught::new());
+        apply(
+            &mut row,
+            &update(1, 10 * HOUR, 1, Outcome::NotFoundYet),
+            &mut taught,
+        );
+        assert_eq!(taught, Taught::new(), "the first answer");
+        let history = (1..=5).map(|n| event(Status::InTransit, "x", n * HOUR));
+        let found = seen(1, 12 * HOUR, 2, history.collect());
+        apply(&mut row, &found, &mut taught);
+        assert_eq!(taught["PENDING"].0, 1);
+        let (events, hours) = taught["IN_TRANSIT"];
+        assert_eq!(
+            events, 0,
+            "none of the others left a state that was watched"
+        );
+        assert!(
+            (hours - 2.0).abs() < 0.01,
+            "since the answer before: {hours}"
+        );
+        let mut more: Vec<_> = (1..=5)
+            .map(|n| event(Status::InTransit, "x", n * HOUR))
+            .collect();
+        more.push(event(Status::Delivered, "x", 13 * HOUR));
+        apply(&mut row, &seen(1, 14 * HOUR, 3, more), &mut taught);
+        assert_eq!(taught["IN_TRANSIT"].0, 1, "this one was");
+    }
+
+    /// What checks teach that come every hour for 300 parcels, whose events are two to six hours apart and dated `ahead`.
+    fn taught_by_events(ahead: i64) -> Taught {
+        let mut taught = Taught::new();
+        let mut chance = ChaCha8Rng::seed_from_u64(7);
+        for id in 1..=300 {
+            let mut happened = 0;
+            let states = [
+                Status::InTransit,
+                Status::OutForDelivery,
+                Status::AvailableForPickup,
+            ];
+            let journey: Vec<_> = std::iter::repeat_n(states, 4)
+                .flatten()
+                .map(|status| {
+                    happened += 2_i64 * HOUR + i64::from(chance.next_u32() % 14_400);
+                    (status, happened)
+                })
+                .collect();
+            let mut row = tracking(id, 1);
+            for hour in 3..40 {
+                let events = journey.iter().filter(|(_, secs)| *secs <= hour * HOUR);
+                let events = events.map(|(status, secs)| event(*status, "x", secs + ahead));
+                let check = hour.unsigned_abs().into();
+                apply(
+                    &mut row,
+                    &seen(id, hour * HOUR, check, events.collect()),
+                    &mut taught,
+                );
+            }
+        }
+        taught
+    }
+
+    #[test]
+    fn events_dated_three_hours_ahead_give_the_same_rates() {
+        let (right, ahead) = (taught_by_events(0), taught_by_events(3 * HOUR));
+        for code in ["IN_TRANSIT", "OUT_FOR_DELIVERY", "AVAILABLE_FOR_PICKUP"] {
+            let rate = |taught: &Taught| f64::from(taught[code].0) / taught[code].1;
+            let ratio = rate(&ahead) / rate(&right);
+            assert!((0.9..1.1).contains(&ratio), "{code}: {ratio}");
+        }
+    }
 }

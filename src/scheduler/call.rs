@@ -11,6 +11,7 @@ use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
 use crate::metrics::CheckOutcome;
 use crate::model::{Outcome, TrackNumber, Tracking};
+use crate::scheduler::ahead::Ahead;
 use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
@@ -77,6 +78,7 @@ pub struct Caller {
     permits: Arc<Permits>,
     pub pauses: Pauses,
     sender: Sender,
+    ahead: Ahead,
 }
 
 impl Caller {
@@ -85,11 +87,13 @@ impl Caller {
     pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> anyhow::Result<Self> {
         let sender = Sender::new(&parts)?;
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
+        let ahead = Ahead::new(Arc::clone(&parts.metrics));
         Ok(Self {
             parts,
             permits,
             pauses,
             sender,
+            ahead,
         })
     }
 
@@ -182,6 +186,7 @@ impl Caller {
             };
             self.parts.metrics.checks(&account.name, outcome).inc();
         }
+        self.ahead.note(&account.name, &checks);
         self.publish(&account.name, checks).await;
     }
 

@@ -11,7 +11,7 @@ proptest! {
     fn hours_and_events_are_counted_once_where_they_belong(
         since in -500.0..500.0_f64,
         quiet in 0.0..300.0_f64,
-        gaps in prop::collection::vec(0.0..40.0_f64, 0..6),
+        gaps in prop::collection::vec(0.001..40.0_f64, 0..6),
         rest in 0.0..200.0_f64,
     ) {
         let last_ok = since + quiet;
@@ -126,4 +126,38 @@ fn memories_lose_half_in_their_half_lives() {
     let after = counts.cells[3][4];
     assert!((after.hours - before.hours / 2.0).abs() < 1e-9);
     assert!((after.fast_hours - 8.0 / f64::powi(2.0, 20)).abs() < 1e-12);
+}
+
+#[test]
+fn a_code_with_few_events_has_the_nights_of_the_others() {
+    let by_hour = |hour: usize| if (4..10).contains(&hour) { 3.4 } else { 0.2 };
+    let often = made_with(0.1, by_hour, [1.25, 0.6, 0.15]);
+    let mut seldom = Counts::new(Class::Exception);
+    seldom.cells[5][9] = super::factors::Cell {
+        events: 1.0,
+        hours: 20.0,
+        ..super::factors::Cell::default()
+    };
+    let fits = fit([&often, &seldom].into_iter());
+    let ratio = |one: usize, other: usize| fits[1].hazard(5, one) / fits[1].hazard(5, other);
+    assert!(ratio(5, 15) > 8.0, "by hour: {}", ratio(5, 15));
+    let sunday = ratio(48 + 5, 5);
+    assert!(
+        (0.4..0.65).contains(&sunday),
+        "but the usual Sundays: {sunday}"
+    );
+}
+
+#[test]
+fn a_weekend_is_assumed_to_be_quieter_before_one_was_watched() {
+    let mut counts = made_with(0.1, |_| 1.0, [1.0; 3]);
+    for row in &mut counts.cells {
+        row[HOURS..].fill(super::factors::Cell::default());
+    }
+    let fits = fit([&counts].into_iter());
+    let by_day = [0, 24, 48].map(|slot| fits[0].hazard(5, slot + 12) / fits[0].hazard(5, 12));
+    assert!(
+        (by_day[1] - 0.8).abs() < 0.01 && (by_day[2] - 0.5).abs() < 0.01,
+        "{by_day:?}"
+    );
 }
