@@ -186,7 +186,8 @@ pub struct Observation {
 }
 
 /// Why a call failed for all its numbers. Its text ends up in `lastError`, so it must not hold a key or a body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum CarrierError {
     /// The carrier asked us to wait.
     #[error("the carrier answered {status}: too many calls")]

@@ -228,6 +228,30 @@ pub fn minute_of(time: Time) -> i64 {
     time.timestamp().div_euclid(60)
 }
 
+/// The hour of `time` (UTC, hours since 1970).
+pub fn hour_of(time: Time) -> i64 {
+    time.timestamp().div_euclid(3_600)
+}
+
+/// The begin of a minute (since 1970 UTC).
+pub fn at_minute(minute: i64) -> Time {
+    at_secs(minute.saturating_mul(60))
+}
+
+/// The begin of an hour (since 1970 UTC).
+pub fn at_hour(hour: i64) -> Time {
+    at_secs(hour.saturating_mul(3_600))
+}
+
+fn at_secs(secs: i64) -> Time {
+    let last = if secs < 0 {
+        Time::MIN_UTC
+    } else {
+        Time::MAX_UTC
+    };
+    Time::from_timestamp(secs, 0).unwrap_or(last)
+}
+
 /// The first Monday of 1970 (UTC), in microseconds since 1970: hours are counted from it, so that whole weeks begin at
 /// multiples of 168.
 const MONDAY_MICROS: i64 = 4 * 86_400 * 1_000_000;

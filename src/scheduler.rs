@@ -9,6 +9,7 @@ mod ahead;
 mod backlog;
 pub mod call;
 mod claiming;
+pub mod counting;
 mod judge;
 pub mod lane;
 pub mod ops;

@@ -2,11 +2,11 @@
 //!
 //! One struct, a file for each thing it keeps. A plain read or write of one table goes through its [`entity`] and sea-orm's
 //! query builder; so does every filter. Other statements are written by hand, once for both databases ([`sql`]):
-//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`] and most of [`trackings`] and
+//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`] and most of [`trackings`] and
 //!   [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY nor `json_each`.
 //! - [`claims`]: such a set again, under CTEs whose plan matters. A test holds that PostgreSQL reads the claim index alone.
-//! - Taking free partitions (a CTE with a lock), counting calls (a CASE for each column) and the reports of [`events`]
-//!   (aggregates over a limited subquery): the builder could, in many times the lines.
+//! - Taking free partitions (a CTE with a lock) and the reports of [`events`] (aggregates over a limited subquery): the
+//!   builder could, in many times the lines.
 //!
 //! Times and UUIDs have a type of their own in PostgreSQL only: see [`column`] for reading and [`native`] for writing.
 //! SQLite has one writing connection and a few reading ones; its write transactions begin IMMEDIATE.
@@ -15,6 +15,7 @@ pub mod account_plans;
 pub mod account_states;
 pub mod claims;
 pub mod column;
+pub mod counts;
 pub mod dead_letters;
 pub mod dialect;
 pub mod entity;

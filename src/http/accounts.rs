@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use crate::carriers::routes::Account;
-use crate::clock::Time;
+use crate::clock::{Time, minute_of};
 use crate::http::Serve;
 use crate::model::CarrierCode;
 use crate::store::account_states::AccountState;
@@ -62,6 +62,7 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
         .into_iter()
         .map(|state| (state.account.clone(), state))
         .collect();
+    let mut calls = serve.store.calls_of_minute(minute_of(now) - 1).await?;
     let mut counts: HashMap<&str, Counts> = HashMap::new();
     let mut unrouted = BTreeMap::new();
     for count in serve.store.carrier_counts(now).await? {
@@ -83,7 +84,8 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
             .get(account.name.as_str())
             .copied()
             .unwrap_or_default();
-        account_overview(account, counts, state, now)
+        let calls = calls.remove(&account.name).unwrap_or_default();
+        account_overview(account, counts, state, calls, now)
     });
     Ok(Overview {
         accounts: accounts.collect(),
@@ -95,14 +97,12 @@ fn account_overview(
     account: &Arc<Account>,
     counts: Counts,
     state: Option<AccountState>,
+    used_last_minute: i64,
     now: Time,
 ) -> AccountOverview {
     let used = state
         .as_ref()
         .map_or(0, |state| state.used(account.limits.per_day, now));
-    let used_last_minute = state
-        .as_ref()
-        .map_or(0, |state| state.calls_of_last_minute(now));
     let paused_until = state
         .as_ref()
         .and_then(|state| state.paused_until)

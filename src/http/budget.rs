@@ -1,5 +1,6 @@
 //! `GET /carriers/{code}/budget`: how a carrier's account spends its calls, and what more calls would gain.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use aide::axum::ApiRouter;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::carriers::routes::{Account, Routes};
-use crate::clock::{Time, hours};
+use crate::clock::{Time, at_hour, at_minute, hours, minute_of};
 use crate::config::Policy;
 use crate::http::accounts::{self, AccountOverview};
 use crate::http::carriers::{LimitsAnswer, TAG};
@@ -25,6 +26,10 @@ use crate::serving::extract::Path;
 use crate::serving::operation::{documented, get};
 use crate::serving::problem::{FieldError, Kind, Problem};
 use crate::store::account_plans::AccountPlan;
+use crate::store::counts::{CallCounts, HourOf};
+
+/// How many minutes each entry of `lastDay` adds up.
+const MINUTES_SHOWN: i64 = 10;
 
 /// A carrier.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -83,6 +88,42 @@ pub struct Budget {
     /// The calls of a day by hour (UTC); null if there is no limit per day or the policy does not spread it.
     calls_by_hour: Option<[f64; HOURS]>,
     staleness: Option<Staleness>,
+    /// What all workers did in the last 24 hours, by ten minutes; those in which they did nothing are left out.
+    last_day: Vec<Used>,
+    /// What failed in the last seven days, the latest hour first.
+    errors: Vec<Failures>,
+}
+
+/// What all workers did in ten minutes.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = docs::all_required)]
+struct Used {
+    from: Time,
+    calls: i64,
+    /// Parcels asked about in these calls.
+    numbers: i64,
+    /// Parcels that calls had room for and none used.
+    idle: i64,
+    /// Parcels claimed for the first time, or again without an answer so far.
+    first: i64,
+    /// By how many minutes the other parcels were overdue on average when they were claimed; negative if they were early,
+    /// null if there were none.
+    late_minutes: Option<f64>,
+}
+
+/// How often something failed in an hour.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = docs::all_required)]
+struct Failures {
+    hour: Time,
+    /// `number` if the call was answered, but not for this parcel; else the kind of failure of the whole call.
+    kind: String,
+    count: i64,
+    /// What was said the last time.
+    words: String,
+    last_at: Time,
 }
 
 /// The price of a call: what it must save to be worth making, in hours that weighted events stay unseen.
@@ -115,7 +156,8 @@ struct Staleness {
 /// Show how a carrier's account spends its calls
 ///
 /// The limits and use of the account that the carrier's code belongs to, the parcels that wait for it, the price of a call
-/// by hour, and how long events stay unseen: now, and if the limit were doubled.
+/// by hour, and how long events stay unseen: now, and if the limit were doubled. Also the calls of the last day, and the
+/// failures of the last week.
 #[apply(documented)]
 async fn get_budget(
     State(serve): State<Serve>,
@@ -135,13 +177,62 @@ async fn get_budget(
             )
         })?;
     let known = serve.learned.refresh(account, now).await?;
-    Ok(axum::Json(answer(account, overview, &known, now)))
+    let until = minute_of(now) + 1;
+    let minutes = serve
+        .store
+        .calls_by_minute(&account.name, until - 24 * 60..until)
+        .await?;
+    let counted = Counted {
+        last_day: last_day(minutes),
+        errors: serve
+            .store
+            .errors_by_hour(&account.name)
+            .await?
+            .into_iter()
+            .map(failures)
+            .collect(),
+    };
+    Ok(axum::Json(answer(account, overview, &known, counted, now)))
+}
+
+/// What the workers counted, as it is shown.
+struct Counted {
+    last_day: Vec<Used>,
+    errors: Vec<Failures>,
+}
+
+fn last_day(minutes: BTreeMap<i64, CallCounts>) -> Vec<Used> {
+    let mut parts: BTreeMap<i64, CallCounts> = BTreeMap::new();
+    for (minute, counts) in minutes {
+        *parts.entry(minute.div_euclid(MINUTES_SHOWN)).or_default() += counts;
+    }
+    let used = |(part, counts): (i64, CallCounts)| Used {
+        from: at_minute(part * MINUTES_SHOWN),
+        calls: counts.calls,
+        numbers: counts.numbers,
+        idle: counts.idle,
+        first: counts.first,
+        late_minutes: (counts.claimed > 0)
+            .then(|| rounded(counts.late * 60.0 / counts.claimed as f64)),
+    };
+    parts.into_iter().map(used).collect()
+}
+
+fn failures(((hour, _), errors): HourOf) -> Failures {
+    Failures {
+        hour: at_hour(hour),
+        kind: errors.kind,
+        count: errors.count,
+        words: errors.words,
+        last_at: errors.last_at,
+    }
 }
 
 fn answer(
     account: &Account,
     overview: AccountOverview,
     known: &LearnedAccount,
+    counted: Counted,
     now: Time,
 ) -> Budget {
     let parcels = overview.counts.active;
@@ -169,6 +260,8 @@ fn answer(
         price,
         calls_by_hour,
         staleness,
+        last_day: counted.last_day,
+        errors: counted.errors,
     }
 }
 
@@ -246,6 +339,10 @@ pub fn router() -> ApiRouter<Serve> {
         "price": {"now": 0.21, "byHour": by_hour, "saturday": 0.6, "sunday": 0.3, "adjustedAt": "2026-11-20T12:00:00Z"},
         "callsByHour": null,
         "staleness": {"fixedMinutes": 90.0, "learnedMinutes": 49.6, "learnedMinutesIfDoubled": 24.8},
+        "lastDay": [{"from": "2026-11-20T11:50:00Z", "calls": 588, "numbers": 588, "idle": 0, "first": 12,
+                     "lateMinutes": 0.4}],
+        "errors": [{"hour": "2026-11-20T11:00:00Z", "kind": "timeout", "count": 3,
+                    "words": "the carrier did not answer within 10 s", "lastAt": "2026-11-20T11:41:07Z"}],
     });
     let operation = get_budget::operation(TAG).answer("The budget.", example);
     ApiRouter::new().api_route("/carriers/{code}/budget", get(get_budget, operation))

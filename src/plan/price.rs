@@ -36,6 +36,31 @@ pub struct Price {
     pub round: f64,
 }
 
+/// What the claims of some minutes say of the price.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Parcels claimed that had an answer before. Those that never had one wait for no price.
+    pub claimed: f64,
+    /// By how many hours these were overdue together; early ones count negative.
+    pub late: f64,
+    /// Numbers that calls had room for and no parcel filled.
+    pub idle: f64,
+}
+
+impl Sample {
+    /// How late parcels were claimed on average, in hours. An idle number counts as a claim of the next parcel, which is due
+    /// in `next` hours.
+    pub fn lateness(&self, next: f64) -> f64 {
+        let idle = if next > 0.0 { self.idle } else { 0.0 };
+        let claims = self.claimed + idle;
+        if claims > 0.0 {
+            (self.late - idle * next) / claims
+        } else {
+            0.0
+        }
+    }
+}
+
 impl Price {
     /// The initial price, if it takes `round` hours to check every parcel once.
     pub fn start(round: f64) -> Self {

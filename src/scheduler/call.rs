@@ -135,6 +135,9 @@ impl Caller {
         };
         let took = self.parts.clock.monotonic().saturating_sub(started);
         self.parts.metrics.carrier_call(account, took);
+        if let Err(error) = &answer {
+            self.parts.pricer.counter.failed(account, error);
+        }
         self.note(call, &answer, asked_at).await;
         if self.parts.clock.monotonic() >= call.lease_ends {
             self.parts.metrics.late_answers(account).inc();
@@ -187,6 +190,12 @@ impl Caller {
             self.parts.metrics.checks(&account.name, outcome).inc();
         }
         self.ahead.note(&account.name, &checks);
+        if answer.is_ok() {
+            self.parts
+                .pricer
+                .counter
+                .numbers_failed(&account.name, &checks);
+        }
         self.publish(&account.name, checks).await;
     }
 
@@ -222,8 +231,9 @@ impl Caller {
             if nth > 0 {
                 self.permit_step(call).await?;
             }
+            let asks = if nth == 0 { numbers.len() } else { 0 };
             let account = &call.route.account.name;
-            self.parts.pricer.called(account, self.parts.clock.now());
+            self.parts.pricer.counter.called(account, asks);
             let answer = self.sender.send(&call.route, request).await?;
             step = adapter.resume(state, &answer, asked_at)?;
         }

@@ -153,8 +153,11 @@ impl Scheduler {
         let left_over = self
             .plan_calls(account, asked, taken, gate, lease_ends)
             .await?;
+        if looks_ahead && are_all {
+            let idle = (limit as usize).saturating_sub(claimed);
+            self.parts.pricer.counter.idle(&account.name, idle);
+        }
         if left_over && looks_ahead && are_all {
-            self.parts.pricer.idle(&account.name);
             let lane = self.lanes.entry(account.name.clone()).or_default();
             lane.idle_until = Some(monotonic + self.settings.poll_interval);
         }
@@ -344,7 +347,8 @@ impl Scheduler {
                 continue;
             };
             used += 1;
-            self.parts.pricer.claimed(&account.name, &group, now);
+            let counter = &self.parts.pricer.counter;
+            counter.claimed(&account.name, &group, now);
             lane.waiting.push_back(Call {
                 route: route.clone(),
                 was_split: group.iter().any(|row| splits.contains_key(&row.id)),

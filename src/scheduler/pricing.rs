@@ -1,13 +1,13 @@
-//! Adjusts the price of a call once a minute. Per account one worker does this, elected by a lease; all workers report
-//! the calls they made.
+//! Adjusts the price of a call once a minute. Per account one worker does this, elected by a lease, from what all workers
+//! counted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -16,14 +16,16 @@ use crate::clock::{Clock, Time, day_of, delta, hours, minute_of};
 use crate::config::Policy;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
-use crate::model::{CarrierCode, Tracking};
+use crate::model::CarrierCode;
 use crate::outage::Outage;
 use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
-use crate::plan::price::Price;
+use crate::plan::price::{Price, Sample};
 use crate::plan::quota::Shares;
+use crate::scheduler::counting::Counter;
 use crate::store::Store;
 use crate::store::account_plans::AccountPlan;
+use crate::store::counts::CallCounts;
 use crate::store::error::StoreError;
 
 /// How often the prices are adjusted, on the store's clock.
@@ -32,14 +34,17 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The shortest real time between two adjustments.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 
-/// How often, in real time, a worker reports its calls.
-const COUNT_CALLS_EVERY: Duration = Duration::from_secs(5);
+/// How often, in real time, a worker writes what it counted.
+const WRITE_EVERY: Duration = Duration::from_secs(5);
 
 /// The shortest wait between two rounds of work.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
 /// How long, in real time, the worker that adjusts a price keeps this right without renewing it.
 const LEASE: Duration = Duration::from_secs(180);
+
+/// The most minutes that one adjustment follows from.
+const MINUTES_MAX: i64 = 60;
 
 /// How often the parcels of the accounts are counted.
 const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
@@ -50,16 +55,6 @@ const TICK_MAX: Duration = Duration::from_secs(30);
 /// The most carrier codes read to find what is overdue.
 const CARRIERS_MAX: u32 = 10_000;
 
-/// This worker's claims of an account since the price was last adjusted.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sample {
-    claimed: f64,
-    /// How late they were altogether, in hours. Early ones count negative.
-    late: f64,
-    /// Whether permits were left that no tracking could use.
-    idle: bool,
-}
-
 /// What a pricer is made of.
 pub struct PricerParts {
     pub store: Store,
@@ -69,50 +64,25 @@ pub struct PricerParts {
     pub metrics: Arc<Metrics>,
 }
 
-/// One worker's part in pricing. The scheduler reports its claims to it.
+/// One worker's part in pricing.
 pub struct Pricer {
     parts: PricerParts,
     member: Uuid,
-    samples: Mutex<HashMap<String, Sample>>,
-    /// Calls that the store does not have yet, by account and the minute they were made in.
-    calls: Mutex<BTreeMap<(String, i64), u32>>,
+    /// What this worker does, for the store.
+    pub counter: Counter,
     /// Accounts with overdue parcels for which a warning was logged.
     warned: Mutex<HashSet<String>>,
 }
 
 impl Pricer {
     pub fn new(parts: PricerParts) -> Self {
+        let counter = Counter::new(parts.store.clone(), parts.clock.clone());
         Self {
             parts,
             member: Uuid::now_v7(),
-            samples: Mutex::default(),
-            calls: Mutex::default(),
+            counter,
             warned: Mutex::default(),
         }
-    }
-
-    /// Notes a call that is being made.
-    pub fn called(&self, account: &str, now: Time) {
-        let mut counted = self.calls.lock();
-        let count = counted
-            .entry((account.to_owned(), minute_of(now)))
-            .or_default();
-        *count = count.saturating_add(1);
-    }
-
-    /// Notes a claim of `rows`, each of which gets its call.
-    pub fn claimed(&self, account: &str, rows: &[Tracking], now: Time) {
-        let mut samples = self.lock();
-        let sample = samples.entry(account.to_owned()).or_default();
-        for row in rows.iter().filter(|row| !row.urgent) {
-            sample.claimed += 1.0;
-            sample.late += hours(now) - hours(row.next_check_at);
-        }
-    }
-
-    /// Notes that permits of the account were left that no tracking could use.
-    pub fn idle(&self, account: &str) {
-        self.lock().entry(account.to_owned()).or_default().idle = true;
     }
 
     /// Works until `stop`, then lets another worker take over at once.
@@ -126,7 +96,7 @@ impl Pricer {
                 if due {
                     self.tick().await
                 } else {
-                    self.count_calls().await
+                    self.write_counts().await
                 }
             };
             let done = tokio::time::timeout(TICK_MAX, work)
@@ -142,7 +112,7 @@ impl Pricer {
             }
             let wait = next_tick
                 .saturating_sub(monotonic)
-                .clamp(WAIT_MIN, COUNT_CALLS_EVERY);
+                .clamp(WAIT_MIN, WRITE_EVERY);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -157,22 +127,19 @@ impl Pricer {
         Ok(())
     }
 
-    /// One round: reports the calls; then, for every account, adjusts the price if this worker leads it, and reads again
-    /// what was learned.
+    /// One round: writes what was counted; then, for every account, adjusts the price if this worker leads it, and reads
+    /// again what was learned.
     ///
     /// # Errors
     /// If the store is away. One account's failure does not stop the others.
     pub async fn tick(&self) -> anyhow::Result<()> {
-        self.count_calls().await?;
+        self.write_counts().await?;
         let earliest = self.earliest().await?;
         let mut counts = None;
         let mut done = Ok(());
         for account in self.parts.routes.accounts() {
-            let sample = self.lock().remove(&account.name).unwrap_or_default();
             let earliest = earliest.get(&account.name).copied();
-            let priced = self
-                .price_account(account, sample, earliest, &mut counts)
-                .await;
+            let priced = self.price_account(account, earliest, &mut counts).await;
             let priced = priced.with_context(|| format!("cannot price account {}", account.name));
             // One account's failure must not stop the others.
             done = done.and(priced);
@@ -183,29 +150,19 @@ impl Pricer {
     async fn price_account(
         &self,
         account: &Account,
-        sample: Sample,
         earliest: Option<Time>,
         counts: &mut Option<BTreeMap<String, i64>>,
     ) -> anyhow::Result<()> {
         let now = self.parts.clock.now();
-        self.lead(account, sample, earliest, counts, now).await?;
+        self.lead(account, earliest, counts, now).await?;
         let learned = self.parts.learned.refresh(account, now).await;
         learned.context("cannot read what was learned")?;
         Ok(())
     }
 
-    /// Adds our calls since the last report to the shared counter. If the write fails they are lost; the counter is
-    /// informational.
-    async fn count_calls(&self) -> anyhow::Result<()> {
-        let calls = std::mem::take(&mut *self.calls.lock());
-        for ((account, minute), calls) in calls {
-            let counted =
-                self.parts
-                    .store
-                    .count_calls(&account, calls, minute, self.parts.clock.now());
-            counted.await.context("cannot count the calls")?;
-        }
-        Ok(())
+    async fn write_counts(&self) -> anyhow::Result<()> {
+        let written = self.counter.write().await;
+        written.context("cannot write what was counted")
     }
 
     /// By account, the earliest next check of a tracking that no worker has claimed.
@@ -227,7 +184,6 @@ impl Pricer {
     async fn lead(
         &self,
         account: &Account,
-        sample: Sample,
         earliest: Option<Time>,
         counts: &mut Option<BTreeMap<String, i64>>,
         now: Time,
@@ -259,6 +215,7 @@ impl Pricer {
         if now - plan.counted_at >= COUNT_EVERY || first {
             if counts.is_none() {
                 *counts = Some(self.parcels().await?);
+                store.forget_counts(now).await?;
             }
             let ours = counts.as_ref().and_then(|counts| counts.get(&account.name));
             plan.parcels = ours.copied().unwrap_or_default();
@@ -266,16 +223,9 @@ impl Pricer {
         }
         let round = account.round(plan.parcels);
         self.watch_overdue(account, round, earliest, now);
-        let minutes = (now - plan.adjusted_at).num_milliseconds() as f64 / 60_000.0;
         if account.policy == Policy::Learned && round > 0.0 {
-            let late = if sample.claimed > 0.0 {
-                sample.late / sample.claimed
-            } else if sample.idle {
-                earliest.map_or(0.0, |at| (hours(now) - hours(at)).min(0.0))
-            } else {
-                0.0
-            };
-            plan.price.adjust(hours(now), late, round, minutes);
+            self.adjust(account, &mut plan, earliest, round, now)
+                .await?;
         }
         plan.adjusted_at = now;
         if plan.shares_day != day_of(now) {
@@ -291,6 +241,39 @@ impl Pricer {
         }
         let refit = due.then_some((fitted_before, account.codes.as_slice()));
         store.set_account_plan(&plan, self.member, refit).await?;
+        Ok(())
+    }
+
+    /// Adjusts the price by what all workers counted in the whole minutes since the last time. These end some seconds ago,
+    /// so that every worker has written what it counted in them.
+    async fn adjust(
+        &self,
+        account: &Account,
+        plan: &mut AccountPlan,
+        earliest: Option<Time>,
+        round: f64,
+        now: Time,
+    ) -> anyhow::Result<()> {
+        let every = self.parts.clock.real(EVERY).max(EVERY_MIN);
+        let settled = delta(self.parts.clock.scaled(every.min(WRITE_EVERY) * 2));
+        let until = minute_of(now - settled);
+        let from = minute_of(plan.adjusted_at - settled).clamp(until - MINUTES_MAX, until);
+        let mut counts = CallCounts::default();
+        let minutes = self.parts.store.calls_by_minute(&account.name, from..until);
+        for (_, more) in minutes.await? {
+            counts += more;
+        }
+        let minutes = (until - from) as f64;
+        // Several workers may have left the same call to each other.
+        let calls = account.checks_per_hour().unwrap_or_default() * minutes / 60.0;
+        let sample = Sample {
+            claimed: counts.claimed as f64,
+            late: counts.late,
+            idle: (counts.idle as f64).min(calls),
+        };
+        let next = earliest.map_or(0.0, |at| hours(at) - hours(now));
+        let at = hours(now - settled);
+        plan.price.adjust(at, sample.lateness(next), round, minutes);
         Ok(())
     }
 
@@ -331,10 +314,6 @@ impl Pricer {
                 account.name
             );
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Sample>> {
-        self.samples.lock()
     }
 }
 

@@ -11,7 +11,7 @@ use sea_orm::{
     QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Set,
 };
 
-use crate::clock::{Time, day_of, minute_of};
+use crate::clock::{Time, day_of};
 use crate::plan::quota::refill;
 use crate::store::column::Stamp;
 use crate::store::entity::account_state::{ActiveModel, Column, Entity, Model};
@@ -40,10 +40,6 @@ pub struct AccountState {
     /// The content at `tokens_at` of the bucket that a paced day's calls drip into.
     pub tokens: f64,
     pub tokens_at: Option<Time>,
-    /// The minute (since 1970 UTC) that `minute_calls` counts; `before_calls` counts the minute before it.
-    pub minute: i64,
-    pub minute_calls: i64,
-    pub before_calls: i64,
 }
 
 impl AccountState {
@@ -79,15 +75,6 @@ impl AccountState {
         let minutes = since.max(0) as f64 / 60_000.0;
         refill(self.tokens, minutes, per_minute, left as f64)
     }
-
-    /// Calls of the last whole minute.
-    pub fn calls_of_last_minute(&self, now: Time) -> i64 {
-        match minute_of(now) - self.minute {
-            0 => self.before_calls,
-            1 => self.minute_calls,
-            _ => 0,
-        }
-    }
 }
 
 impl Store {
@@ -122,9 +109,6 @@ impl Store {
             day_used: Set(i64::MAX),
             tokens: Set(0.0),
             tokens_at: Set(None),
-            minute: Set(0),
-            minute_calls: Set(0),
-            before_calls: Set(0),
             updated_at: Set(Stamp(now)),
             ..ActiveModel::default()
         };
@@ -224,37 +208,6 @@ impl Store {
             .await?;
         Ok(())
     }
-
-    /// Counts calls that were made in a minute (since 1970 UTC).
-    pub async fn count_calls(
-        &self,
-        account: &str,
-        calls: u32,
-        minute: i64,
-        now: Time,
-    ) -> Result<(), StoreError> {
-        // By hand: three CASEs over the old and the new row, which the builder takes fifty lines for. A report of the
-        // minute before the current one counts there; an older report counts nowhere.
-        let sql = self
-            .sql(
-                "INSERT INTO carrier_state (budget, minute, minute_calls, updated_at) \
-                 VALUES (:account, :minute, :calls, :now) ON CONFLICT (budget) DO UPDATE SET \
-                 before_calls = CASE excluded.minute - carrier_state.minute WHEN 0 THEN carrier_state.before_calls \
-                 WHEN -1 THEN carrier_state.before_calls + excluded.minute_calls \
-                 WHEN 1 THEN carrier_state.minute_calls ELSE 0 END, \
-                 minute_calls = CASE WHEN excluded.minute > carrier_state.minute THEN excluded.minute_calls \
-                 WHEN excluded.minute = carrier_state.minute THEN carrier_state.minute_calls + excluded.minute_calls \
-                 ELSE carrier_state.minute_calls END, \
-                 minute = CASE WHEN excluded.minute > carrier_state.minute THEN excluded.minute \
-                 ELSE carrier_state.minute END WHERE excluded.minute >= carrier_state.minute - 1",
-            )
-            .bind("account", account)
-            .bind("minute", minute)
-            .bind("calls", i64::from(calls))
-            .bind("now", now);
-        self.writer.execute_raw(sql.statement()).await?;
-        Ok(())
-    }
 }
 
 impl Readable for AccountState {
@@ -277,9 +230,6 @@ impl Readable for AccountState {
             day_used: row.day_used,
             tokens: row.tokens,
             tokens_at: row.tokens_at.map(|at| at.0),
-            minute: row.minute,
-            minute_calls: row.minute_calls,
-            before_calls: row.before_calls,
         })
     }
 }

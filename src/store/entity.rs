@@ -5,6 +5,8 @@
 
 pub mod account_plan;
 pub mod account_state;
+pub mod call_error;
+pub mod call_minute;
 pub mod dead_letter;
 pub mod event;
 pub mod member;

@@ -35,7 +35,8 @@ migrations![
     "0003_plan",
     "0004_times",
     "0005_failures",
-    "0006_queues"
+    "0006_queues",
+    "0007_counts"
 ];
 
 /// One migration, and whether the database has it.

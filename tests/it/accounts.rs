@@ -1,10 +1,10 @@
-//! What workers share of an account: its pause, and its calls of the day and of the minute.
+//! What workers share of an account: its pause, and its calls of the day.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait as _, Database};
-use trackbox::clock::{Clock, day_of, minute_of};
+use trackbox::clock::{Clock, day_of};
 use trackbox::scheduler::pauses::{Pauses, Told};
 use trackbox::store::Store;
 
@@ -93,35 +93,6 @@ async fn the_calls_of_a_day_drip_and_never_exceed_its_limit() {
                 .expect("takes");
         }
         assert_eq!(taken, 25);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_calls_of_all_workers_are_counted_by_the_minute() {
-    on_every_store(async |TestStore { store, .. }| {
-        let last_minute = async |secs: i64| {
-            let states = store.account_states().await.expect("reads");
-            states[0].calls_of_last_minute(at(secs))
-        };
-        let count = async |calls: u32, secs: i64| {
-            let counted = store
-                .count_calls("CDEK", calls, minute_of(at(secs)), at(secs))
-                .await;
-            counted.expect("counts");
-        };
-        for (calls, secs) in [(3, 5), (4, 50), (9, 70)] {
-            count(calls, secs).await;
-        }
-        assert_eq!(last_minute(80).await, 7);
-        // Calls that are reported a little late count for their own minute. Much later, that minute is not asked for.
-        count(2, 59).await;
-        assert_eq!(last_minute(80).await, 9);
-        assert_eq!(last_minute(121).await, 9);
-        assert_eq!(last_minute(200).await, 0);
-        count(1, 400).await;
-        count(5, 70).await;
-        assert_eq!(last_minute(401).await, 0);
     })
     .await;
 }

@@ -13,6 +13,7 @@ mod claims;
 mod consumer;
 mod consumer_on_kafka;
 mod corrupt;
+mod counts;
 mod dead_letters;
 mod documents;
 mod events;

@@ -84,7 +84,6 @@ async fn the_accounts_and_dead_letters_of_the_version_before_are_read() {
             state.pause_reason,
             "the carrier answered 429: too many calls"
         );
-        assert_eq!(state.calls_of_last_minute(at(60)), 7);
         let mut priced = pricing("CDEK", 2.5);
         priced.price.by_hour[7] = 3.25;
         let kept = store.account_plan("CDEK").await.expect("reads");

@@ -4,14 +4,15 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock::minute_of;
 use crate::clock::{Clock, Time};
+use crate::clock::{hour_of, minute_of};
 use crate::config::Policy;
 use crate::http::tests::Api;
 use crate::model::fixture::at;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::store::account_plans::AccountPlan;
+use crate::store::counts::{CallCounts, CallErrors};
 
 const HOUR: i64 = 3_600;
 
@@ -273,11 +274,29 @@ async fn a_budget_shows_what_calls_are_spent_on_and_what_more_would_gain() {
     }
     advance(&api, 26 * HOUR);
     api.apply(2, &checks, Vec::new()).await;
-    api.serve
-        .store
-        .count_calls("CDEK", 33, minute_of(at(26 * HOUR - 40)), at(26 * HOUR))
-        .await
-        .expect("counts");
+    let store = &api.serve.store;
+    let counts = |calls: i64| CallCounts {
+        calls,
+        numbers: calls,
+        claimed: 2,
+        late: 0.5,
+        ..CallCounts::default()
+    };
+    let minute = |secs| (minute_of(at(26 * HOUR + secs)), "CDEK".to_owned());
+    let minutes = [
+        (minute(-620), counts(7)),
+        (minute(-100), counts(4)),
+        (minute(-40), counts(33)),
+    ];
+    store.add_calls(&minutes).await.expect("counts");
+    let errors = CallErrors {
+        kind: "timeout".to_owned(),
+        count: 2,
+        words: "too slow".to_owned(),
+        last_at: at(26 * HOUR - 30),
+    };
+    let hour = (hour_of(errors.last_at), "CDEK".to_owned());
+    store.add_errors(&[(hour, errors)]).await.expect("counts");
     // The API reads again only after a worker has fitted again.
     let mut refitted = api
         .serve
@@ -288,7 +307,6 @@ async fn a_budget_shows_what_calls_are_spent_on_and_what_more_would_gain() {
         .expect("has one");
     refitted.refitted_at = at(26 * HOUR);
     let member = Uuid::now_v7();
-    let store = &api.serve.store;
     store
         .lead(&refitted, member, at(26 * HOUR), TimeDelta::seconds(60))
         .await
@@ -303,6 +321,17 @@ async fn a_budget_shows_what_calls_are_spent_on_and_what_more_would_gain() {
         (&json!("CDEK"), &json!(50))
     );
     assert_eq!(body["usedLastMinute"], 33);
+    let shown: Vec<_> = body["lastDay"].as_array().expect("a list").iter().collect();
+    let of = |name: &str| shown.iter().map(|it| it[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("calls"), [7, 37]);
+    assert_eq!(of("from")[1], json!(at(26 * HOUR - 600)));
+    assert_eq!(of("lateMinutes"), [15.0, 15.0]);
+    let error = &body["errors"][0];
+    assert_eq!(
+        (&error["kind"], &error["count"]),
+        (&json!("timeout"), &json!(2))
+    );
+    assert_eq!(error["hour"], json!(at(25 * HOUR)));
     assert_eq!(body["price"]["byHour"][3].as_f64(), Some(0.125));
     assert_eq!(body["price"]["now"].as_f64(), Some(0.15), "on a Saturday");
     let staleness = &body["staleness"];

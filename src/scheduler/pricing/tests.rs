@@ -80,7 +80,14 @@ impl House {
         let mut rows = self.database.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
         rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
-        pricer.claimed("CDEK", &rows, now);
+        rows[0].last_ok_at = Some(rows[0].next_check_at);
+        pricer.counter.claimed("CDEK", &rows, now);
+        self.clock.advance(Duration::from_secs(60));
+        pricer.tick().await.expect("adjusts the prices");
+    }
+
+    /// A minute later, the worker that leads has the counts of the minute before the last.
+    async fn minute(&self, pricer: &Pricer) {
         self.clock.advance(Duration::from_secs(60));
         pricer.tick().await.expect("adjusts the prices");
     }
@@ -95,18 +102,37 @@ async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
     let begun = house.price().await;
     assert!((begun - 0.02).abs() < 1e-3, "a round of an hour: {begun}");
     house.late_minute(&one).await;
+    house.minute(&one).await;
     let moved = house.price().await;
     assert!(moved > begun);
     house.late_minute(&other).await;
+    house.minute(&other).await;
     assert!(
         (house.price().await - moved).abs() < 1e-12,
         "the other one does not"
     );
     house.clock.advance(Duration::from_secs(240));
-    house.late_minute(&other).await;
+    house.minute(&other).await;
     assert!(house.price().await > moved, "the first one is silent");
     let learned = other.parts.learned.account("CDEK").expect("was read");
     assert_eq!(learned.plan.as_ref().map(|it| it.parcels), Some(3_600));
+}
+
+#[tokio::test]
+async fn the_price_follows_from_what_all_workers_claim() {
+    let house = House::new().await;
+    house.create(3_600).await;
+    let (leads, works) = (house.pricer(), house.pricer());
+    leads.tick().await.expect("begins");
+    let begun = house.price().await;
+    for _ in 0..3 {
+        house.late_minute(&works).await;
+    }
+    house.minute(&leads).await;
+    assert!(
+        house.price().await > begun,
+        "the other worker's parcels are late"
+    );
 }
 
 #[tokio::test]
