@@ -134,7 +134,13 @@ impl Learned {
         account: &Account,
         now: Time,
     ) -> Result<Arc<LearnedAccount>, StoreError> {
-        let plan = self.store.account_plan(&account.name).await?;
+        let plan = match self.store.account_plan(&account.name).await {
+            // The worker that leads writes it anew within a minute.
+            Err(StoreError::Corrupt { .. }) => self
+                .account(&account.name)
+                .and_then(|before| before.plan.clone()),
+            plan => plan?,
+        };
         let fitted_at = |plan: &Option<AccountPlan>| plan.as_ref().map(|plan| plan.refitted_at);
         let current = self.account(&account.name).filter(|before| {
             let age = (now - before.sections_read_at).num_seconds() as f64 / 3_600.0;

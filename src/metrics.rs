@@ -149,6 +149,10 @@ metrics! {
     account_paused: Gauge by (account: &str);
     /// How far the account's most overdue parcel is beyond its time.
     account_overdue_seconds: Gauge by (account: &str);
+    /// How long the account's carrier has given no answer for the parcel that waits longest for one.
+    account_unanswered_seconds: Gauge by (account: &str);
+    /// Trackings whose last check failed.
+    failing_trackings: Gauge by (account: &str);
 
     /// Updates that changed a tracking.
     updates_applied: Counter;

@@ -24,7 +24,8 @@ CREATE TABLE call_errors (
     PRIMARY KEY (hour, budget, kind)
 );
 
--- The policy and limits that the keys of an account's parcels were made by, and until when its price stands still because
--- parcels wait for another reason than the price.
-ALTER TABLE prices ADD COLUMN made_by    TEXT NOT NULL DEFAULT '';
-ALTER TABLE prices ADD COLUMN held_until TIMESTAMPTZ;
+-- Of the account's parcels: how many fail, and since when the one that waits longest has had no answer. And until when the
+-- price stands still, because parcels wait for another reason than the price.
+ALTER TABLE prices ADD COLUMN failing          BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE prices ADD COLUMN unanswered_since TIMESTAMPTZ;
+ALTER TABLE prices ADD COLUMN held_until       TIMESTAMPTZ;

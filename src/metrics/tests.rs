@@ -24,6 +24,8 @@ const EXPORTED: &[&str] = &[
     "trackbox_due_trackings gauge account",
     "trackbox_account_paused gauge account",
     "trackbox_account_overdue_seconds gauge account",
+    "trackbox_account_unanswered_seconds gauge account",
+    "trackbox_failing_trackings gauge account",
     "trackbox_updates_applied counter",
     "trackbox_updates_without_effect counter",
     "trackbox_updates_unknown_tracking counter",
@@ -97,6 +99,8 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     metrics.due_trackings("CDEK").set(1);
     metrics.account_paused("CDEK").set(1);
     metrics.account_overdue_seconds("CDEK").set(1);
+    metrics.account_unanswered_seconds("CDEK").set(1);
+    metrics.failing_trackings("CDEK").set(1);
     metrics.consumer_lag(0).set(1);
     assert_eq!(exported(&metrics.encode()), EXPORTED);
 }

@@ -7,6 +7,8 @@
 
 pub mod factors;
 
+use std::ops::AddAssign;
+
 use crate::plan::hazard::factors::{Cell, Factors, Memory, Week};
 use crate::plan::{AGE_EDGES, AGES, Class, HOURS, SLOTS, STEP, age_class, slot_of};
 
@@ -28,6 +30,14 @@ pub struct Leave {
     pub weights: f64,
     /// How many of them ended the journey.
     pub ended: f64,
+}
+
+impl AddAssign for Leave {
+    fn add_assign(&mut self, more: Self) {
+        self.events += more.events;
+        self.weights += more.weights;
+        self.ended += more.ended;
+    }
 }
 
 impl Leave {

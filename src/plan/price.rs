@@ -8,6 +8,9 @@ use crate::plan::{HOURS, KINDS, hour_of, slot_of};
 /// The lowest price: a call is practically free.
 const FLOOR: f64 = 1e-6;
 
+/// The highest price.
+const MOST: f64 = 1e12;
+
 /// How fast the price, and its shape over the day, follow the error, in each hour.
 const GAIN: f64 = 0.1;
 const SHAPE_GAIN: f64 = 0.5;
@@ -47,6 +50,37 @@ pub struct Sample {
     pub idle: f64,
 }
 
+/// A price that stands still while parcels wait for another reason than the price: until a time in hours.
+///
+/// That is while their account is paused or its calls fail, while an import waits for its first answers, and after that
+/// until the parcels that became late meanwhile have been checked. Otherwise an outage of a morning would make mornings dear
+/// for days.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Hold(pub Option<f64>);
+
+impl Hold {
+    /// The lateness to adjust the price by: 0 while it stands still.
+    ///
+    /// No price makes parcels later than a `round`: each is checked once in a round, however cheap calls are. So later ones
+    /// have waited for something else.
+    pub fn filter(&mut self, late: f64, disturbed: bool, round: f64, now: f64) -> f64 {
+        const ROUND_MAX: f64 = 12.0;
+        /// The share of a round by which parcels are late when a backlog counts as gone.
+        const GONE: f64 = 0.02;
+        if disturbed || late > round {
+            self.0 = Some(now + round.min(ROUND_MAX));
+        } else if late != 0.0 && late < GONE * round {
+            self.0 = None;
+        }
+        if self.0.is_some_and(|until| now < until) {
+            0.0
+        } else {
+            self.0 = None;
+            late
+        }
+    }
+}
+
 impl Sample {
     /// How late parcels were claimed on average, in hours. An idle number counts as a claim of the next parcel, which is due
     /// in `next` hours.
@@ -70,6 +104,17 @@ impl Price {
             by_hour: [1.0; HOURS],
             by_day: [1.0; KINDS],
             round,
+        }
+    }
+
+    /// This price within the bounds that adjusting keeps: what is stored may be anything.
+    pub fn bounded(self) -> Self {
+        let shape = |factor: f64| factor.clamp(SHAPE.0, SHAPE.1);
+        Self {
+            whole: self.whole.min(MOST),
+            by_hour: self.by_hour.map(shape),
+            by_day: self.by_day.map(shape),
+            round: self.round.clamp(ROUND.0, ROUND.1),
         }
     }
 
@@ -101,7 +146,7 @@ impl Price {
             self.by_day[day] = moved.clamp(SHAPE.0, SHAPE.1);
             return;
         }
-        self.whole = (self.whole * (GAIN * error * hours).exp()).clamp(FLOOR, 1e12);
+        self.whole = (self.whole * (GAIN * error * hours).exp()).clamp(FLOOR, MOST);
         for distance in -2..=2_i32 {
             let hour = hour_of(now + f64::from(distance));
             let share = 1.0 - f64::from(distance.abs()) / 3.0;
@@ -113,7 +158,7 @@ impl Price {
 
 #[cfg(test)]
 mod tests {
-    use super::Price;
+    use super::{Hold, Price, Sample};
 
     /// Adjusts each minute for some hours, starting at `from`.
     fn adjust(price: &mut Price, from: f64, hours: f64, late: f64, round: f64) {
@@ -172,5 +217,105 @@ mod tests {
         assert!((price.at(10.0) - 0.18).abs() < 1e-9, "Monday");
         assert!(price.at(sunday + 10.0) < 0.1);
         assert!((price.at(sunday - 10.0) - 0.18).abs() < 1e-9, "Saturday");
+    }
+
+    #[test]
+    fn numbers_that_find_no_parcel_count_as_claims_of_the_next_one() {
+        let sample = Sample {
+            claimed: 10.0,
+            late: 5.0,
+            idle: 30.0,
+        };
+        assert!((sample.lateness(2.0) - (5.0 - 60.0) / 40.0).abs() < 1e-9);
+        assert!(
+            (sample.lateness(-1.0) - 0.5).abs() < 1e-9,
+            "another is overdue"
+        );
+        assert!(
+            Sample::default().lateness(2.0).abs() < 1e-9,
+            "nothing was seen"
+        );
+    }
+
+    /// 300 parcels of two kinds with 100 calls an hour, minute by minute: each is checked when its waiting costs the price.
+    struct Model {
+        price: Price,
+        hold: Hold,
+        /// When each parcel is due, and when it was last checked.
+        parcels: Vec<(f64, f64)>,
+        minute: u32,
+        tokens: f64,
+        late: f64,
+    }
+
+    impl Model {
+        const ROUND: f64 = 3.0;
+
+        fn run(&mut self, hours: u32, is_out: bool, holds: bool) {
+            for _ in 0..hours * 60 {
+                self.minute += 1;
+                let now = f64::from(self.minute) / 60.0;
+                self.tokens = if is_out {
+                    0.0
+                } else {
+                    (self.tokens + 100.0 / 60.0).min(3.0)
+                };
+                let mut sample = Sample::default();
+                while self.tokens >= 1.0 {
+                    let free = |(_, parcel): &(usize, &(f64, f64))| {
+                        parcel.0 <= now || now - parcel.1 > Self::ROUND / 2.0
+                    };
+                    let next = self.parcels.iter().enumerate().filter(free);
+                    let Some((place, (due, _))) = next.min_by(|a, b| a.1.0.total_cmp(&b.1.0))
+                    else {
+                        break;
+                    };
+                    self.tokens -= 1.0;
+                    sample.claimed += 1.0;
+                    sample.late += now - due;
+                    let rate = if place % 3 == 0 { 0.5 } else { 0.02 };
+                    let wait = (2.0 * self.price.at(now) / rate)
+                        .sqrt()
+                        .clamp(1.0 / 12.0, 24.0);
+                    self.parcels[place] = (now + wait, now);
+                }
+                self.late = sample.lateness(0.0);
+                let filtered = self.hold.filter(self.late, is_out, Self::ROUND, now);
+                let late = if holds { filtered } else { self.late };
+                self.price.adjust(now, late, Self::ROUND, 1.0);
+            }
+        }
+
+        /// The largest change of an hour's price by an outage of a morning, two hours after its backlog is gone.
+        fn bent_by_an_outage(holds: bool) -> f64 {
+            let mut model = Self {
+                price: Price::start(Self::ROUND),
+                hold: Hold::default(),
+                parcels: (0..300).map(|n| (f64::from(n) / 100.0, 0.0)).collect(),
+                minute: 0,
+                tokens: 0.0,
+                late: 0.0,
+            };
+            // Two weeks; then the Monday after, from six to noon.
+            model.run(14 * 24 + 6, false, true);
+            let before = model.price.by_hour;
+            model.run(6, true, holds);
+            model.run(1, false, holds);
+            while model.late > 0.1 {
+                model.run(1, false, holds);
+            }
+            model.run(2, false, holds);
+            let bent = model.price.by_hour.iter().zip(before);
+            bent.map(|(after, before)| (after / before - 1.0).abs())
+                .fold(0.0, f64::max)
+        }
+    }
+
+    #[test]
+    fn an_outage_does_not_bend_the_prices_of_its_hours() {
+        let held = Model::bent_by_an_outage(true);
+        assert!(held < 0.1, "{held}");
+        let followed = Model::bent_by_an_outage(false);
+        assert!(followed > 0.2, "without standing still: {followed}");
     }
 }

@@ -62,6 +62,13 @@ pub enum Told {
     Pause { reason: String, wait: Duration },
 }
 
+/// Whether the account's parcels wait because it is paused, or because its calls fail.
+pub fn is_disturbed(state: &AccountState, now: Time) -> bool {
+    let failures = &state.failures;
+    let is_paused = state.paused_until.is_some_and(|until| until > now);
+    is_paused || failures.fails >= FAILING_FROM || failures.refusals > 0
+}
+
 /// This worker's copy of the pauses, which all workers share through the store.
 pub struct Pauses {
     store: Store,

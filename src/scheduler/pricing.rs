@@ -1,28 +1,30 @@
 //! Adjusts the price of a call once a minute. Per account one worker does this, elected by a lease, from what all workers
 //! counted.
 
-use std::collections::{BTreeMap, HashSet};
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::carriers::routes::{Account, Routes};
-use crate::clock::{Clock, Time, day_of, delta, hours, minute_of};
+use crate::clock::{Clock, Time, at_hours, day_of, delta, hours, minute_of};
 use crate::config::Policy;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::CarrierCode;
 use crate::outage::Outage;
-use crate::plan::decide::longest_wait;
 use crate::plan::hazard::REFIT_EVERY;
-use crate::plan::price::{Price, Sample};
+use crate::plan::price::{Hold, Price, Sample};
 use crate::plan::quota::Shares;
 use crate::scheduler::counting::Counter;
+use crate::scheduler::pauses::is_disturbed;
+use crate::scheduler::pricing::watch::{Waiting, Watch};
 use crate::store::Store;
 use crate::store::account_plans::AccountPlan;
 use crate::store::counts::CallCounts;
@@ -49,6 +51,9 @@ const MINUTES_MAX: i64 = 60;
 /// How often the parcels of the accounts are counted.
 const COUNT_EVERY: TimeDelta = TimeDelta::minutes(5);
 
+/// From one in so many parcels on that wait for their first answer, the account has an import.
+const IMPORT_SHARE: i64 = 10;
+
 /// How long one round over all accounts may take.
 const TICK_MAX: Duration = Duration::from_secs(30);
 
@@ -64,24 +69,43 @@ pub struct PricerParts {
     pub metrics: Arc<Metrics>,
 }
 
+/// What one round finds of all accounts.
+struct Seen {
+    /// The earliest next check of a tracking that no worker has claimed.
+    earliest: BTreeMap<String, Time>,
+    /// The accounts that are paused or fail.
+    disturbed: BTreeSet<String>,
+    /// Read for the first account that needs it.
+    census: Option<BTreeMap<String, Parcels>>,
+}
+
+/// An account's parcels that are still checked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Parcels {
+    active: i64,
+    failing: i64,
+    unanswered: i64,
+    unanswered_since: Option<Time>,
+}
+
 /// One worker's part in pricing.
 pub struct Pricer {
     parts: PricerParts,
     member: Uuid,
     /// What this worker does, for the store.
     pub counter: Counter,
-    /// Accounts with overdue parcels for which a warning was logged.
-    warned: Mutex<HashSet<String>>,
+    watch: Watch,
 }
 
 impl Pricer {
     pub fn new(parts: PricerParts) -> Self {
         let counter = Counter::new(parts.store.clone(), parts.clock.clone());
+        let watch = Watch::new(Arc::clone(&parts.metrics));
         Self {
             parts,
             member: Uuid::now_v7(),
             counter,
-            warned: Mutex::default(),
+            watch,
         }
     }
 
@@ -127,19 +151,22 @@ impl Pricer {
         Ok(())
     }
 
-    /// One round: writes what was counted; then, for every account, adjusts the price if this worker leads it, and reads
-    /// again what was learned.
+    /// One round: writes what was counted; then, for every account, adjusts the price if this worker leads it, reads again
+    /// what was learned, and tells of parcels that wait too long.
     ///
     /// # Errors
     /// If the store is away. One account's failure does not stop the others.
     pub async fn tick(&self) -> anyhow::Result<()> {
         self.write_counts().await?;
-        let earliest = self.earliest().await?;
-        let mut counts = None;
+        let now = self.parts.clock.now();
+        let mut seen = Seen {
+            earliest: self.earliest().await?,
+            disturbed: self.disturbed(now).await?,
+            census: None,
+        };
         let mut done = Ok(());
         for account in self.parts.routes.accounts() {
-            let earliest = earliest.get(&account.name).copied();
-            let priced = self.price_account(account, earliest, &mut counts).await;
+            let priced = self.price_account(account, &mut seen, now).await;
             let priced = priced.with_context(|| format!("cannot price account {}", account.name));
             // One account's failure must not stop the others.
             done = done.and(priced);
@@ -150,14 +177,26 @@ impl Pricer {
     async fn price_account(
         &self,
         account: &Account,
-        earliest: Option<Time>,
-        counts: &mut Option<BTreeMap<String, i64>>,
+        seen: &mut Seen,
+        now: Time,
     ) -> anyhow::Result<()> {
-        let now = self.parts.clock.now();
-        self.lead(account, earliest, counts, now).await?;
+        let leads = self.lead(account, seen, now).await?;
         let learned = self.parts.learned.refresh(account, now).await;
-        learned.context("cannot read what was learned")?;
+        let learned = learned.context("cannot read what was learned")?;
+        if let Some(plan) = &learned.plan {
+            let earliest = seen.earliest.get(&account.name).copied();
+            let waiting = Waiting::of(plan, learned.round(account), earliest, now);
+            self.watch.show(&account.name, waiting, leads);
+        }
         Ok(())
+    }
+
+    /// The accounts whose parcels wait because no calls are made, or calls fail.
+    async fn disturbed(&self, now: Time) -> anyhow::Result<BTreeSet<String>> {
+        let states = self.parts.store.account_states().await;
+        let states = states.context("cannot read the state of the accounts")?;
+        let disturbed = states.into_iter().filter(|state| is_disturbed(state, now));
+        Ok(disturbed.map(|state| state.account).collect())
     }
 
     async fn write_counts(&self) -> anyhow::Result<()> {
@@ -181,13 +220,8 @@ impl Pricer {
         Ok(earliest)
     }
 
-    async fn lead(
-        &self,
-        account: &Account,
-        earliest: Option<Time>,
-        counts: &mut Option<BTreeMap<String, i64>>,
-        now: Time,
-    ) -> anyhow::Result<()> {
+    /// Adjusts the account's plan if this worker leads it; answers whether it does.
+    async fn lead(&self, account: &Account, seen: &mut Seen, now: Time) -> anyhow::Result<bool> {
         let store = &self.parts.store;
         let lease = delta(self.parts.clock.scaled(LEASE));
         let start = AccountPlan {
@@ -195,37 +229,47 @@ impl Pricer {
             price: Price::start(0.0),
             shares: Shares::default(),
             shares_day: 0,
+            held_until: None,
             parcels: 0,
+            failing: 0,
+            unanswered_since: None,
             counted_at: Time::UNIX_EPOCH,
             adjusted_at: now,
             refitted_at: now,
         };
         let mut plan = match store.lead(&start, self.member, now, lease).await {
             Ok(Some(plan)) => plan,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(false),
             Err(error @ StoreError::Corrupt { .. }) => {
                 let account = account.name.as_str();
                 tracing::error!(account, "reset the price of account {account}: {error}");
+                // Written first: what follows reads it.
+                store.set_account_plan(&start, self.member, None).await?;
                 start
             }
             Err(error) => return Err(error.into()),
         };
+        let earliest = seen.earliest.get(&account.name).copied();
         // The first parcels of an account should find a price that fits them.
         let first = plan.parcels == 0 && earliest.is_some();
+        let mut disturbed = seen.disturbed.contains(&account.name);
         if now - plan.counted_at >= COUNT_EVERY || first {
-            if counts.is_none() {
-                *counts = Some(self.parcels().await?);
-                store.forget_counts(now).await?;
-            }
-            let ours = counts.as_ref().and_then(|counts| counts.get(&account.name));
-            plan.parcels = ours.copied().unwrap_or_default();
+            let parcels = self.count(account, seen, now).await?;
+            plan.parcels = parcels.active;
+            plan.failing = parcels.failing;
+            plan.unanswered_since = parcels.unanswered_since;
             plan.counted_at = now;
+            // An import waits for its first answers.
+            disturbed |= parcels.unanswered * IMPORT_SHARE > parcels.active;
         }
         let round = account.round(plan.parcels);
-        self.watch_overdue(account, round, earliest, now);
         if account.policy == Policy::Learned && round > 0.0 {
-            self.adjust(account, &mut plan, earliest, round, now)
-                .await?;
+            let late = self.lateness(account, &plan, earliest, now).await?;
+            let Lateness { at, late, minutes } = late;
+            let mut hold = Hold(plan.held_until.map(hours));
+            let late = hold.filter(late, disturbed, round, hours(now));
+            plan.held_until = hold.0.map(at_hours);
+            plan.price.adjust(at, late, round, minutes);
         }
         plan.adjusted_at = now;
         if plan.shares_day != day_of(now) {
@@ -240,27 +284,25 @@ impl Pricer {
             plan.refitted_at = now;
         }
         let refit = due.then_some((fitted_before, account.codes.as_slice()));
-        store.set_account_plan(&plan, self.member, refit).await?;
-        Ok(())
+        Ok(store.set_account_plan(&plan, self.member, refit).await?)
     }
 
-    /// Adjusts the price by what all workers counted in the whole minutes since the last time. These end some seconds ago,
-    /// so that every worker has written what it counted in them.
-    async fn adjust(
+    /// How late parcels were claimed by all workers in the whole minutes since the last time. These end some seconds ago, so
+    /// that every worker has written what it counted in them.
+    async fn lateness(
         &self,
         account: &Account,
-        plan: &mut AccountPlan,
+        plan: &AccountPlan,
         earliest: Option<Time>,
-        round: f64,
         now: Time,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Lateness> {
         let every = self.parts.clock.real(EVERY).max(EVERY_MIN);
         let settled = delta(self.parts.clock.scaled(every.min(WRITE_EVERY) * 2));
         let until = minute_of(now - settled);
         let from = minute_of(plan.adjusted_at - settled).clamp(until - MINUTES_MAX, until);
         let mut counts = CallCounts::default();
-        let minutes = self.parts.store.calls_by_minute(&account.name, from..until);
-        for (_, more) in minutes.await? {
+        let counted = self.parts.store.calls_by_minute(&account.name, from..until);
+        for (_, more) in counted.await? {
             counts += more;
         }
         let minutes = (until - from) as f64;
@@ -272,49 +314,55 @@ impl Pricer {
             idle: (counts.idle as f64).min(calls),
         };
         let next = earliest.map_or(0.0, |at| hours(at) - hours(now));
-        let at = hours(now - settled);
-        plan.price.adjust(at, sample.lateness(next), round, minutes);
-        Ok(())
+        Ok(Lateness {
+            at: hours(now - settled),
+            late: sample.lateness(next),
+            minutes,
+        })
     }
 
-    /// How many parcels each account has.
-    async fn parcels(&self) -> anyhow::Result<BTreeMap<String, i64>> {
-        let mut parcels = BTreeMap::new();
-        for (code, active) in self.parts.store.active_counts().await? {
-            let code = CarrierCode::parse(code).ok();
-            let route = code.and_then(|code| self.parts.routes.resolve(&code));
-            if let Some(route) = route {
-                *parcels.entry(route.account.name.clone()).or_default() += active;
+    /// Counts the account's parcels, once a round for all accounts.
+    async fn count(
+        &self,
+        account: &Account,
+        seen: &mut Seen,
+        now: Time,
+    ) -> anyhow::Result<Parcels> {
+        let census = match seen.census.take() {
+            Some(census) => census,
+            None => {
+                self.parts.store.forget_counts(now).await?;
+                self.census().await?
             }
-        }
-        Ok(parcels)
+        };
+        let ours = census.get(&account.name).copied().unwrap_or_default();
+        seen.census = Some(census);
+        Ok(ours)
     }
 
-    /// Warns once if some parcel is overdue by more than half the longest wait: the account's limits are too small for
-    /// the number of its parcels.
-    fn watch_overdue(&self, account: &Account, round: f64, earliest: Option<Time>, now: Time) {
-        let overdue = earliest.map_or(0.0, |at| (hours(now) - hours(at)).max(0.0));
-        self.parts
-            .metrics
-            .account_overdue_seconds(&account.name)
-            .set((overdue * 3_600.0) as i64);
-        let too_late = overdue > longest_wait(round) / 2.0;
-        let mut warned = self.warned.lock();
-        if too_late && warned.insert(account.name.clone()) {
-            tracing::warn!(
-                account = account.name,
-                "parcels of account {} are overdue by up to {overdue:.0} h: its limits allow one check of each parcel in \
-                 {round:.1} h; raise the limits or track fewer parcels",
-                account.name
-            );
-        } else if !too_late && warned.remove(&account.name) {
-            tracing::info!(
-                account = account.name,
-                "parcels of account {} are checked in time again",
-                account.name
-            );
+    async fn census(&self) -> anyhow::Result<BTreeMap<String, Parcels>> {
+        let mut census: BTreeMap<String, Parcels> = BTreeMap::new();
+        for carrier in self.parts.store.census().await? {
+            let code = CarrierCode::parse(carrier.carrier_code).ok();
+            let Some(route) = code.and_then(|code| self.parts.routes.resolve(&code)) else {
+                continue;
+            };
+            let parcels = census.entry(route.account.name.clone()).or_default();
+            parcels.active += carrier.active;
+            parcels.failing += carrier.failing;
+            parcels.unanswered += carrier.unanswered;
+            let earlier = [parcels.unanswered_since, carrier.unanswered_since];
+            parcels.unanswered_since = earlier.into_iter().flatten().min();
         }
+        Ok(census)
     }
+}
+
+/// How late parcels were claimed, in hours, over some minutes about the time `at` in hours.
+struct Lateness {
+    at: f64,
+    late: f64,
+    minutes: f64,
 }
 
 #[cfg(test)]

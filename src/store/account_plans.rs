@@ -18,6 +18,9 @@ use crate::store::entity::account_plan::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::rows::{Readable, Unreadable, read};
 
+/// More parcels than an account can have.
+const PARCELS_MAX: i64 = 1_000_000_000;
+
 /// What all workers know of an account's calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountPlan {
@@ -27,8 +30,14 @@ pub struct AccountPlan {
     /// How the calls of the day `shares_day` (UTC, days since 1970) are spread.
     pub shares: Shares,
     pub shares_day: i64,
+    /// Until when the price stands still.
+    pub held_until: Option<Time>,
     /// How many parcels are checked, as counted at `counted_at`.
     pub parcels: i64,
+    /// Of these, those whose last check failed.
+    pub failing: i64,
+    /// The earliest last answer among them; for one that never had an answer, its creation.
+    pub unanswered_since: Option<Time>,
     pub counted_at: Time,
     pub adjusted_at: Time,
     /// When the learned counts were last fitted.
@@ -122,7 +131,10 @@ fn adjusted(plan: &AccountPlan) -> ActiveModel {
         round: Set(plan.price.round),
         shares: Set(list(&plan.shares.0)),
         shares_day: Set(plan.shares_day),
+        held_until: Set(plan.held_until.map(Stamp)),
         parcels: Set(plan.parcels),
+        failing: Set(plan.failing),
+        unanswered_since: Set(plan.unanswered_since.map(Stamp)),
         counted_at: Set(Stamp(plan.counted_at)),
         adjusted_at: Set(Stamp(plan.adjusted_at)),
         refitted_at: Set(Stamp(plan.refitted_at)),
@@ -141,6 +153,7 @@ impl Readable for AccountPlan {
 
     fn read(row: &QueryResult) -> Result<Self, Unreadable> {
         let row = Model::from_query_result_nullable(row, "")?;
+        let is_counted = (0..=PARCELS_MAX).contains(&row.parcels);
         Ok(Self {
             account: row.account,
             price: Price {
@@ -148,11 +161,20 @@ impl Readable for AccountPlan {
                 by_hour: numbers("by_hour", &row.by_hour)?,
                 by_day: numbers("by_day", &row.by_day)?,
                 round: positive("round", row.round)?,
-            },
+            }
+            .bounded(),
             shares: Shares(numbers("shares", &row.shares)?),
             shares_day: row.shares_day,
-            parcels: row.parcels,
-            counted_at: row.counted_at.0,
+            held_until: row.held_until.map(|at| at.0),
+            parcels: if is_counted { row.parcels } else { 0 },
+            failing: row.failing.clamp(0, PARCELS_MAX),
+            unanswered_since: row.unanswered_since.map(|at| at.0),
+            // Counted anew at once if the number cannot be right.
+            counted_at: if is_counted {
+                row.counted_at.0
+            } else {
+                Time::UNIX_EPOCH
+            },
             adjusted_at: row.adjusted_at.0,
             refitted_at: row.refitted_at.0,
         })

@@ -118,7 +118,8 @@ impl Store {
             let (age, slot) = (index(row.age), index(row.slot));
             // An edition of the program with other ages or slots wrote the others.
             if age < AGES && slot < SLOTS {
-                counts(&mut codes, word(&row.code)).cells[age][slot] = Cell {
+                // Added, since several codes may be one word to this edition.
+                counts(&mut codes, word(&row.code)).cells[age][slot] += Cell {
                     events: row.events,
                     hours: row.hours,
                     fast_events: row.fast_events,
@@ -131,7 +132,7 @@ impl Store {
             .bind("section", section);
         let found = self.reader.query_all_raw(leaves.statement()).await?;
         for row in self.rows.readable::<LeaveRow>(&found) {
-            counts(&mut codes, word(&row.code)).leave = Leave {
+            counts(&mut codes, word(&row.code)).leave += Leave {
                 events: row.events,
                 weights: row.weights,
                 ended: row.ended,
@@ -237,9 +238,12 @@ impl Readable for LeaveRow {
     }
 }
 
-/// Refuses a count that cannot be calculated with.
+/// More events or hours than can be counted.
+const COUNT_MAX: f64 = 1e12;
+
+/// Refuses a count that cannot be right.
 fn check(column: &str, count: f64) -> Result<(), Unreadable> {
-    if count.is_finite() && count >= 0.0 {
+    if (0.0..=COUNT_MAX).contains(&count) {
         Ok(())
     } else {
         Err(Unreadable::new(column, format!("{count} is not a count")))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _,
     QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Set,
@@ -16,7 +16,7 @@ use crate::store::column::Stamp;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
-use crate::store::rows::{Readable, Unreadable};
+use crate::store::rows::{Readable, Unreadable, get};
 use crate::store::sql::Sql;
 use crate::store::{Store, WholeStore};
 
@@ -27,6 +27,35 @@ pub const REFRESH_QUIET: TimeDelta = TimeDelta::seconds(30);
 const CARRIERS_MAX: u64 = 10_000;
 
 const TABLE: &str = "trackings";
+
+/// A carrier's active trackings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    pub carrier_code: String,
+    pub active: i64,
+    /// Those whose last check failed.
+    pub failing: i64,
+    /// Those that never had an answer, and did not fail.
+    pub unanswered: i64,
+    /// The earliest last answer; for a tracking without one, its creation. `None` if it is corrupt.
+    pub unanswered_since: Option<Time>,
+}
+
+impl Readable for Census {
+    const TABLE: &'static str = TABLE;
+    const KEY: &'static str = "carrier_code";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let since: Option<Stamp> = get(row, "unanswered_since").unwrap_or_default();
+        Ok(Self {
+            carrier_code: get(row, "carrier_code")?,
+            active: get(row, "active")?,
+            failing: get(row, "failing")?,
+            unanswered: get(row, "unanswered")?,
+            unanswered_since: since.map(|at| at.0),
+        })
+    }
+}
 
 /// The result of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,17 +233,29 @@ impl Store {
         Ok(counts.into_model().all(&self.reader).await?)
     }
 
-    /// How many active trackings each carrier has, by code, at most 10,000 codes. Reads all of them: not for every step.
-    pub async fn active_counts(&self) -> Result<Vec<(String, i64)>, StoreError> {
+    /// What is to be known of each carrier's active trackings, by code, at most 10,000 codes. Reads all of them: not for
+    /// every step.
+    pub async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        use sea_orm::sea_query::ExprTrait as _;
+        let one_if = |condition: Expr| Expr::case(condition, 1).finally(0);
+        let answered = Func::coalesce([Expr::col(Column::LastOkAt), Expr::col(Column::CreatedAt)]);
+        let waits = Column::LastOkAt.is_null().and(Column::CheckFailCount.eq(0));
         let counts = Entity::find()
             .select_only()
             .column(Column::CarrierCode)
             .column_as(Column::Id.count(), "active")
+            .column_as(
+                Expr::expr(one_if(Column::CheckFailCount.gt(0))).sum(),
+                "failing",
+            )
+            .column_as(Expr::expr(one_if(waits)).sum(), "unanswered")
+            .column_as(Expr::expr(answered).min(), "unanswered_since")
             .filter(Column::Active.eq(true))
             .group_by(Column::CarrierCode)
             .order_by_asc(Column::CarrierCode)
             .limit(CARRIERS_MAX);
-        Ok(counts.into_tuple().all(&self.reader).await?)
+        let found = self.reader.query_all(&counts.into_query()).await?;
+        Ok(self.rows.readable(&found))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The factors of a rate, by age, hour of the day and kind of day, and how they are fitted to counts.
 
+use std::ops::AddAssign;
+
 use crate::plan::{AGES, DAYS, HOURS, KINDS, SLOTS, USUAL_WEEK, usual_day};
 
 /// How often the factors are adjusted to each other.
@@ -18,6 +20,15 @@ pub struct Cell {
     pub hours: f64,
     pub fast_events: f64,
     pub fast_hours: f64,
+}
+
+impl AddAssign for Cell {
+    fn add_assign(&mut self, more: Self) {
+        self.events += more.events;
+        self.hours += more.hours;
+        self.fast_events += more.fast_events;
+        self.fast_hours += more.fast_hours;
+    }
 }
 
 /// One of the two memories of the counts: events and hours by age and slot.

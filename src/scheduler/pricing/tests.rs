@@ -14,10 +14,12 @@ use crate::metrics::Metrics;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::Sections;
+use crate::store::claims::{Claim, Early, Take};
 use crate::store::{Connections, WholeStore};
 
 struct House {
     database: WholeStore,
+    url: String,
     clock: Clock,
     routes: Arc<Routes>,
     metrics: Arc<Metrics>,
@@ -38,6 +40,7 @@ impl House {
         let routes = Arc::new(Routes::new(&config).expect("routes"));
         Self {
             database: database.learning_by(Sections::new(routes.known())),
+            url,
             clock: Clock::manual(at(0)),
             routes,
             metrics: Arc::new(Metrics::new()),
@@ -46,12 +49,16 @@ impl House {
     }
 
     fn pricer(&self) -> Pricer {
+        self.pricer_with(&self.metrics)
+    }
+
+    fn pricer_with(&self, metrics: &Arc<Metrics>) -> Pricer {
         Pricer::new(PricerParts {
             store: self.database.store(),
             learned: Learned::new(self.database.store()),
             routes: Arc::clone(&self.routes),
             clock: self.clock.clone(),
-            metrics: Arc::clone(&self.metrics),
+            metrics: Arc::clone(metrics),
         })
     }
 
@@ -70,16 +77,31 @@ impl House {
             .expect("creates");
     }
 
+    /// The same, of parcels that were answered before.
+    async fn create_answered(&self, count: usize) {
+        self.create(count).await;
+        self.spoil("UPDATE trackings SET last_ok_at = created_at")
+            .await;
+    }
+
+    async fn spoil(&self, sql: &str) {
+        let database = sea_orm::Database::connect(&self.url)
+            .await
+            .expect("connects");
+        let spoiled = sea_orm::ConnectionTrait::execute_unprepared(&database, sql).await;
+        spoiled.expect("spoils");
+    }
+
     async fn price(&self) -> f64 {
         let plan = self.database.account_plan("CDEK").await.expect("reads");
         plan.expect("has one").price.whole
     }
 
-    /// A minute in which the worker claimed a tracking that was two hours late.
+    /// A minute in which the worker claimed a tracking that was 50 minutes late.
     async fn late_minute(&self, pricer: &Pricer) {
         let mut rows = self.database.trackings_by_ids(&[1]).await.expect("reads");
         let now = self.clock.now();
-        rows[0].next_check_at = now - chrono::TimeDelta::hours(2);
+        rows[0].next_check_at = now - chrono::TimeDelta::minutes(50);
         rows[0].last_ok_at = Some(rows[0].next_check_at);
         pricer.counter.claimed("CDEK", &rows, now);
         self.clock.advance(Duration::from_secs(60));
@@ -96,7 +118,7 @@ impl House {
 #[tokio::test]
 async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
     let house = House::new().await;
-    house.create(3_600).await;
+    house.create_answered(3_600).await;
     let (one, other) = (house.pricer(), house.pricer());
     one.tick().await.expect("begins");
     let begun = house.price().await;
@@ -121,7 +143,7 @@ async fn one_of_two_workers_moves_the_price_until_it_falls_silent() {
 #[tokio::test]
 async fn the_price_follows_from_what_all_workers_claim() {
     let house = House::new().await;
-    house.create(3_600).await;
+    house.create_answered(3_600).await;
     let (leads, works) = (house.pricer(), house.pricer());
     leads.tick().await.expect("begins");
     let begun = house.price().await;
@@ -148,20 +170,122 @@ async fn a_price_that_began_without_parcels_starts_anew_when_they_come() {
     assert!((price - 0.08).abs() < 1e-3, "a round of two hours: {price}");
 }
 
+fn overdue(metrics: &Metrics) -> i64 {
+    metrics.account_overdue_seconds("CDEK").get()
+}
+
 #[tokio::test]
-async fn parcels_that_wait_too_long_are_logged_and_measured() {
+async fn parcels_that_wait_too_long_are_logged_and_measured_by_every_worker() {
     let house = House::new().await;
     house.create(60).await;
-    let pricer = house.pricer();
+    let (leads, other) = (house.pricer(), Arc::new(Metrics::new()));
+    let follows = house.pricer_with(&other);
     house.clock.advance(Duration::from_secs(13 * 3_600));
-    pricer.tick().await.expect("looks");
-    assert!(pricer.warned.lock().contains("CDEK"));
-    let shown = house.metrics.encode();
-    let line = format!(
-        "trackbox_account_overdue_seconds{{account=\"CDEK\"}} {}",
-        13 * 3_600
+    leads.tick().await.expect("looks");
+    follows.tick().await.expect("looks");
+    assert_eq!(leads.watch.has_warned("CDEK"), (true, false));
+    assert_eq!(follows.watch.has_warned("CDEK"), (false, false));
+    assert_eq!(
+        (overdue(&house.metrics), overdue(&other)),
+        (13 * 3_600, 13 * 3_600)
     );
-    assert!(shown.contains(&line), "{shown}");
+    // The other one takes over, and all is checked: both see it.
+    house.clock.advance(Duration::from_secs(240));
+    follows.tick().await.expect("leads");
+    assert_eq!(follows.watch.has_warned("CDEK"), (true, false));
+    let lease = Duration::from_secs(3_600);
+    let claim = Claim {
+        carriers: &[CarrierCode::parse("CDEK").expect("a code")],
+        limit: 60,
+        take: Take::Due {
+            unanswered_max: 60,
+            early: Early::Fill { per_call: 1 },
+        },
+    };
+    let claiming = house.database.claim(claim, house.clock.now(), lease);
+    assert_eq!(claiming.await.expect("claims").trackings.len(), 60);
+    leads.tick().await.expect("looks");
+    follows.tick().await.expect("looks");
+    assert_eq!((overdue(&house.metrics), overdue(&other)), (0, 0));
+    assert_eq!(
+        leads.watch.has_warned("CDEK"),
+        (false, false),
+        "it leads no more"
+    );
+}
+
+#[tokio::test]
+async fn a_parcel_that_only_fails_is_logged_and_measured() {
+    let house = House::new().await;
+    house.create(1).await;
+    let pricer = house.pricer();
+    let three_days = 3 * 24 * 3_600;
+    house.clock.advance(Duration::from_secs(three_days));
+    // Each failure has put it off.
+    let now = house.clock.now();
+    let next = (now + chrono::TimeDelta::minutes(30)).timestamp_micros();
+    house
+        .spoil(&format!(
+            "UPDATE trackings SET check_fail_count = 80, next_check_at = {next}"
+        ))
+        .await;
+    pricer.tick().await.expect("looks");
+    assert_eq!(pricer.watch.has_warned("CDEK"), (false, true));
+    let metrics = &house.metrics;
+    assert_eq!(metrics.failing_trackings("CDEK").get(), 1);
+    let unanswered = metrics.account_unanswered_seconds("CDEK").get();
+    assert_eq!(unanswered.unsigned_abs(), three_days);
+}
+
+#[tokio::test]
+async fn a_price_that_cannot_be_read_or_be_right_is_written_anew() {
+    let house = House::new().await;
+    house.create(3_600).await;
+    let pricer = house.pricer();
+    pricer.tick().await.expect("begins");
+    for spoil in [
+        "UPDATE prices SET by_hour = '[1, 2]', shares = '[]'",
+        "UPDATE prices SET parcels = 1000000000000000000, whole = 1e300",
+        "UPDATE prices SET parcels = -5",
+    ] {
+        house.spoil(spoil).await;
+        house.clock.advance(Duration::from_secs(60));
+        pricer.tick().await.expect("mends it");
+        let plan = house.database.account_plan("CDEK").await;
+        let plan = plan.expect("reads").expect("has one");
+        assert_eq!(plan.parcels, 3_600, "{spoil}");
+        assert!(plan.price.whole < 1e13, "{spoil}");
+    }
+}
+
+#[tokio::test]
+async fn a_price_stands_still_while_its_account_is_paused_and_while_an_import_waits() {
+    let house = House::new().await;
+    house.create(3_600).await;
+    let pricer = house.pricer();
+    pricer.tick().await.expect("begins");
+    house.late_minute(&pricer).await;
+    house.minute(&pricer).await;
+    let held = house.price().await;
+    assert!(
+        (held - 0.02).abs() < 1e-3,
+        "all of them wait for their first answer: {held}"
+    );
+    house
+        .spoil("UPDATE trackings SET last_ok_at = created_at")
+        .await;
+    house.clock.advance(Duration::from_secs(3 * 3_600));
+    pricer.tick().await.expect("counts");
+    let until = house.clock.now() + chrono::TimeDelta::minutes(30);
+    let pause = house
+        .database
+        .pause("CDEK", until, "asked to", house.clock.now());
+    pause.await.expect("pauses");
+    let before = house.price().await;
+    for _ in 0..5 {
+        house.late_minute(&pricer).await;
+    }
+    assert!((house.price().await - before).abs() < 1e-12, "paused");
 }
 
 #[tokio::test]

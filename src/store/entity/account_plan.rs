@@ -27,6 +27,9 @@ pub struct Model {
     pub refitted_at: Stamp,
     pub owner: Key,
     pub lease_until: Stamp,
+    pub failing: i64,
+    pub unanswered_since: Option<Stamp>,
+    pub held_until: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
