@@ -2,7 +2,7 @@
 //!
 //! One struct, a file for each thing it keeps. A plain read or write of one table goes through its [`entity`] and sea-orm's
 //! query builder; so does every filter. Other statements are written by hand, once for both databases ([`sql`]):
-//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`] and most of [`trackings`] and
+//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`], [`keys`] and most of [`trackings`] and
 //!   [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY nor `json_each`.
 //! - [`claims`]: such a set again, under CTEs whose plan matters. A test holds that PostgreSQL reads the claim index alone.
 //! - Taking free partitions (a CTE with a lock) and the reports of [`events`] (aggregates over a limited subquery): the
@@ -22,6 +22,7 @@ pub mod entity;
 pub mod error;
 pub mod events;
 pub mod failures;
+pub mod keys;
 pub mod learned;
 pub mod lock;
 pub mod migrate;

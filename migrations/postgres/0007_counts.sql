@@ -29,3 +29,6 @@ CREATE TABLE call_errors (
 ALTER TABLE prices ADD COLUMN failing          BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE prices ADD COLUMN unanswered_since TIMESTAMPTZ;
 ALTER TABLE prices ADD COLUMN held_until       TIMESTAMPTZ;
+
+-- The policy and the limits by which the next checks of the account's parcels were set.
+ALTER TABLE prices ADD COLUMN made_by TEXT NOT NULL DEFAULT '';

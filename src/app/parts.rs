@@ -16,7 +16,7 @@ use crate::cache::redis::Redis;
 use crate::cache::redis::values::RedisCache;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
-use crate::config::{Config, KafkaSasl, KafkaSecurity};
+use crate::config::{Config, KafkaSasl, KafkaSecurity, Work};
 use crate::current::Current;
 use crate::kafka::Bus;
 use crate::kafka::broker::Broker;
@@ -25,6 +25,7 @@ use crate::kafka::memory::{self, MemoryBus};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::Sections;
+use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{Pricer, PricerParts};
 use crate::store::{Connections, Store, WholeStore};
@@ -130,6 +131,7 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
         routes: Arc::clone(&routes),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
+        cadence: cadence(&config.work),
     });
     Ok(Parts {
         limiter,
@@ -211,4 +213,14 @@ async fn memory_bus(config: &Config, store: &Store, clock: &Clock) -> anyhow::Re
         .collect();
     let bus = MemoryBus::new(clock.clone(), &offsets, config.kafka.in_process_bytes_max);
     Ok(Bus::Memory(Arc::new(bus)))
+}
+
+/// The fixed rules of when to check again.
+pub fn cadence(work: &Work) -> Cadence {
+    Cadence {
+        in_transit_min: work.next_check_in_transit_min.get(),
+        in_transit_max: work.next_check_in_transit_max.get(),
+        unknown: work.next_check_unknown.get(),
+        backoff: work.backoff.iter().map(|span| span.get()).collect(),
+    }
 }

@@ -7,11 +7,10 @@ use anyhow::Context as _;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::parts::Parts;
+use crate::app::parts::{Parts, cadence};
 use crate::app::role::{Engine, Role};
 use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
-use crate::plan::cadence::Cadence;
 use crate::scheduler::Scheduler;
 use crate::scheduler::ops::{self, Ops};
 use crate::scheduler::parts::{SchedulerParts, Settings};
@@ -61,12 +60,6 @@ fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
 /// If there is no bus to publish on, or an HTTP client cannot be made.
 pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
     let work = &parts.config.work;
-    let cadence = Cadence {
-        in_transit_min: work.next_check_in_transit_min.get(),
-        in_transit_max: work.next_check_in_transit_max.get(),
-        unknown: work.next_check_unknown.get(),
-        backoff: work.backoff.iter().map(|span| span.get()).collect(),
-    };
     let settings = Settings {
         poll_interval: work.poll_interval.get(),
         lease: work.lease.get(),
@@ -80,7 +73,7 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         limiter: parts.limiter.clone(),
         routes: Arc::clone(&parts.routes),
         clock: parts.clock.clone(),
-        cadence,
+        cadence: cadence(work),
         learned: parts.learned.clone(),
         pricer: Arc::clone(&parts.pricer),
         metrics: Arc::clone(&parts.metrics),

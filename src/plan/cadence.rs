@@ -45,6 +45,9 @@ impl Cadence {
         }
     }
 
+    /// The longest wait of [`Cadence::by_table`].
+    pub const TABLE_MAX: Duration = Duration::from_secs(378 * 60);
+
     /// The time of the next check by a table of intervals, after a successful one that found `status`.
     ///
     /// The intervals follow what trackers publish: AfterShip 3 to 12 h until there is news, 17TRACK 6 h, techTRACK 3 h

@@ -1,6 +1,7 @@
 //! Adjusts the price of a call once a minute. Per account one worker does this, elected by a lease, from what all workers
 //! counted.
 
+mod settings;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,13 @@ use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::CarrierCode;
 use crate::outage::Outage;
+use crate::plan::cadence::Cadence;
 use crate::plan::hazard::REFIT_EVERY;
 use crate::plan::price::{Hold, Price, Sample};
 use crate::plan::quota::Shares;
 use crate::scheduler::counting::Counter;
 use crate::scheduler::pauses::is_disturbed;
+use crate::scheduler::pricing::settings::{made_by, pull_in};
 use crate::scheduler::pricing::watch::{Waiting, Watch};
 use crate::store::Store;
 use crate::store::account_plans::AccountPlan;
@@ -67,6 +70,7 @@ pub struct PricerParts {
     pub routes: Arc<Routes>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub cadence: Cadence,
 }
 
 /// What one round finds of all accounts.
@@ -80,8 +84,10 @@ struct Seen {
 }
 
 /// An account's parcels that are still checked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Parcels {
+    /// The codes of their carriers.
+    codes: Vec<String>,
     active: i64,
     failing: i64,
     unanswered: i64,
@@ -233,6 +239,7 @@ impl Pricer {
             parcels: 0,
             failing: 0,
             unanswered_since: None,
+            made_by: String::new(),
             counted_at: Time::UNIX_EPOCH,
             adjusted_at: now,
             refitted_at: now,
@@ -253,7 +260,8 @@ impl Pricer {
         // The first parcels of an account should find a price that fits them.
         let first = plan.parcels == 0 && earliest.is_some();
         let mut disturbed = seen.disturbed.contains(&account.name);
-        if now - plan.counted_at >= COUNT_EVERY || first {
+        let made_by = made_by(account, &self.parts.cadence);
+        if now - plan.counted_at >= COUNT_EVERY || first || plan.made_by != made_by {
             let parcels = self.count(account, seen, now).await?;
             plan.parcels = parcels.active;
             plan.failing = parcels.failing;
@@ -261,6 +269,13 @@ impl Pricer {
             plan.counted_at = now;
             // An import waits for its first answers.
             disturbed |= parcels.unanswered * IMPORT_SHARE > parcels.active;
+            if plan.made_by != made_by {
+                let round = account.round(plan.parcels);
+                let cadence = &self.parts.cadence;
+                if pull_in(store, account, &parcels.codes, round, cadence, now).await? {
+                    plan.made_by = made_by;
+                }
+            }
         }
         let round = account.round(plan.parcels);
         if account.policy == Policy::Learned && round > 0.0 {
@@ -335,7 +350,7 @@ impl Pricer {
                 self.census().await?
             }
         };
-        let ours = census.get(&account.name).copied().unwrap_or_default();
+        let ours = census.get(&account.name).cloned().unwrap_or_default();
         seen.census = Some(census);
         Ok(ours)
     }
@@ -343,11 +358,12 @@ impl Pricer {
     async fn census(&self) -> anyhow::Result<BTreeMap<String, Parcels>> {
         let mut census: BTreeMap<String, Parcels> = BTreeMap::new();
         for carrier in self.parts.store.census().await? {
-            let code = CarrierCode::parse(carrier.carrier_code).ok();
+            let code = CarrierCode::parse(carrier.carrier_code.as_str()).ok();
             let Some(route) = code.and_then(|code| self.parts.routes.resolve(&code)) else {
                 continue;
             };
             let parcels = census.entry(route.account.name.clone()).or_default();
+            parcels.codes.push(carrier.carrier_code);
             parcels.active += carrier.active;
             parcels.failing += carrier.failing;
             parcels.unanswered += carrier.unanswered;

@@ -39,6 +39,8 @@ pub struct AccountPlan {
     /// The earliest last answer among them; for one that never had an answer, its creation.
     pub unanswered_since: Option<Time>,
     pub counted_at: Time,
+    /// The policy and the limits by which the next checks of its parcels were set, as one text.
+    pub made_by: String,
     pub adjusted_at: Time,
     /// When the learned counts were last fitted.
     pub refitted_at: Time,
@@ -135,6 +137,7 @@ fn adjusted(plan: &AccountPlan) -> ActiveModel {
         parcels: Set(plan.parcels),
         failing: Set(plan.failing),
         unanswered_since: Set(plan.unanswered_since.map(Stamp)),
+        made_by: Set(plan.made_by.clone()),
         counted_at: Set(Stamp(plan.counted_at)),
         adjusted_at: Set(Stamp(plan.adjusted_at)),
         refitted_at: Set(Stamp(plan.refitted_at)),
@@ -169,6 +172,7 @@ impl Readable for AccountPlan {
             parcels: if is_counted { row.parcels } else { 0 },
             failing: row.failing.clamp(0, PARCELS_MAX),
             unanswered_since: row.unanswered_since.map(|at| at.0),
+            made_by: row.made_by,
             // Counted anew at once if the number cannot be right.
             counted_at: if is_counted {
                 row.counted_at.0

@@ -21,6 +21,7 @@ mod failures;
 mod fair;
 mod faults;
 mod house;
+mod keys;
 mod learned;
 mod lock;
 mod migrate;

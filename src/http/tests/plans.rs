@@ -55,6 +55,7 @@ async fn price(api: &Api, parcels: i64, now: Time) {
         held_until: None,
         failing: 0,
         unanswered_since: None,
+        made_by: String::new(),
         parcels,
         counted_at: now,
         adjusted_at: now,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tempfile::TempDir;
 
 use super::{Pricer, PricerParts};
@@ -14,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::Sections;
+use crate::plan::cadence::Cadence;
 use crate::store::claims::{Claim, Early, Take};
 use crate::store::{Connections, WholeStore};
 
@@ -27,10 +29,15 @@ struct House {
 }
 
 impl House {
+    fn config(policy: Policy) -> Config {
+        let mut config = Config::default();
+        config.work.policy = policy;
+        config
+    }
+
     /// CDEK has the policy `learned` and 60 calls a minute.
     async fn new() -> Self {
-        let mut config = Config::default();
-        config.work.policy = Policy::Learned;
+        let config = Self::config(Policy::Learned);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}/trackbox.db", folder.path().display());
         let database = WholeStore::open(&url, Connections::default())
@@ -59,6 +66,12 @@ impl House {
             routes: Arc::clone(&self.routes),
             clock: self.clock.clone(),
             metrics: Arc::clone(metrics),
+            cadence: Cadence {
+                in_transit_min: Duration::from_secs(1_800),
+                in_transit_max: Duration::from_secs(7_200),
+                unknown: Duration::from_secs(5_400),
+                backoff: vec![Duration::from_secs(300)],
+            },
         })
     }
 
@@ -307,4 +320,46 @@ async fn what_was_learned_is_refitted_every_six_hours() {
         pricer.tick().await.expect("goes on");
     }
     assert_eq!(fitted().await, Some(at(6 * 3_600)));
+}
+
+#[tokio::test]
+async fn settings_that_change_bring_next_checks_forward_once() {
+    let mut house = House::new().await;
+    house.create_answered(2_500).await;
+    let before = house.pricer();
+    before.tick().await.expect("begins");
+    let hour = 3_600_000_000_i64;
+    let now = house.clock.now().timestamp_micros();
+    let far = format!("UPDATE trackings SET next_check_at = {}", now + 20 * hour);
+    house.spoil(&far).await;
+    house
+        .spoil("UPDATE trackings SET check_fail_count = 3 WHERE id = 7")
+        .await;
+    let ahead = async |house: &House| {
+        let rows = house
+            .database
+            .trackings_after(0, 5_000)
+            .await
+            .expect("reads");
+        let far = rows
+            .iter()
+            .filter(|row| row.next_check_at > house.clock.now() + TimeDelta::hours(2));
+        far.map(|row| row.id).collect::<Vec<_>>()
+    };
+    house.clock.advance(Duration::from_secs(60));
+    before.tick().await.expect("goes on");
+    assert_eq!(ahead(&house).await.len(), 2_500, "nothing has changed");
+    // The program starts again with another policy.
+    house.routes = Arc::new(Routes::new(&House::config(Policy::Fixed)).expect("routes"));
+    house.clock.advance(Duration::from_secs(240));
+    house.pricer().tick().await.expect("brings forward");
+    assert_eq!(
+        ahead(&house).await,
+        [7],
+        "a parcel that fails keeps its back-off"
+    );
+    house.spoil(&far).await;
+    house.clock.advance(Duration::from_secs(240));
+    house.pricer().tick().await.expect("goes on");
+    assert_eq!(ahead(&house).await.len(), 2_500, "once");
 }

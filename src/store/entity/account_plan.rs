@@ -30,6 +30,7 @@ pub struct Model {
     pub failing: i64,
     pub unanswered_since: Option<Stamp>,
     pub held_until: Option<Stamp>,
+    pub made_by: String,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

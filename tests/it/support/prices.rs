@@ -24,6 +24,7 @@ pub fn pricing(account: &str, whole: f64) -> AccountPlan {
         held_until: None,
         failing: 0,
         unanswered_since: None,
+        made_by: String::new(),
         parcels: 7,
         counted_at: at(0),
         adjusted_at: at(0),
