@@ -8,6 +8,7 @@ pub mod serve;
 pub mod servers;
 pub mod stages;
 pub mod upkeep;
+pub mod waiting;
 pub mod work;
 
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use crate::app::parts::{Parts, connect};
 use crate::app::role::{Role, wanted};
 use crate::app::servers::{Needed, Servers};
 use crate::app::stages::Stages;
+use crate::app::waiting::until_available;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::store::lock::StoreLock;
 
 /// Every role, in the order in which their addresses are announced.
@@ -36,9 +39,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(2);
 /// Runs `roles` until a signal stops them, or one of them fails.
 ///
 /// # Errors
-/// If something that the roles need is missing, or one of them ends by itself.
+/// If something that the roles need is missing for good, or one of them ends by itself.
 pub async fn run(config: Config, roles: &'static [&'static Role]) -> anyhow::Result<()> {
-    until_stopped(stop_max(&config), async |stop| {
+    until_stopped(stop_max(&config), async |_| {
         let locked = App::lock(config, roles).await?;
         let mut app = locked.connect(Clock::system()).await?;
         if roles.iter().any(|role| role.name == work::ROLE.name) {
@@ -52,7 +55,7 @@ pub async fn run(config: Config, roles: &'static [&'static Role]) -> anyhow::Res
                 work::warn_of_silent_carriers(routes, hint, stop)
             });
         }
-        app.run(stop).await
+        Ok(app)
     })
     .await
 }
@@ -62,42 +65,65 @@ pub fn stop_max(config: &Config) -> Duration {
     config.work.grace.get() + config.http.stop_wait.get() + STOP_MARGIN
 }
 
-/// Runs `process` with a token that the first signal cancels.
+/// Starts a process and runs it until the first signal. `start` gets the token that the signal cancels.
 ///
 /// # Errors
-/// Those of `process`, and if it takes more than `max` to end after the signal.
+/// Those of `start` and [`App::run`], and if it takes more than `max` to end after the signal.
 pub async fn until_stopped(
     max: Duration,
-    process: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
+    start: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<App>,
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
+    let process = async {
+        match stop.run_until_cancelled(start(stop.clone())).await {
+            Some(app) => app?.run(stop.clone()).await,
+            // What it leaves half done is one transaction.
+            None => {
+                tracing::info!("stopped before the start was complete");
+                Ok(())
+            }
+        }
+    };
     let deadline = async {
         stop.cancelled().await;
         tokio::time::sleep(max).await;
     };
     tokio::select! {
-        ended = process(stop.clone()) => ended,
+        ended = process => ended,
         () = deadline => bail!("did not stop within {} s: ended at once", max.as_secs()),
     }
 }
 
-/// A process that holds the lock on its database and is connected to nothing else yet.
+/// A process that holds the lock on its database and is connected to nothing else yet. Its ports answer 503.
 pub struct Locked {
     config: Config,
     roles: &'static [&'static Role],
+    metrics: Arc<Metrics>,
+    servers: Servers,
+    stages: Stages,
     lock: StoreLock,
 }
 
 impl Locked {
-    /// Connects what the roles need, and sets `clock` by the database.
-    pub async fn connect(self, clock: Clock) -> anyhow::Result<App> {
-        let parts = connect(self.config, wanted(self.roles), clock).await?;
+    /// Connects what the roles need, and sets `clock` by the database. Waits for the database if it is away.
+    ///
+    /// # Errors
+    /// If waiting cannot mend it, or another process took the lock meanwhile.
+    pub async fn connect(mut self, clock: Clock) -> anyhow::Result<App> {
+        let wanted = wanted(self.roles);
+        let parts = until_available(async || {
+            refuse::keep_once(&mut self.lock, &self.config).await?;
+            let metrics = Arc::clone(&self.metrics);
+            connect(&self.config, wanted, clock.clone(), metrics).await
+        })
+        .await?;
         Ok(App {
             parts,
             roles: self.roles,
+            servers: self.servers,
             lock: self.lock,
-            stages: Stages::default(),
+            stages: self.stages,
             needed: None,
         })
     }
@@ -107,22 +133,38 @@ impl Locked {
 pub struct App {
     pub parts: Parts,
     roles: &'static [&'static Role],
+    servers: Servers,
     lock: StoreLock,
     stages: Stages,
     needed: Option<Needed>,
 }
 
 impl App {
-    /// Takes the lock on the database for `roles`.
+    /// Opens the ports of `roles` and takes the lock on the database. Waits for the database if it is away.
     ///
     /// # Errors
-    /// If the roles lack something they need, or another process holds a lock that excludes this one.
+    /// If the roles lack something they need, a port is taken, another process holds a lock that excludes this one, or
+    /// waiting cannot mend it.
     pub async fn lock(config: Config, roles: &'static [&'static Role]) -> anyhow::Result<Locked> {
         refuse::what_cannot_work(&config, roles)?;
-        let lock = refuse::lock_store(&config, roles).await?;
+        let metrics = Arc::new(Metrics::new());
+        let mut stages = Stages::default();
+        let listening = Servers::listen(&config, roles, &metrics, &mut stages.servers).await;
+        let servers = match listening {
+            Ok(servers) => servers,
+            Err(error) => {
+                // A TrackBox on the same database is a better reason than that it has the same port.
+                refuse::lock_store(&config, roles).await?;
+                return Err(error);
+            }
+        };
+        let lock = until_available(async || refuse::lock_store(&config, roles).await).await?;
         Ok(Locked {
             config,
             roles,
+            metrics,
+            servers,
+            stages,
             lock,
         })
     }
@@ -143,19 +185,18 @@ impl App {
     /// Runs the roles until `stop`, then stops the worker, the consumer and the servers, in this order.
     ///
     /// # Errors
-    /// If a port is taken, or a role or task fails or ends by itself.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// If a role or task fails or ends by itself.
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             parts,
             roles,
+            servers,
             lock,
             mut stages,
             needed,
         } = self;
-        let servers = Servers::bind(&parts, roles, needed).await?;
-        servers.announce();
+        servers.open(&parts, needed.as_ref());
         let serving = &mut stages.servers;
-        serving.spawn("http", |stop| servers.run(stop));
         let (store, clock) = (parts.store.clone(), parts.clock.clone());
         serving.spawn("clock", |stop| upkeep::keep_clock(store, clock, stop));
         serving.spawn("cache", |stop| {

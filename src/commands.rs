@@ -101,7 +101,7 @@ pub async fn lag(config: &Config) -> anyhow::Result<()> {
          (trackbox_consumer_lag)"
     );
     let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
-    let bus = kafka_bus(config, &Clock::system()).await?;
+    let bus = kafka_bus(config, &Clock::system())?;
     let ends = bus.ends().await.context("cannot read the topic's ends")?;
     let states = store
         .partition_states(bus.topic())

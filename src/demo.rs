@@ -116,8 +116,8 @@ pub async fn run(mut config: Config, demo: Demo) -> anyhow::Result<()> {
             trackbox_emulator::serve::serve(serving, listener, stop)
         });
         let parts = app.parts.clone();
-        app.also("demo", |_| travel(parts, demo, emulator, stop.clone()));
-        app.run(stop).await
+        app.also("demo", |_| travel(parts, demo, emulator, stop));
+        Ok(app)
     })
     .await
 }

@@ -116,15 +116,11 @@ impl WholeStore {
     /// # Errors
     /// [`StoreError::Url`] if the URL has another scheme or is malformed, [`StoreError::Unavailable`] if nothing answers.
     pub async fn open(url: &str, connections: Connections) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Store::open_postgres(url, connections).await.map(Self)
-        } else if url.starts_with("sqlite:") {
-            Store::open_sqlite(url, connections).await.map(Self)
-        } else {
-            Err(StoreError::Url(
-                "store.url must begin with sqlite:// or postgres://".to_owned(),
-            ))
-        }
+        let store = match Dialect::of(url)? {
+            Dialect::Postgres => Store::open_postgres(url, connections).await,
+            Dialect::Sqlite => Store::open_sqlite(url, connections).await,
+        };
+        store.map(Self)
     }
 
     /// The same database, learning by these sections; without them it learns about all carriers together.

@@ -93,20 +93,28 @@ pub fn ca_file(config: &Config) -> Option<&Path> {
 }
 
 /// Connects what the roles need, migrates the database, and sets `clock` by it.
-pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Result<Parts> {
-    let routes = Arc::new(Routes::new(&config)?);
-    let database = open_database(&config, wanted).await?;
+///
+/// # Errors
+/// One that holds a [`crate::store::error::StoreError`] if the database is the cause.
+pub async fn connect(
+    config: &Config,
+    wanted: Wanted,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Parts> {
+    let routes = Arc::new(Routes::new(config)?);
+    let database = open_database(config, wanted).await?;
     let store = database.store();
     store.migrate().await?;
     set_clock(&store, &clock).await?;
     let bus = if !config.kafka.brokers.is_empty() {
-        Some(kafka_bus(&config, &clock).await?)
+        Some(kafka_bus(config, &clock)?)
     } else if wanted.in_process {
-        Some(memory_bus(&config, &store, &clock).await?)
+        Some(memory_bus(config, &store, &clock).await?)
     } else {
         None
     };
-    let redis = redis(&config).await?;
+    let redis = redis(config).await?;
     let ttl = config.cache.ttl.get();
     let cache = match &redis {
         Some(redis) => Cache::Redis(Arc::new(RedisCache::new(Arc::clone(redis), ttl))),
@@ -122,7 +130,6 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
         }
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
-    let metrics = Arc::new(Metrics::new());
     let current = Current::new(database, cache, Arc::clone(&metrics));
     let learned = Learned::new(store.clone());
     let pricer = Pricer::new(PricerParts {
@@ -141,7 +148,7 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
         pricer: Arc::new(pricer),
         stats: Arc::new(Stats::new(clock.now())),
         trigger: Arc::new(Notify::new()),
-        config: Arc::new(config),
+        config: Arc::new(config.clone()),
         store,
         bus,
         current,
@@ -150,8 +157,8 @@ pub async fn connect(config: Config, wanted: Wanted, clock: Clock) -> anyhow::Re
     })
 }
 
-/// The topic on Kafka. If no broker answers yet, the roles wait for one.
-pub async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
+/// The topic on Kafka, whose brokers are asked when a role needs them.
+pub fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
     let kafka = &config.kafka;
     let tls = match kafka.security {
         KafkaSecurity::Plaintext => None,
@@ -174,14 +181,8 @@ pub async fn kafka_bus(config: &Config, clock: &Clock) -> anyhow::Result<Bus> {
             password: kafka.password.expose().to_owned(),
         }),
     };
-    let bus = Bus::Kafka(Arc::new(Broker::new(settings, clock.clone())));
-    if let Err(error) = bus.prepare().await {
-        tracing::warn!(
-            "no broker answers at {} yet, waiting for one: {error}",
-            kafka.brokers.join(", ")
-        );
-    }
-    Ok(bus)
+    let broker = Broker::new(settings, clock.clone());
+    Ok(Bus::Kafka(Arc::new(broker)))
 }
 
 /// The connection to Redis, if one is configured. Until Redis answers, carriers with a limit wait.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::ca_file;
@@ -69,6 +69,19 @@ fn taken(config: &Config, alone: bool) -> String {
          changes. Stop it first, or give this one another store.url{hint}",
         config.store.url
     )
+}
+
+/// Checks that the lock is still held, and takes it again if the database was away.
+///
+/// # Errors
+/// If another process took it meanwhile, or the database is away.
+pub async fn keep_once(lock: &mut StoreLock, config: &Config) -> anyhow::Result<()> {
+    let held = lock
+        .keep()
+        .await
+        .with_context(|| format!("cannot lock the database at {}", config.store.url))?;
+    ensure!(held, taken(config, false));
+    Ok(())
 }
 
 /// Keeps the lock until `stop`, then releases it.

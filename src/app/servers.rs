@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::Parts;
 use crate::app::role::{Engine, Role};
+use crate::app::stages::Stage;
+use crate::app::waiting;
+use crate::config::Config;
 use crate::kafka::Bus;
+use crate::metrics::Metrics;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
-use crate::serving::server::Server;
+use crate::serving::server::{Served, Server};
 
 /// What else must answer on this machine before a process is ready.
 #[derive(Clone, Debug)]
@@ -24,33 +26,37 @@ pub struct Needed {
     pub announcement: Vec<String>,
 }
 
-/// Bound ports, not yet served.
+/// The ports of a process. Until they are opened they answer 503.
 pub struct Servers {
-    servers: Vec<(&'static Role, Server)>,
+    ports: Vec<Port>,
     flood: FloodGuard,
-    /// What to log at the start of where the process finds things.
-    places: Vec<String>,
-    needed: Option<Needed>,
+}
+
+struct Port {
+    role: &'static Role,
+    address: SocketAddr,
+    served: Served,
 }
 
 impl Servers {
-    /// Takes all ports, so that one that is taken already is an error before anything starts.
+    /// Takes all ports, so that one that is taken already is an error before anything else starts, and serves them until
+    /// `stage` ends.
     ///
     /// # Errors
     /// If a port is taken; the message has the key that names it.
-    pub async fn bind(
-        parts: &Parts,
-        roles: &'static [&'static Role],
-        needed: Option<Needed>,
+    pub async fn listen(
+        config: &Config,
+        roles: &[&'static Role],
+        metrics: &Arc<Metrics>,
+        stage: &mut Stage,
     ) -> anyhow::Result<Self> {
-        let config = &parts.config;
-        let flood = FloodGuard::new(&config.http);
+        let http = &config.http;
+        let flood = FloodGuard::new(http);
+        let mut ports = Vec::new();
         let mut servers = Vec::new();
         for role in roles {
-            let ready = ready_checks(parts, role, needed.as_ref());
-            let router = (role.router)(parts, ready, flood.clone());
-            let metrics = Arc::clone(&parts.metrics);
-            let server = Server::bind((role.listen)(config), router, &config.http, metrics)
+            let (listen, router) = ((role.listen)(config), waiting::router(http, metrics));
+            let server = Server::bind(listen, router, http, Arc::clone(metrics))
                 .await
                 .with_context(|| {
                     format!(
@@ -58,50 +64,44 @@ impl Servers {
                         role.listen_key
                     )
                 })?;
-            servers.push((*role, server));
+            ports.push(Port {
+                role,
+                address: server.address(),
+                served: server.served(),
+            });
+            servers.push(server);
         }
-        let engines = Engine::ALL.into_iter().filter_map(|engine| {
-            let place = engine.place(config)?;
-            Some(format!("{:10} {place}", format!("{engine:?}")))
-        });
-        let places = std::iter::once(format!("database   {}", config.store.url)).chain(engines);
-        Ok(Self {
-            servers,
-            flood,
-            places: places.collect(),
-            needed,
-        })
-    }
-
-    /// Logs where everything is.
-    pub fn announce(&self) {
-        for place in &self.places {
-            tracing::info!("{place}");
+        for server in servers {
+            stage.spawn("http", |stop| server.run(stop));
         }
-        for (role, server) in &self.servers {
-            let at = server.address().to_string();
-            tracing::info!("{}", role.announcement.replace("{at}", &at));
-        }
-        for line in self.needed.iter().flat_map(|needed| &needed.announcement) {
-            tracing::info!("{line}");
-        }
-    }
-
-    /// Serves all ports until `stop`.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut tasks = JoinSet::new();
-        for (_, server) in self.servers {
-            tasks.spawn(server.run(stop.clone()));
-        }
-        let flood = self.flood.run(stop);
-        tasks.spawn(async move {
-            flood.await;
+        let guard = flood.clone();
+        stage.spawn("flood guard", |stop| async move {
+            guard.run(stop).await;
             Ok(())
         });
-        while let Some(ended) = tasks.join_next().await {
-            ended.context("a port's server died")??;
+        Ok(Self { ports, flood })
+    }
+
+    /// Answers every request from now on, and logs where everything is.
+    pub fn open(&self, parts: &Parts, needed: Option<&Needed>) {
+        for Port { role, served, .. } in &self.ports {
+            let ready = ready_checks(parts, role, needed);
+            served.set((role.router)(parts, ready, self.flood.clone()));
         }
-        Ok(())
+        let config = &parts.config;
+        tracing::info!("database   {}", config.store.url);
+        for engine in Engine::ALL {
+            if let Some(place) = engine.place(config) {
+                tracing::info!("{:10} {place}", format!("{engine:?}"));
+            }
+        }
+        for Port { role, address, .. } in &self.ports {
+            let at = address.to_string();
+            tracing::info!("{}", role.announcement.replace("{at}", &at));
+        }
+        for line in needed.iter().flat_map(|needed| &needed.announcement) {
+            tracing::info!("{line}");
+        }
     }
 }
 

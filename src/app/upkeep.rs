@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::current::Current;
 use crate::outage::Outage;
 use crate::store::Store;
+use crate::store::error::StoreError;
 
 /// How often the clock is set by the database's.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
@@ -25,10 +26,11 @@ const MEND_EVERY: Duration = Duration::from_secs(1);
 /// If the database is away, or takes too long for its answer to be of use.
 pub async fn set_clock(store: &Store, clock: &Clock) -> anyhow::Result<()> {
     let before = clock.monotonic();
-    let time = tokio::time::timeout(CLOCK_MAX, store.time())
-        .await
-        .context("the database did not tell the time soon enough to be of use")?
-        .context("cannot ask the database for the time")?;
+    let time = match tokio::time::timeout(CLOCK_MAX, store.time()).await {
+        Ok(time) => time.context("cannot ask the database for the time")?,
+        Err(_) => Err(StoreError::timed_out())
+            .context("the database did not tell the time soon enough to be of use")?,
+    };
     let after = clock.monotonic();
     let moved = clock.set(time, before + (after - before) / 2);
     if moved.abs() > chrono::TimeDelta::seconds(1) {

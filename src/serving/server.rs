@@ -16,6 +16,7 @@ use axum::http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutWriter;
@@ -50,12 +51,27 @@ struct Limits {
     stop_wait: Duration,
 }
 
+/// The router of a port. A clone is the same: each request goes to the router that was set last.
+#[derive(Clone, Debug)]
+pub struct Served(Arc<RwLock<Router>>);
+
+impl Served {
+    /// Answers all later requests with `router`, also those on connections that are open already.
+    pub fn set(&self, router: Router) {
+        *self.0.write() = router;
+    }
+
+    fn router(&self) -> Router {
+        self.0.read().clone()
+    }
+}
+
 /// A bound port and the router that is served on it.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    served: Served,
     limits: Limits,
     metrics: Arc<Metrics>,
 }
@@ -82,7 +98,7 @@ impl Server {
         Ok(Self {
             listener,
             address,
-            router,
+            served: Served(Arc::new(RwLock::new(router))),
             limits: Limits {
                 connections_max: http.connections_max,
                 header_timeout: http.header_timeout.get(),
@@ -96,6 +112,11 @@ impl Server {
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Changes what it serves.
+    pub fn served(&self) -> Served {
+        self.served.clone()
     }
 
     /// Serves until `stop`; then lets the requests in progress end, for a few seconds.
@@ -115,7 +136,7 @@ impl Server {
                         turn_away(stream);
                     }
                     Ok((stream, peer)) => {
-                        let service = WithPeer { router: self.router.clone(), peer };
+                        let service = WithPeer { served: self.served.clone(), peer };
                         let open = Open::new(&self.metrics);
                         let conversation = converse(stream, service, self.limits, stop.clone());
                         connections.spawn(async move {
@@ -213,10 +234,10 @@ async fn converse(stream: TcpStream, service: WithPeer, limits: Limits, stop: Ca
     }
 }
 
-/// The router; it adds the address of the peer to each request.
+/// The port's router; it gets the address of the peer with each request.
 #[derive(Clone, Debug)]
 struct WithPeer {
-    router: Router,
+    served: Served,
     peer: SocketAddr,
 }
 
@@ -231,14 +252,15 @@ where
 
     fn poll_ready(
         &mut self,
-        cx: &mut std::task::Context<'_>,
+        _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Result<(), Self::Error>> {
-        tower::Service::<Request<B>>::poll_ready(&mut self.router, cx)
+        // A router is always ready.
+        std::task::Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        self.router.call(request)
+        self.served.router().call(request)
     }
 }
 

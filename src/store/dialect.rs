@@ -2,6 +2,8 @@
 
 use sea_orm::DbBackend;
 
+use crate::store::error::StoreError;
+
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -10,6 +12,22 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// The database that `url` names by its scheme.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] if it is another one.
+    pub fn of(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Ok(Self::Postgres)
+        } else if url.starts_with("sqlite:") {
+            Ok(Self::Sqlite)
+        } else {
+            Err(StoreError::Url(
+                "store.url must begin with sqlite:// or postgres://".to_owned(),
+            ))
+        }
+    }
+
     pub fn backend(self) -> DbBackend {
         match self {
             Self::Sqlite => DbBackend::Sqlite,

@@ -40,6 +40,31 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::Slow(_))
     }
 
+    /// Whether waiting may mend it. It may not if a person must change a setting, a right or the database itself.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(
+                DbErr::Conn(RuntimeErr::SqlxError(error))
+                | DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error)),
+            ) => may_pass(error),
+            Self::Migrate(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => may_pass(error),
+            Self::Unavailable(_) | Self::Slow(_) => true,
+            Self::Migrate(_)
+            | Self::Refused(_)
+            | Self::Corrupt { .. }
+            | Self::OffsetMoved { .. }
+            | Self::Url(_) => false,
+        }
+    }
+
+    /// The error of a database that did not answer in time.
+    pub fn timed_out() -> Self {
+        Self::connect(SqlxError::PoolTimedOut)
+    }
+
     /// The error of a connection that could not be made.
     pub fn connect(error: SqlxError) -> Self {
         Self::Unavailable(DbErr::Conn(RuntimeErr::SqlxError(error.into())))
@@ -86,6 +111,31 @@ fn is_refusal(error: &SqlxError) -> bool {
         | SqlxError::ColumnDecode { .. }
         | SqlxError::TypeNotFound { .. } => true,
         _ => false,
+    }
+}
+
+/// See [`StoreError::may_pass`].
+fn may_pass(error: &SqlxError) -> bool {
+    match error {
+        SqlxError::Database(inner) => match inner.code().as_deref() {
+            // PostgreSQL: 08 connection, 25 transaction state (a standby that is not promoted yet takes no writes),
+            // 40 rollback, 53 resources, 55 object state (a lock), 57 intervention (it starts or stops), 58 system.
+            // Not 28, a refused user or password, 3D, an unknown database, or 42, a missing right.
+            Some(code) if code.len() == 5 => ["08", "25", "40", "53", "55", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)),
+            // SQLite's primary result codes (the low byte): 5 busy, 6 locked.
+            Some(code) => code
+                .parse::<u32>()
+                .is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+            None => false,
+        },
+        // rustls reports a certificate that it does not trust as an input error.
+        SqlxError::Io(inner) => !inner
+            .get_ref()
+            .is_some_and(|inner| inner.is::<rustls::Error>()),
+        SqlxError::Configuration(_) | SqlxError::InvalidArgument(_) | SqlxError::Tls(_) => false,
+        _ => true,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx::{self, Connection as _, PgConnection};
 
+use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
 use crate::store::postgres_options;
 
@@ -50,9 +51,9 @@ impl StoreLock {
         alone: bool,
     ) -> Result<Option<Self>, StoreError> {
         for attempt in 1..=TRIES {
-            let held = match url.strip_prefix("sqlite:") {
-                Some(file) => lock_file(file, alone)?.map(|_file| Held::File { _file }),
-                None => lock_session(url, ca_file, alone).await?.map(Held::Session),
+            let held = match Dialect::of(url)? {
+                Dialect::Sqlite => lock_file(url, alone)?.map(|_file| Held::File { _file }),
+                Dialect::Postgres => lock_session(url, ca_file, alone).await?.map(Held::Session),
             };
             if let Some(held) = held {
                 return Ok(Some(Self {
@@ -106,8 +107,8 @@ impl StoreLock {
     }
 }
 
-fn lock_file(file: &str, alone: bool) -> Result<Option<File>, StoreError> {
-    let file = file.trim_start_matches("//");
+fn lock_file(url: &str, alone: bool) -> Result<Option<File>, StoreError> {
+    let file = url.trim_start_matches("sqlite:").trim_start_matches("//");
     let path = format!("{}.lock", file.split('?').next().unwrap_or(file));
     let refused = |what: &str, error: std::io::Error| {
         StoreError::Url(format!("cannot {what} {path}: {error}"))
@@ -149,6 +150,6 @@ async fn lock_session(
     };
     match tokio::time::timeout(ANSWER_MAX, locked).await {
         Ok(locked) => locked.map_err(StoreError::connect),
-        Err(_) => Err(StoreError::connect(sqlx::Error::PoolTimedOut)),
+        Err(_) => Err(StoreError::timed_out()),
     }
 }

@@ -34,6 +34,7 @@ mod prices;
 mod process;
 mod roles;
 mod set;
+mod starting;
 mod trackings;
 mod upgrade;
 mod upgrade_store;

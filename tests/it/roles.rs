@@ -102,7 +102,7 @@ async fn nine_processes_killed_and_misled_lose_and_double_nothing() {
     ));
     fleet.wait_until_shared(3).await;
 
-    signal(&fleet.processes["work-1"].0, "-STOP");
+    signal(&fleet.processes["work-1"], "-STOP");
     let stopped = Instant::now();
     pause(secs(5)).await;
     fleet.kill("consume-1").await;
@@ -119,7 +119,7 @@ async fn nine_processes_killed_and_misled_lose_and_double_nothing() {
     fleet.redis.start_again();
     fleet.kill("serve-2").await;
     pause(secs(30).saturating_sub(stopped.elapsed())).await;
-    signal(&fleet.processes["work-1"].0, "-CONT");
+    signal(&fleet.processes["work-1"], "-CONT");
     fleet.kill("consume-2").await;
     fleet.kill("work-3").await;
     fleet.start_again("work-3");

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{FULL, Server};
+use super::{FULL, Served, Server};
 use crate::config::{Config, Http, Span};
 use crate::metrics::Metrics;
 
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Running {
     address: SocketAddr,
+    served: Served,
     stop: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
     metrics: Arc<Metrics>,
@@ -70,11 +71,12 @@ async fn start(adapt: impl FnOnce(&mut Http)) -> Running {
     let server = Server::bind(any_port, router, &http, Arc::clone(&metrics))
         .await
         .expect("binds");
-    let address = server.address();
+    let (address, served) = (server.address(), server.served());
     let stop = CancellationToken::new();
     let ended = tokio::spawn(server.run(stop.clone()));
     Running {
         address,
+        served,
         stop,
         ended,
         metrics,
@@ -117,6 +119,24 @@ async fn a_request_is_answered_and_told_its_peer() {
         answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("127.0.0.1"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_router_that_is_set_later_answers_on_open_connections_too() {
+    let server = start(|_| ()).await;
+    let mut stream = server.connect().await;
+    let unknown = b"GET /later HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(unknown).await.expect("is sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("is answered"));
+    }
+    assert!(head.starts_with(b"HTTP/1.1 404 "));
+    let later = Router::new().route("/later", get(async || "later"));
+    server.served.set(later);
+    let known = b"GET /later HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(known).await.expect("is sent");
+    assert!(read_all(stream).await.ends_with("later"));
 }
 
 #[tokio::test]

@@ -24,9 +24,6 @@ use crate::support::process::{World, pause, stop};
 /// The topic's default name.
 pub const TOPIC: &str = "tracking.updated";
 
-/// How long a process may take to start.
-const START_MAX: Duration = Duration::from_secs(5);
-
 /// The processes, and what they work with.
 pub struct Fleet {
     pub world: World,
@@ -34,10 +31,8 @@ pub struct Fleet {
     pub kafka: PrivateKafka,
     pub redis: PrivateRedis,
     pub bus: Bus,
-    /// Those that run, by name, each with its start.
-    pub processes: BTreeMap<String, (Child, Instant)>,
-    /// The last crash of the database: a process that was starting then ends, and is started again.
-    crashed: Option<Instant>,
+    /// Those that run, by name.
+    pub processes: BTreeMap<String, Child>,
     /// What each process was started with, including those that were killed.
     variables: BTreeMap<String, Vec<(String, String)>>,
     pub judge: DatabaseConnection,
@@ -76,7 +71,6 @@ impl Fleet {
             bus: Bus::Kafka(Arc::new(broker)),
             processes: BTreeMap::new(),
             variables: BTreeMap::new(),
-            crashed: None,
             judge,
             apis: Vec::new(),
         }
@@ -94,8 +88,7 @@ impl Fleet {
     pub fn start_again(&mut self, name: &str) {
         let role = name.split('-').next().unwrap_or(name);
         let child = self.world.start_with(role, &self.variables[name]);
-        let started = (child, Instant::now());
-        let before = self.processes.insert(name.to_owned(), started);
+        let before = self.processes.insert(name.to_owned(), child);
         assert!(before.is_none(), "{name} runs already");
     }
 
@@ -106,35 +99,11 @@ impl Fleet {
     }
 
     pub async fn kill(&mut self, name: &str) {
-        let (mut child, started) = self.processes.remove(name).expect("is running");
+        let mut child = self.processes.remove(name).expect("is running");
         let ended = child.try_wait().expect("is known");
-        assert!(
-            ended.is_none() || self.was_starting(started),
-            "{name} ended by itself\n{}",
-            self.world.log()
-        );
+        let log = || self.world.log();
+        assert!(ended.is_none(), "{name} ended by itself\n{}", log());
         child.kill().await.expect("is killed");
-    }
-
-    /// Whether the database crashed while a process that was started at `started` was starting.
-    fn was_starting(&self, started: Instant) -> bool {
-        let crashed = self
-            .crashed
-            .and_then(|at| at.checked_duration_since(started));
-        crashed.is_some_and(|after| after < START_MAX)
-    }
-
-    /// Starts the processes again that ended because the database was away when they started.
-    async fn revive(&mut self) {
-        for name in self.variables.clone().into_keys() {
-            let Some((child, _)) = self.processes.get_mut(&name) else {
-                continue;
-            };
-            if child.try_wait().expect("is known").is_some() {
-                self.kill(&name).await;
-                self.start_again(&name);
-            }
-        }
     }
 
     /// How many of the topic's partitions each owner has; `None` for those without an owner.
@@ -183,7 +152,6 @@ impl Fleet {
             let away = Duration::from_millis(random.random_range(0..1_000));
             match victims[random.random_range(0..victims.len())].as_str() {
                 "PostgreSQL" => {
-                    self.crashed = Some(Instant::now());
                     self.postgres.crash();
                     pause(away).await;
                     self.postgres.start_again();
@@ -206,10 +174,7 @@ impl Fleet {
                     self.start_again(name);
                 }
             }
-            self.revive().await;
         }
-        pause(START_MAX).await;
-        self.revive().await;
     }
 
     /// How many leases were taken from a worker that held them.
@@ -222,7 +187,7 @@ impl Fleet {
     /// Ends all processes; the database stays.
     pub async fn stop(self) -> (World, PrivatePostgres) {
         self.judge.close().await.expect("closes");
-        for (_, (child, _)) in self.processes {
+        for child in self.processes.into_values() {
             stop(child, || self.world.log()).await;
         }
         (self.world, self.postgres)

@@ -67,9 +67,9 @@ impl Pipe {
         let time = emulator_time(&clock, &moved);
         let (emulator, url, stop) = carriers::start(&setup.limits, time).await;
         let config = config(&setup, &url, folder.path());
-        let parts = connect(config, app::role::wanted(app::ROLES), clock.clone())
-            .await
-            .expect("connects");
+        let wanted = app::role::wanted(app::ROLES);
+        let connecting = connect(&config, wanted, clock.clone(), Arc::default());
+        let parts = connecting.await.expect("connects");
         let workers = (0..setup.workers)
             .map(|_| app::work::scheduler(&parts).expect("makes a worker"))
             .collect();
