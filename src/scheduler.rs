@@ -9,6 +9,7 @@ mod ahead;
 mod backlog;
 pub mod call;
 mod claiming;
+pub mod connections;
 pub mod counting;
 mod judge;
 pub mod lane;
@@ -71,12 +72,10 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// # Errors
-    /// If an HTTP client cannot be made.
-    pub fn new(parts: SchedulerParts, settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(parts: SchedulerParts, settings: Settings) -> Self {
         let permits = Arc::new(Permits::new(&parts));
-        let caller = Arc::new(Caller::new(parts.clone(), Arc::clone(&permits))?);
-        Ok(Self {
+        let caller = Arc::new(Caller::new(parts.clone(), Arc::clone(&permits)));
+        Self {
             parts,
             settings,
             permits,
@@ -88,7 +87,7 @@ impl Scheduler {
             next_due: None,
             next_slot: None,
             unroutable: HashSet::new(),
-        })
+        }
     }
 
     /// Works until `stop`. Then claims nothing more, releases the calls that were not started, and lets calls in flight

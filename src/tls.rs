@@ -1,4 +1,4 @@
-//! Which certificates the encrypted connections to Kafka and Redis trust.
+//! Which certificates the encrypted connections to carriers, Kafka and Redis trust.
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::{Parts, cadence};
@@ -12,10 +13,12 @@ use crate::app::role::{Engine, Role};
 use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
 use crate::scheduler::Scheduler;
+use crate::scheduler::connections::Connections;
 use crate::scheduler::ops::{self, Ops};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
+use crate::tls;
 
 /// How long a carrier may take to accept a connection before it counts as silent.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -57,7 +60,7 @@ fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
 /// A worker made of these parts.
 ///
 /// # Errors
-/// If there is no bus to publish on, or an HTTP client cannot be made.
+/// If there is no bus to publish on, or the trusted certificates cannot be read.
 pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
     let work = &parts.config.work;
     let settings = Settings {
@@ -67,6 +70,7 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         recheck_after: work.recheck_after.get(),
         grace: work.grace.get(),
     };
+    let tls = tls::client_config(&parts.config.tls.ca_file)?;
     let scheduler = SchedulerParts {
         store: parts.store.clone(),
         bus: parts.bus.clone().context("the worker has no bus")?,
@@ -78,9 +82,10 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         pricer: Arc::clone(&parts.pricer),
         metrics: Arc::clone(&parts.metrics),
         stats: Arc::clone(&parts.stats),
+        connections: Arc::new(Connections::new(tls, Matcher::from_env())),
         trigger: Arc::clone(&parts.trigger),
     };
-    Scheduler::new(scheduler, settings)
+    Ok(Scheduler::new(scheduler, settings))
 }
 
 /// Warns once of carriers at whose address nothing listens, with `hint` behind, then waits for `stop`. Makes no call, so it

@@ -60,7 +60,7 @@ impl Limits {
         .collect()
     }
 
-    /// How long a call may take to connect: the transit time that the spacing allows for. `None` without a limit.
+    /// How long a request may be on its way: the transit time that the spacing allows for. `None` without a limit.
     pub fn transit(&self) -> Option<Duration> {
         self.windows().iter().map(|window| window.age).min()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::carriers::routes::{Account, Route};
-use crate::carriers::{CarrierError, FailureOf, STEPS_MAX, Sighting, Step};
+use crate::carriers::{Answer, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step};
 use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
 use crate::metrics::CheckOutcome;
@@ -23,6 +23,9 @@ use crate::store::failures::Gate;
 
 /// How much of the lease must be left after a call's time-out, to publish the answer.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// How many connections a request may try: the server may close an idle one at the very moment it is used.
+const CONNECTIONS_MAX: u32 = 3;
 
 /// How long the database may take to record how a call went, or to release its leases.
 const RECORD_MAX: Duration = Duration::from_secs(5);
@@ -63,6 +66,16 @@ impl From<CarrierError> for NotAsked {
     }
 }
 
+/// How far a check has come.
+struct Progress {
+    /// The permit with which nothing was sent yet.
+    unused: Option<Grant>,
+    /// When the last request was sent.
+    asked_at: Time,
+    /// When the first request was sent, on the clock's monotonic time.
+    began: Option<Duration>,
+}
+
 /// A task that has ended: a call, or the publishing of expired trackings.
 #[derive(Debug)]
 pub struct Ended {
@@ -82,19 +95,17 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// # Errors
-    /// If an HTTP client cannot be made.
-    pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> anyhow::Result<Self> {
-        let sender = Sender::new(&parts)?;
+    pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> Self {
+        let sender = Sender::new(parts.clock.clone(), Arc::clone(&parts.connections));
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
         let ahead = Ahead::new(Arc::clone(&parts.metrics));
-        Ok(Self {
+        Self {
             parts,
             permits,
             pauses,
             sender,
             ahead,
-        })
+        }
     }
 
     /// Asks the carrier and publishes one update for each tracking.
@@ -120,11 +131,20 @@ impl Caller {
         let started = self.parts.clock.monotonic();
         if !call.grant.permit.is_valid(started) || started > call.latest_start() {
             self.parts.metrics.permits_expired(account).inc();
-            self.give_back(call).await;
+            self.give_back_leases(call).await;
+            self.give_back(call, call.grant).await;
             return;
         }
-        let asked_at = self.parts.clock.now();
-        let answer = match self.ask(call, asked_at).await {
+        let mut progress = Progress {
+            unused: Some(call.grant),
+            asked_at: self.parts.clock.now(),
+            began: None,
+        };
+        let answer = self.ask(call, &mut progress).await;
+        if let Some(grant) = progress.unused {
+            self.give_back(call, grant).await;
+        }
+        let answer = match answer {
             Ok(answer) => Ok(answer),
             Err(NotAsked::Failed(error)) => Err(error),
             Err(NotAsked::NoPermit) => {
@@ -133,11 +153,14 @@ impl Caller {
                 return;
             }
         };
-        let took = self.parts.clock.monotonic().saturating_sub(started);
-        self.parts.metrics.carrier_call(account, took);
+        if let Some(began) = progress.began {
+            let took = self.parts.clock.monotonic().saturating_sub(began);
+            self.parts.metrics.carrier_call(account, took);
+        }
         if let Err(error) = &answer {
             self.parts.pricer.counter.failed(account, error);
         }
+        let asked_at = progress.asked_at;
         self.note(call, &answer, asked_at).await;
         if self.parts.clock.monotonic() >= call.lease_ends {
             self.parts.metrics.late_answers(account).inc();
@@ -211,7 +234,7 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, call: &Call, asked_at: Time) -> Result<Vec<Sighting>, NotAsked> {
+    async fn ask(&self, call: &Call, progress: &mut Progress) -> Result<Vec<Sighting>, NotAsked> {
         let numbers: Vec<TrackNumber> = call
             .trackings
             .iter()
@@ -222,29 +245,65 @@ impl Caller {
         };
         let adapter = &call.route.adapter;
         let mut step = adapter.start(&first.carrier_code, &numbers);
-        for nth in 0..STEPS_MAX {
+        for _ in 0..STEPS_MAX {
             let (request, state) = match step {
                 Step::Done(sightings) => return Ok(sightings),
                 Step::Send(request, state) => (request, state),
             };
-            // The first request of a check uses the call's own permit.
-            if nth > 0 {
-                self.permit_step(call).await?;
-            }
-            let asks = if nth == 0 { numbers.len() } else { 0 };
-            let account = &call.route.account.name;
-            self.parts.pricer.counter.called(account, asks);
-            let answer = self.sender.send(&call.route, request).await?;
-            step = adapter.resume(state, &answer, asked_at)?;
+            let answer = self.exchange(call, &request, progress).await?;
+            step = adapter.resume(state, &answer, progress.asked_at)?;
         }
         Err(CarrierError::TooManySteps.into())
     }
 
-    /// Waits for the permit of a further step of a check, as long as the lease allows.
-    async fn permit_step(&self, call: &Call) -> Result<(), NotAsked> {
+    /// Sends a request on an open connection, with a permit that is valid by then.
+    async fn exchange(
+        &self,
+        call: &Call,
+        request: &Request,
+        progress: &mut Progress,
+    ) -> Result<Answer, NotAsked> {
+        let clock = &self.parts.clock;
+        for _ in 0..CONNECTIONS_MAX {
+            let connection = self.sender.connect(request).await?;
+            let grant = self.permit(call, progress).await?;
+            progress.asked_at = clock.now();
+            let began = clock.monotonic();
+            let sending = self.sender.send(connection, request, call.route.timeout);
+            let answer = match sending.await {
+                Ok(None) => {
+                    progress.unused = Some(grant);
+                    continue;
+                }
+                Ok(Some(answer)) => Ok(answer),
+                Err(error) => Err(error.into()),
+            };
+            let asks = match progress.began {
+                None => call.trackings.len(),
+                Some(_) => 0,
+            };
+            progress.began.get_or_insert(began);
+            let account = &call.route.account.name;
+            self.parts.pricer.counter.called(account, asks);
+            return answer;
+        }
+        Err(CarrierError::Closed.into())
+    }
+
+    /// Takes the unused permit if it is still valid, or else the next one, for whose slot it waits as long as the lease
+    /// allows.
+    async fn permit(&self, call: &Call, progress: &mut Progress) -> Result<Grant, NotAsked> {
         let account = &call.route.account;
+        if let Some(grant) = progress.unused.take() {
+            let now = self.parts.clock.monotonic();
+            if grant.permit.is_valid(now) && now <= call.latest_start() {
+                return Ok(grant);
+            }
+            // Connecting took longer.
+            self.give_back(call, grant).await;
+        }
         match self.permits.take_one(account, call.latest_start()).await {
-            Ok(Some(_)) => Ok(()),
+            Ok(Some(grant)) => Ok(grant),
             Ok(None) => Err(NotAsked::NoPermit),
             Err(error) => {
                 let account = account.name.as_str();
@@ -326,11 +385,10 @@ impl Caller {
         }
     }
 
-    /// Gives back a call that was not made, and its leases. If that fails, the call stays counted for the day.
-    async fn give_back(&self, call: &Call) {
-        self.give_back_leases(call).await;
+    /// Gives back a call that was not made. If that fails, it stays counted for the day.
+    async fn give_back(&self, call: &Call, grant: Grant) {
         let account = &call.route.account;
-        let grants = [call.grant];
+        let grants = [grant];
         let giving_back = self.permits.give_back_days(account, &grants);
         self.record(&account.name, "give back a call", giving_back)
             .await;

@@ -12,6 +12,7 @@ use crate::kafka::Bus;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::cadence::Cadence;
+use crate::scheduler::connections::Connections;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::Pricer;
 use crate::store::Store;
@@ -29,6 +30,7 @@ pub struct SchedulerParts {
     pub pricer: Arc<Pricer>,
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
+    pub connections: Arc<Connections>,
     /// Starts a claim cycle without waiting for the poll interval.
     pub trigger: Arc<Notify>,
 }

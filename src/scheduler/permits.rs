@@ -10,7 +10,7 @@ use crate::clock::{Clock, Time, day_of, hours, left_of_day};
 use crate::config::Policy;
 use crate::learned::Learned;
 use crate::scheduler::parts::SchedulerParts;
-use crate::scheduler::sender::connect_timeout;
+use crate::scheduler::sender::transit;
 use crate::store::Store;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
@@ -81,7 +81,7 @@ impl Permits {
         reservation.permits.truncate(granted as usize);
         let is_counted = limits.per_day > 0;
         let day_ends = monotonic + self.clock.real(left_of_day(now));
-        let latest = day_ends.saturating_sub(connect_timeout(account));
+        let latest = day_ends.saturating_sub(transit(account));
         taken
             .grants
             .extend(reservation.permits.iter().map(|permit| Grant {
@@ -113,7 +113,7 @@ impl Permits {
             .await
     }
 
-    /// Takes one call for a further step of a check. Waits for its slot, at most until `latest` on the clock's monotonic
+    /// Takes one call for a request at hand. Waits for its slot, at most until `latest` on the clock's monotonic
     /// time; `None` if there is none by then.
     pub async fn take_one(
         &self,
@@ -188,7 +188,7 @@ impl Permits {
 
     /// Whether a call taken now might arrive tomorrow: it is sent and arrives a moment later.
     fn is_day_over(&self, account: &Account, now: Time) -> bool {
-        left_of_day(now) <= self.clock.scaled(AHEAD + connect_timeout(account))
+        left_of_day(now) <= self.clock.scaled(AHEAD + transit(account))
     }
 
     /// This hour's share of a day's calls, in calls a minute; `None` if the account's policy does not spread them.

@@ -1,83 +1,82 @@
 //! Sends an adapter's request over HTTP, once, and reads the answer within the time-out and the size limit.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use axum::body::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt as _;
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::{Request as HttpRequest, http};
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
 use tokio::time::timeout;
+use url::Position;
 
-use crate::carriers::routes::{Account, Route};
+use crate::carriers::routes::Account;
 use crate::carriers::{ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request};
 use crate::clock::{Clock, Time};
-use crate::scheduler::parts::SchedulerParts;
+use crate::scheduler::connections::{Connection, Connections, WireError};
 
-/// How long connecting to a carrier without limits may take. With limits it is the transit time that the limiter allows
-/// for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an idle connection to a carrier is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request may be on its way to a carrier without a limit by the second or the minute.
+const TRANSIT: Duration = Duration::from_secs(1);
 
 /// Sends a worker's requests.
 pub struct Sender {
     clock: Clock,
-    /// One HTTP client for each connect time-out.
-    clients: HashMap<Duration, reqwest::Client>,
+    connections: Arc<Connections>,
 }
 
 impl Sender {
-    /// # Errors
-    /// If an HTTP client cannot be made.
-    pub fn new(parts: &SchedulerParts) -> anyhow::Result<Self> {
-        let mut clients = HashMap::new();
-        for account in parts.routes.accounts() {
-            let connect = connect_timeout(account);
-            if let Entry::Vacant(vacant) = clients.entry(connect) {
-                vacant.insert(client(connect)?);
-            }
-        }
-        let clock = parts.clock.clone();
-        Ok(Self { clock, clients })
+    pub fn new(clock: Clock, connections: Arc<Connections>) -> Self {
+        Self { clock, connections }
     }
 
-    /// Sends a request of an adapter and reads the whole answer.
+    /// An open connection for `request`. It needs no permit: a connection is no call.
     ///
     /// # Errors
-    /// If there is no whole answer in time, it is too long, or it asks for a pause.
-    pub async fn send(&self, route: &Route, request: Request) -> Result<Answer, CarrierError> {
-        let within = route.timeout;
-        match timeout(within, self.exchange(&route.account, request)).await {
+    /// [`CarrierError::Unreachable`].
+    pub async fn connect(&self, request: &Request) -> Result<Connection, CarrierError> {
+        let opening = self.connections.open(&request.url);
+        opening.await.map_err(carrier_error)
+    }
+
+    /// Sends a request of an adapter and reads the whole answer. `None` if nothing was sent, because the server had closed
+    /// the connection: that was no call.
+    ///
+    /// # Errors
+    /// If there is no whole answer `within` the time, it is too long, or it asks for a pause.
+    pub async fn send(
+        &self,
+        connection: Connection,
+        request: &Request,
+        within: Duration,
+    ) -> Result<Option<Answer>, CarrierError> {
+        match timeout(within, self.exchange(connection, request)).await {
             Ok(answer) => answer,
             Err(_) => Err(CarrierError::Timeout { timeout: within }),
         }
     }
 
-    async fn exchange(&self, account: &Account, request: Request) -> Result<Answer, CarrierError> {
-        let connect = connect_timeout(account);
-        let client = self
-            .clients
-            .get(&connect)
-            .ok_or_else(|| CarrierError::Unreachable {
-                reason: "there is no client for its account".to_owned(),
-            })?;
-        let mut builder = match request.method {
-            Method::Get => client.get(request.url),
-            Method::Post => client.post(request.url),
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        request: &Request,
+    ) -> Result<Option<Answer>, CarrierError> {
+        let request = http_request(request).map_err(|error| CarrierError::Unreachable {
+            reason: format!("cannot make a request: {error}"),
+        })?;
+        let response = match connection.send(request).await {
+            Ok(response) => response,
+            Err(WireError::Unsent) => return Ok(None),
+            Err(error) => return Err(carrier_error(error)),
         };
-        for (name, value) in request.headers {
-            builder = builder.header(name, value);
-        }
-        if let Some(json) = &request.json {
-            builder = builder.json(json);
-        }
-        let response = builder.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
-            .get(reqwest::header::RETRY_AFTER)
+            .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|text| read_retry_after(text, self.clock.now()));
         if status == 429 || (status == 503 && retry_after.is_some()) {
@@ -86,48 +85,64 @@ impl Sender {
                 retry_after,
             });
         }
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(unreachable)?;
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(CarrierError::TooLong);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, body })
+        let reading = connection.read(response.into_body(), ANSWER_BYTES_MAX);
+        let body = reading.await.map_err(carrier_error)?.to_vec();
+        self.connections.keep(connection);
+        Ok(Some(Answer { status, body }))
     }
 }
 
-pub(super) fn connect_timeout(account: &Account) -> Duration {
-    account.limits.transit().unwrap_or(CONNECT_TIMEOUT)
+/// How long a request to the account's carrier may be on its way; the limiter's spacing allows for it.
+pub(super) fn transit(account: &Account) -> Duration {
+    account.limits.transit().unwrap_or(TRANSIT)
 }
 
-/// A client that sends each request once. A redirect or a retry of its own would be a call without a permit.
-fn client(connect_timeout: Duration) -> anyhow::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .connect_timeout(connect_timeout)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .user_agent(concat!("trackbox/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .context("cannot make an HTTP client")
+fn http_request(request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
+    let url = &request.url;
+    let method = match request.method {
+        Method::Get => hyper::Method::GET,
+        Method::Post => hyper::Method::POST,
+    };
+    let mut builder = HttpRequest::builder()
+        .method(method)
+        .uri(&url[Position::BeforePath..Position::AfterQuery])
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(ACCEPT, "*/*")
+        .header(USER_AGENT, concat!("trackbox/", env!("CARGO_PKG_VERSION")));
+    if let Some(credentials) = credentials(url) {
+        builder = builder.header(AUTHORIZATION, credentials);
+    }
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value);
+    }
+    let mut body = Bytes::new();
+    if let Some(json) = &request.json {
+        builder = builder.header(CONTENT_TYPE, "application/json");
+        body = json.to_string().into();
+    }
+    builder.body(Full::new(body))
 }
 
-/// Keeps only the innermost reason, and never the URL, which may contain a key.
-fn unreachable(error: reqwest::Error) -> CarrierError {
-    let error = error.without_url();
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+/// The user and password of a URL, as a header for a gateway that asks for them.
+fn credentials(url: &Url) -> Option<String> {
+    let password = url.password();
+    if url.username().is_empty() && password.is_none() {
+        return None;
     }
-    let reason = innermost.to_string();
-    // hyper's words for a connection that ended before the answer began (1.12, read November 2026).
-    if reason.contains("before message completed") {
-        return CarrierError::Closed;
+    let mut text: Vec<u8> = percent_decode_str(url.username()).collect();
+    text.push(b':');
+    text.extend(percent_decode_str(password.unwrap_or_default()));
+    Some(format!("Basic {}", STANDARD.encode(text)))
+}
+
+fn carrier_error(error: WireError) -> CarrierError {
+    match error {
+        WireError::TooLong(_) => CarrierError::TooLong,
+        WireError::Closed => CarrierError::Closed,
+        error => CarrierError::Unreachable {
+            reason: error.to_string(),
+        },
     }
-    CarrierError::Unreachable { reason }
 }
 
 /// Reads Retry-After: seconds, or an HTTP date (RFC 9110, section 10.2.3).

@@ -19,6 +19,7 @@ mod documents;
 mod events;
 mod failures;
 mod fair;
+mod far;
 mod faults;
 mod house;
 mod keys;

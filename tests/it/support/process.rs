@@ -21,6 +21,8 @@ pub struct World {
     pub folder: TempDir,
     pub api: String,
     pub store_url: String,
+    /// Where the carriers are.
+    pub carriers: String,
     variables: Vec<(String, String)>,
     _carriers: DropGuard,
 }
@@ -55,6 +57,7 @@ impl World {
             folder,
             api: format!("http://{listen}"),
             store_url,
+            carriers: carriers_url,
             variables,
             _carriers: stop,
         }
