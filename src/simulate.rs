@@ -213,9 +213,9 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
     {
         bar.set_style(style);
     }
-    let summaries = run_all(&process, &jobs, simulation.het, &bar);
+    let summaries = run_all(&process, &jobs, simulation.het, &bar)?;
     bar.finish_and_clear();
-    let bound = bound(&process, simulation, f64::from(to));
+    let bound = bound(&process, simulation, f64::from(to))?;
     let bound = if simulation.quota {
         bound.by_day()
     } else {
@@ -224,9 +224,14 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
     Ok(Comparison::new(named, summaries, bound))
 }
 
-fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) -> Vec<Figures> {
+fn run_all(
+    process: &Process,
+    jobs: &[Job],
+    own_lanes: bool,
+    bar: &ProgressBar,
+) -> anyhow::Result<Vec<Figures>> {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, Figures)>> = Mutex::default();
+    let done: Mutex<Vec<(usize, anyhow::Result<Figures>)>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(jobs.len()) {
@@ -236,36 +241,36 @@ fn run_all(process: &Process, jobs: &[Job], own_lanes: bool, bar: &ProgressBar) 
                     let Some(job) = jobs.get(place) else {
                         return;
                     };
-                    let summary =
-                        Figures::of(job.policy, &job.setting, &run(process, job, own_lanes, bar));
-                    done.lock().push((place, summary));
+                    let tally = run(process, job, own_lanes, bar);
+                    let figures = tally.map(|tally| Figures::of(job.policy, &job.setting, &tally));
+                    done.lock().push((place, figures));
                 }
             });
         }
     });
     let mut done = done.into_inner();
     done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, summary)| summary).collect()
+    done.into_iter().map(|(_, figures)| figures).collect()
 }
 
 /// The upper bound of the ratio, with the first seed.
-fn bound(process: &Process, simulation: &Simulation, to: f64) -> Bound {
+fn bound(process: &Process, simulation: &Simulation, to: f64) -> anyhow::Result<Bound> {
     let mut bound = Bound::default();
     let seed = simulation.seeds.0.first().copied().unwrap_or(1);
     for (place, carrier) in process.carriers.iter().enumerate() {
         let days = f64::from(simulation.days) * 24.0;
-        let journeys = journeys(carrier, seed * 1_000 + place as u64, days, simulation.het);
+        let journeys = journeys(carrier, seed * 1_000 + place as u64, days, simulation.het)?;
         bound.add(carrier, &journeys, f64::from(simulation.from), to);
     }
-    bound
+    Ok(bound)
 }
 
 /// Runs a job for all carriers, each with calls of its own.
-fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> Tally {
+fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> anyhow::Result<Tally> {
     let mut whole = Tally::default();
     for (place, carrier) in process.carriers.iter().enumerate() {
         let seed = job.setting.seed * 1_000 + place as u64;
-        let journeys = journeys(carrier, seed, job.setting.days * 24.0, own_lanes);
+        let journeys = journeys(carrier, seed, job.setting.days * 24.0, own_lanes)?;
         let run = Run::new(
             carrier,
             &journeys,
@@ -277,7 +282,7 @@ fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> Tall
         );
         whole.add(run.run(|| bar.inc(1)));
     }
-    whole
+    Ok(whole)
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ fn make(parcels: u32, began: Time) -> anyhow::Result<Vec<Traveller>> {
     let begins = hours(began).rem_euclid(WEEK);
     let time = |at: f64| at_hours(hours(began) - begins + at);
     let mut travellers = Vec::new();
-    let journeys = journeys(&courier, 1, WEEK + DAYS * 24.0, false);
+    let journeys = journeys(&courier, 1, WEEK + DAYS * 24.0, false)?;
     for (place, journey) in journeys.into_iter().enumerate() {
         let (Some((known_at, _)), Some((ends, _))) =
             (journey.events.first(), journey.events.last())

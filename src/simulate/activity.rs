@@ -136,19 +136,20 @@ impl Activity {
         }
     }
 
-    /// The time at which `hours` active hours have passed since `from`.
-    pub fn after(&self, from: f64, hours: f64) -> f64 {
+    /// The time at which `hours` active hours have passed since `from`; `None` if that is after `horizon`.
+    pub fn after(&self, from: f64, hours: f64, horizon: f64) -> Option<f64> {
         let (mut time, mut left) = (from, hours);
-        loop {
+        while time <= horizon {
             let end = time.floor() + 1.0;
             let rate = self.rate(time);
             let active = (end - time) * rate;
             if active >= left {
-                return time + left / rate;
+                return Some(time + left / rate);
             }
             left -= active;
             time = end;
         }
+        None
     }
 
     pub fn mean(&self) -> f64 {

@@ -4,6 +4,7 @@
 //! the true rate of news at a time is the dwell's rate after the active hours passed, times the activity.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
@@ -116,7 +117,37 @@ pub enum Dwell {
     Weibull(f64, f64),
 }
 
+/// A number outside its range is refused, and so is one that is none (`nan`).
+fn within(name: &str, number: f64, range: RangeInclusive<f64>) -> anyhow::Result<()> {
+    let (from, to) = (range.start(), range.end());
+    ensure!(
+        range.contains(&number),
+        "{name} = {number} must be from {from} to {to}"
+    );
+    Ok(())
+}
+
 impl Dwell {
+    /// Hours in which a dwell is given.
+    const HOURS: RangeInclusive<f64> = 1e-3..=1e4;
+
+    fn read(file: &FileStage, last: bool) -> anyhow::Result<Self> {
+        match (file.lognormal, file.weibull) {
+            (Some((median, sigma)), None) => {
+                within("lognormal: median", median, Self::HOURS)?;
+                within("lognormal: sigma", sigma, 1e-3..=5.0)?;
+                Ok(Self::Lognormal(median, sigma))
+            }
+            (None, Some((scale, shape))) => {
+                within("weibull: scale", scale, Self::HOURS)?;
+                within("weibull: shape", shape, 0.1..=100.0)?;
+                Ok(Self::Weibull(scale, shape))
+            }
+            (None, None) if last => Ok(Self::Lognormal(1.0, 1.0)),
+            _ => bail!("needs lognormal = [median, sigma] or weibull = [scale, shape]"),
+        }
+    }
+
     /// The density after `hours` active hours, and the probability to last longer.
     pub fn density_and_survival(self, hours: f64) -> (f64, f64) {
         match self {
@@ -209,14 +240,8 @@ impl InventedCarrier {
                 .cloned()
                 .with_context(|| format!("there is no [profiles.{name}]"))
         };
-        ensure!(
-            file.per_day.is_finite() && (0.0..=1e5).contains(&file.per_day),
-            "per_day must be from 0 to 100000"
-        );
-        ensure!(
-            file.parcels.is_finite() && (1.0..=1e6).contains(&file.parcels),
-            "parcels must be from 1 to 1000000"
-        );
+        within("per_day", file.per_day, 0.0..=1e5)?;
+        within("parcels", file.parcels, 1.0..=1e6)?;
         ensure!(
             (2..=MANY).contains(&file.stages.len()),
             "a carrier needs 2 to {MANY} [[carriers.stages]]"
@@ -243,18 +268,9 @@ impl InventedCarrier {
         all: &[FileStage],
         activity: &impl Fn(&str) -> anyhow::Result<Activity>,
     ) -> anyhow::Result<JourneyStage> {
-        let positive = |a: f64, b: f64| a.is_finite() && b.is_finite() && a > 0.0 && b > 0.0;
         let last = file.next.is_empty();
-        let dwell = match (file.lognormal, file.weibull) {
-            (Some((median, sigma)), None) if positive(median, sigma) => {
-                Dwell::Lognormal(median, sigma)
-            }
-            (None, Some((scale, shape))) if positive(scale, shape) => Dwell::Weibull(scale, shape),
-            (None, None) if last => Dwell::Lognormal(1.0, 1.0),
-            _ => {
-                bail!("needs lognormal = [median, sigma] or weibull = [scale, shape], both above 0")
-            }
-        };
+        let dwell = Dwell::read(file, last)?;
+        within("weight", file.weight, 0.0..=1_000.0)?;
         let share = |chance: f64| (0.0..=1.0).contains(&chance);
         ensure!(share(file.stall), "stall must be from 0 to 1");
         ensure!(

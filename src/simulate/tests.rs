@@ -19,7 +19,8 @@ fn all_journeys(process: &Process, days: f64) -> Vec<Vec<Journey>> {
     let carriers = process.carriers.iter().enumerate();
     carriers
         .map(|(place, carrier)| journeys(carrier, 1_000 + place as u64, days * 24.0, false))
-        .collect()
+        .collect::<anyhow::Result<_>>()
+        .expect("few enough events")
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn small() -> Process {
 fn tally(policy: Contender, quota: bool) -> Tally {
     let process = small();
     let carrier = &process.carriers[0];
-    let journeys = journeys(carrier, 1, 16.0 * 24.0, false);
+    let journeys = journeys(carrier, 1, 16.0 * 24.0, false).expect("few enough events");
     let setting = Setting {
         load: 8.0,
         seed: 1,
@@ -176,7 +177,7 @@ fn a_daily_quota_is_never_exceeded_and_is_spent_in_better_hours() {
 #[test]
 fn an_invalid_process_is_refused_with_the_place_of_the_mistake() {
     for (wrong, right, says) in [
-        ("per_day = 300", "per_day = -3", "per_day must be"),
+        ("per_day = 300", "per_day = -3", "per_day = -3 must be"),
         (
             "created = \"hand_over\"\n# How",
             "created = \"nowhere\"\n# How",
@@ -190,7 +191,32 @@ fn an_invalid_process_is_refused_with_the_place_of_the_mistake() {
         (
             "lognormal = [4.0, 0.5]",
             "lognormal = [0.0, 0.5]",
-            "needs lognormal",
+            "stage \"ACCEPTED\": lognormal: median = 0 must be",
+        ),
+        (
+            "lognormal = [4.0, 0.5]",
+            "lognormal = [4.0, 1e6]",
+            "stage \"ACCEPTED\": lognormal: sigma = 1000000 must be",
+        ),
+        (
+            "lognormal = [4.0, 0.5]",
+            "lognormal = [nan, 0.5]",
+            "stage \"ACCEPTED\": lognormal: median = NaN must be",
+        ),
+        (
+            "weibull = [4.5, 1.8]",
+            "weibull = [4.5, 0.01]",
+            "stage \"OUT_FOR_DELIVERY\": weibull: shape = 0.01 must be",
+        ),
+        (
+            "weight = 5",
+            "weight = nan",
+            "carrier \"courier\": stage \"OUT_FOR_DELIVERY\": weight = NaN must be",
+        ),
+        (
+            "per_day = 300",
+            "per_day = inf",
+            "carrier \"courier\": per_day = inf must be",
         ),
         ("next = [\"ACCEPTED\"]", "next = [\"LOST\"]", "no stage"),
         ("stall = 0.001", "stal = 0.001", "unknown field"),
@@ -200,4 +226,17 @@ fn an_invalid_process_is_refused_with_the_place_of_the_mistake() {
         let error = Process::read(&text).expect_err(right);
         assert!(format!("{error:#}").contains(says), "{error:#}");
     }
+}
+
+#[test]
+fn a_process_within_its_bounds_ends_however_long_its_dwells_are() {
+    let text = DEFAULT
+        .replace("lognormal = [4.0, 0.5]", "lognormal = [1e4, 5]")
+        .replace("weibull = [4.5, 1.8]", "weibull = [1e4, 0.1]")
+        .replace("base = 0.15", "base = 0.000001");
+    let process = Process::read(&text).expect("within its bounds");
+    let journeys = all_journeys(&process, 16.0);
+    let last = journeys[0].iter().flat_map(|journey| &journey.events);
+    assert!(last.clone().count() > 1_000);
+    assert!(last.clone().all(|(at, _)| *at < 200.0 * 24.0));
 }

@@ -1,5 +1,6 @@
 //! What really happens: the events of every parcel, the same for all policies with one seed.
 
+use anyhow::ensure;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
 
@@ -11,8 +12,12 @@ const WARM_UP: f64 = 40.0 * 24.0;
 /// How much parcels' lanes differ, if that is simulated: sigma of a lognormal distribution.
 const LANE_SIGMA: f64 = 0.6;
 
-/// Upper limit of the events of one parcel, for journeys that go in circles.
+/// How long after the end of a simulation journeys are still followed, in hours: longer than nearly all of them last.
+const FOLLOWED: f64 = 60.0 * 24.0;
+
+/// Upper limits of the events of one parcel, for journeys that go in circles, and of all parcels of a carrier, for memory.
 const EVENTS_MAX: usize = 1_000;
+const ALL_EVENTS_MAX: usize = 100_000_000;
 
 /// A stream of random numbers.
 pub struct Chance(ChaCha8Rng);
@@ -46,22 +51,37 @@ pub struct Journey {
 }
 
 /// All journeys of a carrier that begin before `end`, in the order in which they begin.
-pub fn journeys(carrier: &InventedCarrier, seed: u64, end: f64, own_lanes: bool) -> Vec<Journey> {
+///
+/// # Errors
+/// They have too many events to be kept.
+pub fn journeys(
+    carrier: &InventedCarrier,
+    seed: u64,
+    end: f64,
+    own_lanes: bool,
+) -> anyhow::Result<Vec<Journey>> {
     let mut chance = Chance::new(seed);
-    let mut journeys = Vec::new();
+    let (mut journeys, mut events) = (Vec::new(), 0);
     let highest = carrier.created.highest();
     let per_hour = carrier.per_day / 24.0 / carrier.created.mean();
     if per_hour <= 0.0 {
-        return journeys;
+        return Ok(journeys);
     }
     let mut time = -WARM_UP;
     loop {
         time += chance.exponential() / (per_hour * highest);
         if time >= end {
-            return journeys;
+            return Ok(journeys);
         }
         if chance.unit() * highest < carrier.created.rate(time) {
-            journeys.push(journey(carrier, time, &mut chance, own_lanes));
+            let journey = journey(carrier, time, end + FOLLOWED, &mut chance, own_lanes);
+            events += journey.events.len();
+            ensure!(
+                events <= ALL_EVENTS_MAX,
+                "carrier {:?} has more than {ALL_EVENTS_MAX} events: lower per_day or --days",
+                carrier.name
+            );
+            journeys.push(journey);
         }
     }
 }
@@ -69,6 +89,7 @@ pub fn journeys(carrier: &InventedCarrier, seed: u64, end: f64, own_lanes: bool)
 fn journey(
     carrier: &InventedCarrier,
     created: f64,
+    horizon: f64,
     chance: &mut Chance,
     own_lanes: bool,
 ) -> Journey {
@@ -85,9 +106,11 @@ fn journey(
             break;
         }
         let factor = if stage.line_haul { lane } else { 1.0 };
-        time = stage
-            .activity
-            .after(time, stage.dwell.at(chance.normal()) * factor);
+        let dwell = stage.dwell.at(chance.normal()) * factor;
+        let Some(next) = stage.activity.after(time, dwell, horizon) else {
+            break;
+        };
+        time = next;
         let mut pick = chance.unit();
         at = stage.next.last().map_or(at, |(next, _)| *next);
         for (next, share) in &stage.next {
