@@ -3,6 +3,7 @@
 //! For one seed, every policy gets the same parcels and the same number of calls. It is judged by how long events stayed
 //! unseen. The ratio says how many times fresher a policy is than the fixed one.
 
+pub mod account;
 pub mod activity;
 pub mod bound;
 pub mod plot;
@@ -12,6 +13,7 @@ pub mod rates;
 pub mod report;
 pub mod run;
 pub mod setting;
+pub mod tally;
 pub mod trace;
 
 use parking_lot::Mutex;
@@ -21,12 +23,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::simulate::account::{InventedAccount, accounts};
 use crate::simulate::bound::Bound;
 use crate::simulate::process::Process;
 use crate::simulate::report::{Comparison, Figures};
 use crate::simulate::run::Run;
-use crate::simulate::setting::{Contender, Setting, Tally};
-use crate::simulate::trace::journeys;
+use crate::simulate::setting::{Contender, Import, Setting};
+use crate::simulate::tally::Tally;
 
 /// The options of a simulation.
 #[derive(clap::Args, Clone, Debug)]
@@ -42,7 +45,7 @@ pub struct Simulation {
         default_value = "fixed,learned"
     )]
     pub policy: Vec<Contender>,
-    /// Calls a day for each parcel, separated by commas: 2 is scarce, 8 medium, 48 ample
+    /// Checks a day for each parcel, separated by commas: 2 is scarce, 8 medium, 48 ample
     #[arg(long, value_delimiter = ',', default_value = "8", value_parser = load)]
     pub load: Vec<f64>,
     /// One seed such as 3, or a range such as 1..6; more seeds give narrower intervals
@@ -60,6 +63,18 @@ pub struct Simulation {
     /// Limit calls by the day instead of by the minute
     #[arg(long)]
     pub quota: bool,
+    /// How many numbers a call takes; there are as many fewer calls
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3_000))]
+    pub numbers: u16,
+    /// So many times the parcels of the process, and the calls
+    #[arg(long, default_value_t = 1.0, value_parser = times)]
+    pub times: f64,
+    /// Parcels already under way that become known all at once, at 10 o'clock of a day, such as 6000@day10
+    #[arg(long, value_name = "PARCELS@dayDAY", value_parser = import)]
+    pub import: Option<Import>,
+    /// Numbers that always fail, as a share of the other parcels, such as 3%
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = share)]
+    pub failing: f64,
     /// Minutes until a carrier shows an event
     #[arg(long, value_name = "MINUTES", default_value_t = 0.0, value_parser = minutes)]
     pub lag: f64,
@@ -124,8 +139,36 @@ fn minutes(text: &str) -> Result<f64, String> {
     bounded(text, 1_440.0, "minutes")
 }
 
+/// A share such as 0.03, or 3%.
 fn share(text: &str) -> Result<f64, String> {
-    bounded(text, 1.0, "a share of the calls")
+    match text.strip_suffix('%') {
+        Some(percent) => Ok(bounded(percent, 100.0, "a percentage")? / 100.0),
+        None => bounded(text, 1.0, "a share"),
+    }
+}
+
+fn times(text: &str) -> Result<f64, String> {
+    let times = bounded(text, 100.0, "a number")?;
+    if times < 0.01 {
+        return Err("must be at least 0.01".to_owned());
+    }
+    Ok(times)
+}
+
+fn import(text: &str) -> Result<Import, String> {
+    /// The hour of the day at which an import comes.
+    const HOUR: f64 = 10.0;
+    let (parcels, day) = text
+        .split_once("@day")
+        .ok_or("give the number of parcels and the day, such as 6000@day10")?;
+    let parcels = bounded(parcels, 1e6, "a number of parcels")?;
+    let day = day
+        .parse::<u16>()
+        .map_err(|_| format!("{day:?} is not a day: give a whole number such as 10"))?;
+    Ok(Import {
+        parcels,
+        at: f64::from(day) * 24.0 + HOUR,
+    })
 }
 
 /// One policy at one load with one seed.
@@ -171,6 +214,7 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
             file.display().to_string()
         });
     let mut process = Process::read(&text).with_context(|| named.clone())?;
+    process.multiply(simulation.times);
     if let Some(day) = simulation.drift {
         process.shift(f64::from(day) * 24.0);
     }
@@ -179,6 +223,12 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
         simulation.from < to && to <= simulation.days,
         "events of day {} to day {to} should count, but days 0 to {} are simulated: change --from, --to or --days",
         simulation.from,
+        simulation.days
+    );
+    let end = f64::from(simulation.days) * 24.0;
+    ensure!(
+        simulation.import.is_none_or(|import| import.at < end),
+        "the import comes after the {} days that are simulated: change --import or --days",
         simulation.days
     );
     let mut policies = simulation.policy.clone();
@@ -192,8 +242,12 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
         from: f64::from(simulation.from),
         to: f64::from(to),
         quota: simulation.quota,
+        numbers: usize::from(simulation.numbers),
         lag: simulation.lag / 60.0,
-        failing: simulation.pfail,
+        failing_calls: simulation.pfail,
+        failing_numbers: simulation.failing,
+        import: simulation.import,
+        own_lanes: simulation.het,
         forgets: !simulation.keep,
     };
     let jobs: Vec<Job> = simulation
@@ -206,16 +260,17 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
             setting: setting(load, seed),
         })
         .collect();
-    let bar = ProgressBar::new(
-        jobs.len() as u64 * u64::from(simulation.days) * process.carriers.len() as u64,
-    );
+    let accounts = accounts(&process);
+    let bar =
+        ProgressBar::new(jobs.len() as u64 * u64::from(simulation.days) * accounts.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent}% of {len} days, {eta} left")
     {
         bar.set_style(style);
     }
-    let summaries = run_all(&process, &jobs, simulation.het, &bar)?;
+    let summaries = run_all(&accounts, &jobs, &bar)?;
     bar.finish_and_clear();
-    let bound = bound(&process, simulation, f64::from(to))?;
+    let seed = simulation.seeds.0.first().copied().unwrap_or(1);
+    let bound = bound(&accounts, &setting(1.0, seed))?;
     let bound = if simulation.quota {
         bound.by_day()
     } else {
@@ -225,9 +280,8 @@ pub fn compare(simulation: &Simulation) -> anyhow::Result<Comparison> {
 }
 
 fn run_all(
-    process: &Process,
+    accounts: &[InventedAccount<'_>],
     jobs: &[Job],
-    own_lanes: bool,
     bar: &ProgressBar,
 ) -> anyhow::Result<Vec<Figures>> {
     let next = AtomicUsize::new(0);
@@ -241,7 +295,7 @@ fn run_all(
                     let Some(job) = jobs.get(place) else {
                         return;
                     };
-                    let tally = run(process, job, own_lanes, bar);
+                    let tally = run(accounts, job, bar);
                     let figures = tally.map(|tally| Figures::of(job.policy, &job.setting, &tally));
                     done.lock().push((place, figures));
                 }
@@ -253,33 +307,22 @@ fn run_all(
     done.into_iter().map(|(_, figures)| figures).collect()
 }
 
-/// The upper bound of the ratio, with the first seed.
-fn bound(process: &Process, simulation: &Simulation, to: f64) -> anyhow::Result<Bound> {
+/// The upper bound of the ratio.
+fn bound(accounts: &[InventedAccount<'_>], setting: &Setting) -> anyhow::Result<Bound> {
     let mut bound = Bound::default();
-    let seed = simulation.seeds.0.first().copied().unwrap_or(1);
-    for (place, carrier) in process.carriers.iter().enumerate() {
-        let days = f64::from(simulation.days) * 24.0;
-        let journeys = journeys(carrier, seed * 1_000 + place as u64, days, simulation.het)?;
-        bound.add(carrier, &journeys, f64::from(simulation.from), to);
+    for account in accounts {
+        let journeys = account.journeys(setting)?;
+        bound.add(account, &journeys, setting.from, setting.to);
     }
     Ok(bound)
 }
 
-/// Runs a job for all carriers, each with calls of its own.
-fn run(process: &Process, job: &Job, own_lanes: bool, bar: &ProgressBar) -> anyhow::Result<Tally> {
+/// Runs a job for all accounts.
+fn run(accounts: &[InventedAccount<'_>], job: &Job, bar: &ProgressBar) -> anyhow::Result<Tally> {
     let mut whole = Tally::default();
-    for (place, carrier) in process.carriers.iter().enumerate() {
-        let seed = job.setting.seed * 1_000 + place as u64;
-        let journeys = journeys(carrier, seed, job.setting.days * 24.0, own_lanes)?;
-        let run = Run::new(
-            carrier,
-            &journeys,
-            job.policy,
-            Setting {
-                seed,
-                ..job.setting
-            },
-        );
+    for account in accounts {
+        let journeys = account.journeys(&job.setting)?;
+        let run = Run::new(account, &journeys, job.policy, job.setting);
         whole.add(run.run(|| bar.inc(1)));
     }
     Ok(whole)

@@ -4,16 +4,13 @@
 //! that wins depends only on how unequal the rates are. The bound holds if waits are short compared with how fast rates
 //! change.
 
-use crate::simulate::process::InventedCarrier;
-use crate::simulate::rates::true_hazard;
-use crate::simulate::trace::Journey;
+use crate::simulate::account::{InventedAccount, RETIRES_AFTER};
+use crate::simulate::rates::{TrueRates, true_hazard};
+use crate::simulate::trace::{Journey, Origin};
 
 const DAY: f64 = 24.0;
 
-/// How long after its last event a parcel is no longer checked, in hours.
-const RETIRES_AFTER: f64 = 30.0 * DAY;
-
-/// Sums over all carriers.
+/// Sums over all accounts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bound {
     fixed: f64,
@@ -22,32 +19,26 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Adds a carrier: its true rates, hour by hour, from day `from` to day `to`.
-    pub fn add(&mut self, carrier: &InventedCarrier, journeys: &[Journey], from: f64, to: f64) {
-        let weights: Vec<f64> = carrier
-            .stages
-            .iter()
-            .map(|stage| {
-                let next = stage.next.iter();
-                next.map(|(next, chance)| chance * carrier.stages[*next].weight)
-                    .sum()
-            })
-            .collect();
+    /// Adds an account: its true rates, hour by hour, from day `from` to day `to`, with neither imports nor failing
+    /// numbers.
+    pub fn add(&mut self, account: &InventedAccount<'_>, journeys: &[Journey], from: f64, to: f64) {
+        let weights = TrueRates::new(&account.stages).next_weight;
         let (mut parcels, mut rates, mut roots, mut squares, mut samples) =
             (0.0, 0.0, 0.0, 0.0, 0.0);
         let mut time = from * DAY + 0.5;
         while time < to * DAY {
             let (mut rate_sum, mut root_sum) = (0.0, 0.0);
-            for journey in journeys {
+            for journey in journeys.iter().filter(|it| it.origin == Origin::Created) {
                 let known = journey.events.partition_point(|(at, _)| *at <= time);
                 let Some((since, stage)) = known.checked_sub(1).map(|last| journey.events[last])
                 else {
                     continue;
                 };
-                if carrier.stages[stage].is_last() || time - since > RETIRES_AFTER {
+                let kind = &account.stages[stage];
+                if kind.is_last() || time - since > RETIRES_AFTER {
                     continue;
                 }
-                let rate = weights[stage] * true_hazard(carrier, stage, since, time);
+                let rate = weights[stage] * true_hazard(kind, since, time);
                 parcels += 1.0;
                 rate_sum += rate;
                 root_sum += rate.sqrt();
@@ -58,8 +49,8 @@ impl Bound {
             samples += 1.0;
             time += 1.0;
         }
-        // Each carrier has calls of its own, in proportion to its number of parcels.
-        let share = 1.0 / (samples * carrier.parcels);
+        // Each account has calls of its own, in proportion to its number of parcels.
+        let share = 1.0 / (samples * account.parcels);
         self.fixed += parcels / samples * rates * share;
         self.by_minute += squares * share;
         self.by_day += roots * roots / samples * share;

@@ -29,6 +29,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct FileCarrier {
     name: String,
+    #[serde(default)]
+    account: String,
     per_day: f64,
     created: String,
     parcels: f64,
@@ -81,6 +83,8 @@ pub struct Process {
 #[derive(Clone, Debug)]
 pub struct InventedCarrier {
     pub name: String,
+    /// Carriers of one account share their calls.
+    pub account: String,
     pub per_day: f64,
     pub created: Activity,
     /// How many parcels are under way at a time. The calls of a load are calculated from it.
@@ -221,6 +225,14 @@ impl Process {
         Ok(Self { carriers })
     }
 
+    /// Makes everything so many times as large.
+    pub fn multiply(&mut self, times: f64) {
+        for carrier in &mut self.carriers {
+            carrier.per_day *= times;
+            carrier.parcels *= times;
+        }
+    }
+
     /// From the time `at` on, moves all activity twelve hours later within each day.
     pub fn shift(&mut self, at: f64) {
         for carrier in &mut self.carriers {
@@ -256,6 +268,11 @@ impl InventedCarrier {
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             name: file.name.clone(),
+            account: if file.account.is_empty() {
+                file.name.clone()
+            } else {
+                file.account.clone()
+            },
             per_day: file.per_day,
             created: activity(&file.created)?,
             parcels: file.parcels,

@@ -1,6 +1,6 @@
 //! The true rates of an invented carrier, which no worker can know.
 
-use crate::simulate::process::InventedCarrier;
+use crate::simulate::process::JourneyStage;
 
 /// What is true of a carrier besides [`true_hazard`].
 pub struct TrueRates {
@@ -9,15 +9,14 @@ pub struct TrueRates {
 }
 
 impl TrueRates {
-    pub fn new(carrier: &InventedCarrier) -> Self {
-        let next_weight = carrier
-            .stages
+    pub fn new(stages: &[JourneyStage]) -> Self {
+        let next_weight = stages
             .iter()
             .map(|stage| {
                 let weights = stage
                     .next
                     .iter()
-                    .map(|(next, chance)| chance * carrier.stages[*next].weight);
+                    .map(|(next, chance)| chance * stages[*next].weight);
                 weights.sum()
             })
             .collect();
@@ -25,9 +24,8 @@ impl TrueRates {
     }
 }
 
-/// Events an hour at `time`, for a parcel that entered `stage` at `since`.
-pub fn true_hazard(carrier: &InventedCarrier, stage: usize, since: f64, time: f64) -> f64 {
-    let stage = &carrier.stages[stage];
+/// Events an hour at `time`, for a parcel that entered the stage at `since`.
+pub fn true_hazard(stage: &JourneyStage, since: f64, time: f64) -> f64 {
     if stage.is_last() {
         return 0.0;
     }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::plan::IMPORTANT;
-use crate::simulate::setting::{Contender, Setting, Stale, Tally};
+use crate::simulate::setting::{Contender, Setting};
+use crate::simulate::tally::{ImportTally, News, Stale, Tally};
 
 /// The figures of one policy at one load with one seed. Staleness is in minutes.
 #[derive(Clone, Debug, Serialize)]
@@ -24,8 +25,15 @@ pub struct Figures {
     pub weighted: f64,
     pub important: f64,
     pub important_p90: f64,
+    /// The means of these events alone.
+    pub delivered: f64,
+    pub out_for_delivery: f64,
     pub calls: f64,
     pub calls_per_parcel_day: f64,
+    /// Numbers asked for, by parcel that was delivered.
+    pub checks_per_delivered: f64,
+    /// The numbers asked for, as a share of those that the calls could have taken.
+    pub fill: f64,
     pub longest_gap_hours: f64,
     /// The largest number of calls in a day, as a share of the quota; 0 without a quota.
     pub busiest_day: f64,
@@ -33,6 +41,44 @@ pub struct Figures {
     pub first_day: usize,
     /// The weighted mean of each day that counts.
     pub daily: Vec<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportFigures>,
+}
+
+/// How an import was taken in.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportFigures {
+    /// Until each of its parcels had an answer.
+    pub hours: f64,
+    /// The share of the checks in these hours for parcels that were answered before.
+    pub known_share: f64,
+    /// Hours between checks of parcels out for delivery, in these hours and in the same ones a week before: the mean and
+    /// the 90th percentile.
+    pub gap: (f64, f64),
+    pub gap_before: (f64, f64),
+}
+
+impl ImportFigures {
+    fn of(import_at: f64, tally: &ImportTally) -> Self {
+        const WEEK: f64 = 7.0 * 24.0;
+        let hours = (tally.answered_at - import_at).max(0.0);
+        let gap = |from: f64| {
+            let during = tally
+                .gaps
+                .iter()
+                .filter(|(at, _)| (from..from + hours).contains(at));
+            let mut gaps: Vec<f64> = during.map(|(_, gap)| *gap).collect();
+            gaps.sort_unstable_by(f64::total_cmp);
+            (mean(&gaps), percentile(&gaps, 0.9))
+        };
+        Self {
+            hours,
+            known_share: tally.known_checks / tally.checks.max(1.0),
+            gap: gap(import_at),
+            gap_before: gap(import_at - WEEK),
+        }
+    }
 }
 
 fn percentile(sorted: &[f64], share: f64) -> f64 {
@@ -41,6 +87,10 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
         .get(place.min(sorted.len().saturating_sub(1)))
         .copied()
         .unwrap_or_default()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 fn weighted<'a>(stale: impl Iterator<Item = &'a Stale>) -> f64 {
@@ -52,18 +102,16 @@ fn weighted<'a>(stale: impl Iterator<Item = &'a Stale>) -> f64 {
 
 impl Figures {
     pub fn of(policy: Contender, setting: &Setting, tally: &Tally) -> Self {
-        let sorted = |important: bool| {
-            let mut minutes: Vec<f64> = tally
-                .stale
-                .iter()
-                .filter(|event| !important || event.weight >= IMPORTANT)
-                .map(|event| event.minutes)
-                .collect();
+        let sorted = |counts: fn(&Stale) -> bool| {
+            let events = tally.stale.iter().filter(|event| counts(event));
+            let mut minutes: Vec<f64> = events.map(|event| event.minutes).collect();
             minutes.sort_unstable_by(f64::total_cmp);
             minutes
         };
-        let mean = |minutes: &[f64]| minutes.iter().sum::<f64>() / minutes.len().max(1) as f64;
-        let (all, important) = (sorted(false), sorted(true));
+        let all = sorted(|_| true);
+        let important = sorted(|event| event.weight >= IMPORTANT);
+        let delivered = sorted(|event| event.news == News::Delivered);
+        let out_for_delivery = sorted(|event| event.news == News::OutForDelivery);
         let days = setting.from as usize..setting.to as usize;
         let mut by_day: Vec<Vec<&Stale>> = vec![Vec::new(); days.len()];
         for event in &tally.stale {
@@ -84,8 +132,12 @@ impl Figures {
             weighted: weighted(tally.stale.iter()),
             important: mean(&important),
             important_p90: percentile(&important, 0.9),
+            delivered: mean(&delivered),
+            out_for_delivery: mean(&out_for_delivery),
             calls: tally.calls,
             calls_per_parcel_day: tally.calls / tally.parcel_days.max(1e-9),
+            checks_per_delivered: tally.checks / delivered.len().max(1) as f64,
+            fill: tally.checks / (tally.calls * setting.numbers as f64).max(1.0),
             longest_gap_hours: tally.longest_gap,
             busiest_day: tally.busiest_day,
             decisions: tally.decisions,
@@ -94,6 +146,9 @@ impl Figures {
                 .into_iter()
                 .map(|day| weighted(day.into_iter()))
                 .collect(),
+            import: setting
+                .import
+                .map(|import| ImportFigures::of(import.at, &tally.import)),
         }
     }
 }

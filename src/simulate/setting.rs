@@ -36,10 +36,19 @@ impl Contender {
     }
 }
 
+/// Parcels that become known at once, while they are under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Import {
+    /// How many, over all carriers in proportion to their parcels.
+    pub parcels: f64,
+    /// When, in hours since the start.
+    pub at: f64,
+}
+
 /// The setting of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// Calls a day for each parcel.
+    /// Checks a day for each parcel.
     pub load: f64,
     pub seed: u64,
     pub days: f64,
@@ -48,46 +57,24 @@ pub struct Setting {
     pub to: f64,
     /// Calls are limited by day instead of by minute.
     pub quota: bool,
+    /// How many numbers a call takes.
+    pub numbers: usize,
     /// Hours until the carrier shows an event.
     pub lag: f64,
     /// The share of calls that fail.
-    pub failing: f64,
+    pub failing_calls: f64,
+    /// The numbers that always fail, as a share of the other parcels.
+    pub failing_numbers: f64,
+    pub import: Option<Import>,
+    /// Each parcel's lane is faster or slower than others.
+    pub own_lanes: bool,
     /// Whether what was learned is forgotten.
     pub forgets: bool,
 }
 
-/// An event that counts, and how many minutes it stayed unseen.
-#[derive(Clone, Copy, Debug)]
-pub struct Stale {
-    pub minutes: f64,
-    pub weight: f64,
-    pub day: usize,
-}
-
-/// The events and calls of a run that count.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    pub stale: Vec<Stale>,
-    /// How many events were never seen.
-    pub unseen: usize,
-    /// Calls in the days that count, and the sum over these days of the parcels under way.
-    pub calls: f64,
-    pub parcel_days: f64,
-    pub longest_gap: f64,
-    /// The largest number of calls in a day, as a share of the quota; 0 without a quota.
-    pub busiest_day: f64,
-    pub decisions: u64,
-}
-
-impl Tally {
-    /// Adds the tally of another carrier.
-    pub fn add(&mut self, other: Self) {
-        self.stale.extend(other.stale);
-        self.unseen += other.unseen;
-        self.calls += other.calls;
-        self.parcel_days += other.parcel_days;
-        self.longest_gap = self.longest_gap.max(other.longest_gap);
-        self.busiest_day = self.busiest_day.max(other.busiest_day);
-        self.decisions += other.decisions;
+impl Setting {
+    /// Whether what happens at `time` counts.
+    pub fn counts(&self, time: f64) -> bool {
+        (self.from * 24.0..self.to * 24.0).contains(&time)
     }
 }

@@ -1,10 +1,16 @@
 //! Figures of the invented carriers and the policies, on a small scale. tools/bench-freshness checks them at full scale.
 
+use std::collections::VecDeque;
+
+use super::account::{InventedAccount, accounts};
 use super::bound::Bound;
 use super::process::{DEFAULT, Process};
+use super::queue::{Claim, Group, Queue};
+use super::report::Figures;
 use super::run::Run;
-use super::setting::{Contender, Setting, Tally};
-use super::trace::{Journey, journeys};
+use super::setting::{Contender, Import, Setting};
+use super::tally::Tally;
+use super::trace::Journey;
 use crate::plan::STEP;
 use crate::plan::decide::next_check;
 use crate::plan::hazard::CodeFit;
@@ -15,10 +21,28 @@ fn process() -> Process {
     Process::read(DEFAULT).expect("the default process")
 }
 
-fn all_journeys(process: &Process, days: f64) -> Vec<Vec<Journey>> {
-    let carriers = process.carriers.iter().enumerate();
-    carriers
-        .map(|(place, carrier)| journeys(carrier, 1_000 + place as u64, days * 24.0, false))
+/// So many days on which nothing unusual happens.
+fn setting(days: f64) -> Setting {
+    Setting {
+        load: 8.0,
+        seed: 1,
+        days,
+        from: 7.0,
+        to: days - 2.0,
+        quota: false,
+        numbers: 1,
+        lag: 0.0,
+        failing_calls: 0.02,
+        failing_numbers: 0.0,
+        import: None,
+        own_lanes: false,
+        forgets: true,
+    }
+}
+
+fn all_journeys(accounts: &[InventedAccount<'_>], days: f64) -> Vec<Vec<Journey>> {
+    let journeys = accounts.iter().map(|it| it.journeys(&setting(days)));
+    journeys
         .collect::<anyhow::Result<_>>()
         .expect("few enough events")
 }
@@ -45,11 +69,12 @@ fn with_a_constant_rate_the_wait_is_optimal() {
 #[test]
 fn journeys_are_as_long_as_they_are_meant_to_be() {
     let process = process();
+    let accounts = accounts(&process);
     // Events after the first, and days; from the theory of the process.
     for ((carrier, journeys), (events, days)) in process
         .carriers
         .iter()
-        .zip(all_journeys(&process, 42.0))
+        .zip(all_journeys(&accounts, 42.0))
         .zip([(7.9, 5.0), (10.4, 15.1)])
     {
         let known: f64 = journeys.iter().map(|j| j.events.len() as f64 - 1.0).sum();
@@ -97,9 +122,10 @@ fn journeys_are_as_long_as_they_are_meant_to_be() {
 #[test]
 fn the_bound_follows_from_the_true_rates() {
     let process = process();
+    let accounts = accounts(&process);
     let mut bound = Bound::default();
-    for (carrier, journeys) in process.carriers.iter().zip(all_journeys(&process, 22.0)) {
-        bound.add(carrier, &journeys, 14.0, 21.0);
+    for (account, journeys) in accounts.iter().zip(all_journeys(&accounts, 22.0)) {
+        bound.add(account, &journeys, 14.0, 21.0);
     }
     assert!(
         (bound.by_minute() - 2.01).abs() < 0.06,
@@ -118,22 +144,21 @@ fn small() -> Process {
     process
 }
 
+fn tally_of(process: &Process, policy: Contender, setting: Setting) -> Tally {
+    let mut whole = Tally::default();
+    for account in accounts(process) {
+        let journeys = account.journeys(&setting).expect("few enough events");
+        whole.add(Run::new(&account, &journeys, policy, setting).run(|| {}));
+    }
+    whole
+}
+
 fn tally(policy: Contender, quota: bool) -> Tally {
-    let process = small();
-    let carrier = &process.carriers[0];
-    let journeys = journeys(carrier, 1, 16.0 * 24.0, false).expect("few enough events");
     let setting = Setting {
-        load: 8.0,
-        seed: 1,
-        days: 16.0,
-        from: 7.0,
-        to: 14.0,
         quota,
-        lag: 0.0,
-        failing: 0.02,
-        forgets: true,
+        ..setting(16.0)
     };
-    Run::new(carrier, &journeys, policy, setting).run(|| {})
+    tally_of(&small(), policy, setting)
 }
 
 fn weighted(tally: &Tally) -> f64 {
@@ -172,6 +197,117 @@ fn a_daily_quota_is_never_exceeded_and_is_spent_in_better_hours() {
     );
     let ratio = weighted(&fixed) / weighted(&learned);
     assert!(ratio > 1.8, "{ratio} times fresher");
+}
+
+/// The parcels that a claim takes at hour 10, each due at the hour of its id, except that `early` are not due.
+fn claimed(queue: &mut Queue, limit: usize, unanswered_max: usize, early: &[usize]) -> Vec<usize> {
+    let mut early: VecDeque<_> = queue.early(10.0, 9, |id| early.contains(&id));
+    let claim = Claim {
+        now: 10.0,
+        limit,
+        unanswered_max,
+    };
+    let claimed = queue.claim(claim, &mut early);
+    claimed.into_iter().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn a_claim_goes_by_group_and_gives_those_without_an_answer_their_share_first() {
+    let queue = || {
+        let mut queue = Queue::default();
+        for (group, ids) in [
+            (Group::Urgent, vec![9, 8, 11]),
+            (Group::Unanswered, vec![5, 6, 7]),
+            (Group::Known, vec![2, 1, 12, 13, 14]),
+        ] {
+            for id in ids {
+                queue.push(group, id as f64, id);
+            }
+        }
+        queue
+    };
+    let all = [8, 9, 5, 1, 2, 6, 7, 14];
+    assert_eq!(claimed(&mut queue(), 9, 1, &[14]), all);
+    assert_eq!(claimed(&mut queue(), 4, 1, &[14]), all[..4]);
+    assert_eq!(claimed(&mut queue(), 5, 9, &[]), [8, 9, 5, 6, 7]);
+    let mut twice = queue();
+    assert_eq!(
+        claimed(&mut twice, 9, 0, &[12, 14]),
+        [8, 9, 1, 2, 5, 6, 7, 12, 14]
+    );
+    assert_eq!(claimed(&mut twice, 9, 9, &[12, 13]), [13]);
+}
+
+#[test]
+fn full_calls_of_thirty_numbers_are_as_good_as_single_ones() {
+    let setting = Setting {
+        numbers: 30,
+        ..setting(16.0)
+    };
+    let fixed = tally_of(&small(), Contender::Fixed, setting);
+    let learned = tally_of(&small(), Contender::Learned, setting);
+    let fill = |tally: &Tally| tally.checks / (tally.calls * 30.0);
+    assert!(fill(&learned) > 0.99, "{} of each call", fill(&learned));
+    assert!((learned.calls / fixed.calls - 1.0).abs() < 0.01);
+    let ratio = weighted(&fixed) / weighted(&learned);
+    assert!(ratio > 1.5, "{ratio} times fresher");
+}
+
+#[test]
+fn numbers_that_always_fail_cost_others_little() {
+    let with = |failing_numbers: f64| {
+        let setting = Setting {
+            failing_numbers,
+            ..setting(16.0)
+        };
+        tally_of(&small(), Contender::Learned, setting)
+    };
+    let (none, some) = (with(0.0), with(0.05));
+    assert_eq!(
+        some.stale.len(),
+        none.stale.len(),
+        "their events do not count"
+    );
+    let more = weighted(&some) / weighted(&none);
+    assert!((0.95..1.1).contains(&more), "{more} times as stale");
+}
+
+#[test]
+fn an_import_takes_half_of_the_calls_until_each_of_its_parcels_has_an_answer() {
+    let setting = Setting {
+        import: Some(Import {
+            parcels: 400.0,
+            at: 9.0 * 24.0 + 10.0,
+        }),
+        ..setting(16.0)
+    };
+    let tally = tally_of(&small(), Contender::Learned, setting);
+    let figures = Figures::of(Contender::Learned, &setting, &tally);
+    let import = figures.import.expect("has figures");
+    assert!((5.0..9.0).contains(&import.hours), "{import:?}");
+    assert!((0.45..0.6).contains(&import.known_share), "{import:?}");
+}
+
+#[test]
+fn carriers_of_one_account_share_its_calls_by_time() {
+    let mut process = process();
+    for carrier in &mut process.carriers {
+        "aggregator".clone_into(&mut carrier.account);
+    }
+    process.multiply(0.1);
+    let merged = accounts(&process);
+    assert_eq!(merged.len(), 1);
+    let sections: Vec<_> = merged[0].sections().collect();
+    assert_eq!(sections, [0..10, 10..20], "each learns by itself");
+    let fixed = tally_of(&process, Contender::Fixed, setting(16.0));
+    let learned = tally_of(&process, Contender::Learned, setting(16.0));
+    let ratio = weighted(&fixed) / weighted(&learned);
+    assert!(ratio > 1.5, "{ratio} times fresher");
+    assert!(
+        fixed.longest_gap < 16.0,
+        "oldest first over both carriers: {}",
+        fixed.longest_gap
+    );
 }
 
 #[test]
@@ -235,7 +371,7 @@ fn a_process_within_its_bounds_ends_however_long_its_dwells_are() {
         .replace("weibull = [4.5, 1.8]", "weibull = [1e4, 0.1]")
         .replace("base = 0.15", "base = 0.000001");
     let process = Process::read(&text).expect("within its bounds");
-    let journeys = all_journeys(&process, 16.0);
+    let journeys = all_journeys(&accounts(&process), 16.0);
     let last = journeys[0].iter().flat_map(|journey| &journey.events);
     assert!(last.clone().count() > 1_000);
     assert!(last.clone().all(|(at, _)| *at < 200.0 * 24.0));

@@ -1,5 +1,7 @@
 //! What really happens: the events of every parcel, the same for all policies with one seed.
 
+use std::ops::Range;
+
 use anyhow::ensure;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
@@ -44,9 +46,24 @@ impl Chance {
     }
 }
 
-/// A parcel's true journey: for each event its time in hours since the start, and its stage.
+/// How a parcel came to be known, and whether its carrier ever answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It becomes known with its first event.
+    Created,
+    /// It was under way for a while when it became known.
+    Imported,
+    /// Its number always fails.
+    Failing,
+}
+
+/// A parcel's true journey.
 #[derive(Clone, Debug)]
 pub struct Journey {
+    pub origin: Origin,
+    /// When the worker learns of the parcel, in hours since the start.
+    pub known_at: f64,
+    /// For each event its time in hours since the start, and its stage.
     pub events: Vec<(f64, usize)>,
 }
 
@@ -60,6 +77,61 @@ pub fn journeys(
     end: f64,
     own_lanes: bool,
 ) -> anyhow::Result<Vec<Journey>> {
+    created(carrier, seed, -WARM_UP..end, end + FOLLOWED, own_lanes)
+}
+
+/// Parcels to import at the time `at`: `number` of those that are under way then, in the order in which they began.
+///
+/// # Errors
+/// As [`journeys`].
+pub fn imported(
+    carrier: &InventedCarrier,
+    seed: u64,
+    at: f64,
+    number: f64,
+    end: f64,
+) -> anyhow::Result<Vec<Journey>> {
+    /// More than that many are created, since the number of those under way is random.
+    const MARGIN: f64 = 1.5;
+    let mut busy = carrier.clone();
+    busy.per_day *= MARGIN * number / carrier.parcels;
+    let mut under_way = created(&busy, seed, at - WARM_UP..at, end + FOLLOWED, false)?;
+    under_way.retain(|journey| {
+        let last = journey.events.partition_point(|(time, _)| *time <= at);
+        last.checked_sub(1)
+            .is_some_and(|last| !carrier.stages[journey.events[last].1].is_last())
+    });
+    let many = (number as usize).min(under_way.len());
+    let all = under_way.len();
+    let chosen = (0..many).map(|place| {
+        let mut journey = under_way[place * all / many].clone();
+        (journey.origin, journey.known_at) = (Origin::Imported, at);
+        journey
+    });
+    Ok(chosen.collect())
+}
+
+/// Parcels whose number always fails: `number` of them at any time until `end`, since each is given up after `given_up`.
+pub fn failing(number: f64, given_up: f64, end: f64) -> Vec<Journey> {
+    let every = given_up / number;
+    let known_at = (0..).map(|place| f64::from(place) * every - given_up);
+    known_at
+        .take_while(|known_at| *known_at < end)
+        .map(|known_at| Journey {
+            origin: Origin::Failing,
+            known_at,
+            events: vec![(known_at, 0)],
+        })
+        .collect()
+}
+
+fn created(
+    carrier: &InventedCarrier,
+    seed: u64,
+    during: Range<f64>,
+    horizon: f64,
+    own_lanes: bool,
+) -> anyhow::Result<Vec<Journey>> {
     let mut chance = Chance::new(seed);
     let (mut journeys, mut events) = (Vec::new(), 0);
     let highest = carrier.created.highest();
@@ -67,14 +139,14 @@ pub fn journeys(
     if per_hour <= 0.0 {
         return Ok(journeys);
     }
-    let mut time = -WARM_UP;
+    let mut time = during.start;
     loop {
         time += chance.exponential() / (per_hour * highest);
-        if time >= end {
+        if time >= during.end {
             return Ok(journeys);
         }
         if chance.unit() * highest < carrier.created.rate(time) {
-            let journey = journey(carrier, time, end + FOLLOWED, &mut chance, own_lanes);
+            let journey = journey(carrier, time, horizon, &mut chance, own_lanes);
             events += journey.events.len();
             ensure!(
                 events <= ALL_EVENTS_MAX,
@@ -122,5 +194,9 @@ fn journey(
         }
         events.push((time, at));
     }
-    Journey { events }
+    Journey {
+        origin: Origin::Created,
+        known_at: created,
+        events,
+    }
 }

@@ -1,10 +1,13 @@
 //! What every store promises of claims.
 
+use std::collections::BTreeSet;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
-use trackbox::clock::Time;
+use trackbox::clock::{Time, hours};
 use trackbox::model::Tracking;
+use trackbox::simulate::queue::{Claim as SimulatedClaim, Group, Queue};
 use trackbox::store::claims::{Claim, DueCarriers, Early, Take};
 use trackbox::store::trackings::Refresh;
 
@@ -176,8 +179,51 @@ fn expected(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Vec<i64> {
     all.map(|row| row.id).collect()
 }
 
+/// What the simulation's queue lists as early ones, and then takes, if it holds the same trackings.
+fn simulated(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Option<(Vec<i64>, Vec<i64>)> {
+    let Take::Due {
+        unanswered_max,
+        early: Early::Of {
+            trackings,
+            answered_before,
+        },
+    } = claim.take
+    else {
+        return None;
+    };
+    let index = |row: &Tracking| usize::try_from(row.id).expect("a small id");
+    let id = |index: usize| i64::try_from(index).expect("a small id");
+    let mut queue = Queue::default();
+    let mut may_go = BTreeSet::new();
+    for row in rows {
+        let is_free = row.lease_until.is_none_or(|until| until <= now);
+        if !row.active || !is_free || !claim.carriers.contains(&row.carrier_code) {
+            continue;
+        }
+        let group = match (row.urgent, row.last_ok_at) {
+            (true, _) => Group::Urgent,
+            (false, None) => Group::Unanswered,
+            (false, Some(_)) => Group::Known,
+        };
+        queue.push(group, hours(row.next_check_at), index(row));
+        if row.check_fail_count == 0 && row.last_ok_at.is_some_and(|at| at < answered_before) {
+            may_go.insert(index(row));
+        }
+    }
+    let mut early = queue.early(hours(now), rows.len(), |id| may_go.contains(&id));
+    let listed = early.iter().map(|(_, index)| id(*index as usize)).collect();
+    early.truncate(trackings.len());
+    let simulated = SimulatedClaim {
+        now: hours(now),
+        limit: claim.limit as usize,
+        unanswered_max: unanswered_max as usize,
+    };
+    let taken = queue.claim(simulated, &mut early).into_iter();
+    Some((listed, taken.map(|(_, index)| id(index)).collect()))
+}
+
 #[tokio::test]
-async fn a_claim_takes_what_its_rules_say_in_their_order() {
+async fn a_claim_takes_what_its_rules_say_in_their_order_and_so_does_the_simulation() {
     on_every_store(async |test: TestStore| {
         let store = &test.store;
         create(store, "CDEK", 300).await;
@@ -213,8 +259,8 @@ async fn a_claim_takes_what_its_rules_say_in_their_order() {
             let carriers = [code("CDEK"), code("OTHER"), code("NONE")];
             let carriers = &carriers[..chance.random_range(1..=3)];
             let listed = store.early(carriers, answered_before, now, 1_000).await;
-            let mut trackings = listed.expect("lists");
-            trackings.truncate(100);
+            let listed = listed.expect("lists");
+            let trackings: Vec<i64> = listed.iter().copied().take(100).collect();
             let early = match chance.random_range(0..2) {
                 0 => Early::Fill { per_call: [1, 5, 30][chance.random_range(0..3)] },
                 _ => Early::Of { trackings: &trackings, answered_before },
@@ -227,6 +273,9 @@ async fn a_claim_takes_what_its_rules_say_in_their_order() {
             let claimed = store.claim(claim, now, LEASE).await.expect("claims");
             let ids: Vec<i64> = claimed.trackings.iter().map(|row| row.id).collect();
             assert_eq!(ids, expected(&all, &claim, now), "{claim:?} at {now}");
+            if let Some(simulated) = simulated(&all, &claim, now) {
+                assert_eq!(simulated, (listed, ids), "{claim:?} at {now}");
+            }
         }
         database.close().await.expect("closes");
     })
