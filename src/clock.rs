@@ -5,6 +5,7 @@
 //!
 //! Also here: the calendar that limits, counts and learned patterns share.
 
+use std::ops::Add;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -121,6 +122,13 @@ impl Clock {
                 store_time - expected
             }
             Self::System(_) | Self::Manual(_) => TimeDelta::zero(),
+        }
+    }
+
+    /// Changes the time of a manual clock, but not its monotonic time. Does nothing to a system clock.
+    pub fn jump(&self, by: TimeDelta) {
+        if let Self::Manual(manual) = self {
+            manual.lock().now += by;
         }
     }
 
@@ -250,6 +258,22 @@ fn at_secs(secs: i64) -> Time {
         Time::MAX_UTC
     };
     Time::from_timestamp(secs, 0).unwrap_or(last)
+}
+
+/// The quarter of an hour of `time` (UTC, quarters since 1970). Every time zone's days begin with one.
+pub fn quarter_of(time: Time) -> i64 {
+    time.timestamp().div_euclid(900)
+}
+
+/// The begin of a quarter of an hour (since 1970 UTC).
+pub fn at_quarter(quarter: i64) -> Time {
+    at_secs(quarter.saturating_mul(900))
+}
+
+/// What was stored as `at` when it was at most `most` ahead of the time. If it lies further ahead of `now`, the clock was
+/// wrong then, and `now` replaces it.
+pub fn not_ahead<T: Copy + PartialOrd + Add<D, Output = T>, D>(at: T, now: T, most: D) -> T {
+    if at > now + most { now } else { at }
 }
 
 /// The first Monday of 1970 (UTC), in microseconds since 1970: hours are counted from it, so that whole weeks begin at

@@ -13,6 +13,7 @@ pub mod check;
 pub mod format;
 pub mod keys;
 mod layers;
+mod limit;
 mod load;
 pub mod mistakes;
 mod secret;
@@ -31,6 +32,8 @@ use chrono_tz::Tz;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::model::quota::Period;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -305,15 +308,27 @@ pub struct CarrierSection {
     /// Calls in any second, at most; 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub per_second: u32,
-    /// Calls in any minute, at most; 0 means no limit.
-    #[schemars(range(min = 0, max = 1_000_000))]
-    pub per_minute: u32,
+    /// Calls in any minute, at most; 0 means no limit. Defaults to 120, and with `limits` to no limit.
+    #[schemars(range(min = 0, max = 1_000_000), extend("examples" = [120]))]
+    pub per_minute: Option<u32>,
     /// Calls a day (UTC), at most; 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000_000))]
     pub per_day: u32,
-    /// Calls that may go out at once after a pause; at most the smallest limit.
+    /// Further limits, which hold besides these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("examples" = [[
+        {"calls": 250, "per": "day", "zone": "Europe/Berlin"}, {"calls": 1, "per": "5s"}
+    ]]))]
+    pub limits: Vec<Limit>,
+    /// Calls that may go out at once after a pause; at most the largest limit by the second, minute or hour.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub burst: u32,
+    /// Numbers in one call, at most; defaults to what the adapter takes.
+    #[schemars(range(min = 1, max = 10_000), extend("examples" = [1]))]
+    pub numbers: Option<u32>,
+    /// A parcel is never asked for again before this time has passed.
+    #[schemars(extend("from" = "0s", "to" = "30d"))]
+    pub min_interval: Span,
     /// Time limit for one call; defaults to `work.carrier_timeout`.
     #[schemars(extend("to" = "1d", "examples" = ["10s"]))]
     pub timeout: Option<Span>,
@@ -326,6 +341,27 @@ pub struct CarrierSection {
     /// The account that the calls count for, shared by all sections that name it; defaults to the section's name.
     #[schemars(extend("format" = "account", "examples" = ["shared-account"]))]
     pub budget: Option<String>,
+}
+
+/// At most `calls` in any span of time, or in each day or month of the calendar of `zone`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub calls: u32,
+    #[schemars(with = "String", extend("format" = "span of a limit"))]
+    pub per: Per,
+    /// The zone of the calendar; UTC if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "time zone"))]
+    pub zone: Option<Tz>,
+}
+
+/// What a [`Limit`] counts calls by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Per {
+    Span(Duration),
+    Calendar(Period),
 }
 
 /// A length of time: whole milliseconds, at most 100 years.

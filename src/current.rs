@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::clock::Time;
@@ -77,11 +78,16 @@ impl Current {
     }
 
     /// Makes a tracking urgent: the next of its carrier to be checked, even if it is terminal.
-    pub async fn refresh(&self, id: i64, now: Time) -> Result<Refresh, StoreError> {
+    pub async fn refresh(
+        &self,
+        id: i64,
+        now: Time,
+        rests: impl FnOnce(&CarrierCode) -> Duration,
+    ) -> Result<Refresh, StoreError> {
         let ticket = self.cache.ticket().await;
         let raise_fence =
             async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
-        let refreshed = self.database.refresh(id, now, raise_fence).await?;
+        let refreshed = self.database.refresh(id, now, rests, raise_fence).await?;
         if let Refresh::Done(change) = &refreshed {
             let new = std::slice::from_ref(&change.new);
             self.cache.put(new, &ticket).await;

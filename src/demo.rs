@@ -72,7 +72,7 @@ fn adapt(config: &mut Config, demo: &Demo) {
     for (code, per_minute) in CARRIERS {
         if let Some(carrier) = config.carriers.get_mut(*code) {
             carrier.base_url.clone_from(&emulator);
-            carrier.per_minute = *per_minute;
+            carrier.per_minute = Some(*per_minute);
         }
     }
     for carrier in config.carriers.values_mut() {

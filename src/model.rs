@@ -6,6 +6,7 @@
 pub mod fixture;
 pub mod limits;
 pub mod merge;
+pub mod quota;
 pub mod status;
 
 use chrono::TimeDelta;

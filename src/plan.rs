@@ -13,6 +13,7 @@ pub mod cadence;
 pub mod decide;
 pub mod hazard;
 pub mod outlook;
+pub mod pace;
 pub mod parcel;
 pub mod price;
 pub mod quota;

@@ -163,7 +163,7 @@ impl Scheduler {
             .await
             .context("cannot read the state of the accounts")?;
         self.caller.pauses.merge(&states, mark).await;
-        let claimed = self.claim_all(&states, now).await;
+        let claimed = self.claim_all(now).await;
         // Even if claiming failed: calls of other accounts are planned, and their permits are valid for a second.
         self.start_calls().await?;
         let claimed = claimed?;
@@ -241,7 +241,7 @@ impl Scheduler {
             grants.push(call.grant);
         }
         for (name, (account, grants)) in accounts {
-            if let Err(error) = self.permits.give_back_days(account, &grants).await {
+            if let Err(error) = self.permits.give_back_counted(account, &grants).await {
                 let calls = grants.len();
                 tracing::warn!(
                     account = name,

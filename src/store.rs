@@ -13,6 +13,7 @@
 
 pub mod account_plans;
 pub mod account_states;
+pub mod calls_taken;
 pub mod claims;
 pub mod column;
 pub mod counts;

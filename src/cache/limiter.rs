@@ -1,9 +1,12 @@
 //! The limiter: at most L calls in any window W, for all processes that share it.
 //!
-//! It is a generic cell rate algorithm (GCRA). A permit is a slot in time with an age: it counts at its slot, and must
-//! be used within its [age](crate::model::limits::age). The carrier counts arrivals, so the spacing allows for that age
-//! and as much again for transit. The carrier then never counts more than L calls in any W, calendar minutes included:
-//! spacing = (W + age + transit) / (L − burst + 1).
+//! It remembers the slots that it gave out, newest first, and gives out the next one as soon as the account's
+//! [rules](crate::model::limits::Rule) allow: "the 60th slot before it must lie 62 s back". A permit is a slot with an age:
+//! it must be used within its [age](crate::model::limits::age). The carrier counts arrivals, so the rules allow for that
+//! age and as much again for transit. The carrier then never counts more than L calls in any W, calendar minutes included.
+//!
+//! A limiter that does not know what was sent before it began, or before its memory was lost, takes the worst that the
+//! rules allow: as many slots as possible, the last one as far ahead as slots are ever reserved.
 
 pub mod memory;
 pub mod permit;
@@ -34,18 +37,13 @@ impl RateLimiter {
     }
 
     /// Returns the last `calls` unused slots of `reservation`. Does nothing if another reservation was made meanwhile.
-    pub async fn give_back(
-        &self,
-        account: &str,
-        limits: &Limits,
-        reservation: &Reservation,
-        calls: u32,
-    ) {
+    pub async fn give_back(&self, account: &str, reservation: &Reservation, calls: u32) {
+        if calls == 0 || calls as usize > reservation.permits.len() {
+            return;
+        }
         match self {
-            Self::Memory(limiter) => limiter.give_back(account, limits, reservation, calls),
-            Self::Redis(limiter) => {
-                limiter.give_back(account, limits, reservation, calls).await;
-            }
+            Self::Memory(limiter) => limiter.give_back(account, reservation, calls),
+            Self::Redis(limiter) => limiter.give_back(account, reservation, calls).await,
         }
     }
 }

@@ -32,8 +32,10 @@ pub struct Account {
     /// How many calls may be running or waiting for their slot at once.
     pub slots: usize,
     pub policy: Policy,
-    /// The numbers that each of its adapters takes in one call.
+    /// The numbers that one call for each of its sections may name.
     pub numbers_per_call: u32,
+    /// A parcel is never asked for again before this time has passed.
+    pub min_interval: Duration,
     /// The sections that share it.
     pub codes: Vec<String>,
     pub adapter: String,
@@ -44,16 +46,8 @@ pub struct Account {
 impl Account {
     /// The parcels that its limits allow to check in an hour, if every call is full; `None` without limits.
     pub fn checks_per_hour(&self) -> Option<f64> {
-        let limits = [
-            (self.limits.per_second, 3_600.0),
-            (self.limits.per_minute, 60.0),
-            (self.limits.per_day, 1.0 / 24.0),
-        ];
-        limits
-            .into_iter()
-            .filter(|(limit, _)| *limit > 0)
-            .map(|(limit, times)| f64::from(limit) * times * f64::from(self.numbers_per_call))
-            .min_by(f64::total_cmp)
+        let calls = self.limits.calls_per_hour()?;
+        Some(calls * f64::from(self.numbers_per_call))
     }
 
     /// The hours it takes to check this many parcels once; 0 without limits.
@@ -68,6 +62,8 @@ impl Account {
 pub struct Route {
     pub account: Arc<Account>,
     pub adapter: Arc<dyn Carrier>,
+    /// The most numbers in one call: the section's, at most the adapter's.
+    pub numbers_per_call: u32,
     /// Time limit for one call.
     pub timeout: Duration,
 }
@@ -90,8 +86,8 @@ impl Routes {
             let name = section.account(code);
             let new = || new_account(config, name, section);
             let account = accounts.entry(name).or_insert_with(new);
-            let numbers = u32::try_from(adapter.numbers_per_call()).unwrap_or(u32::MAX);
-            account.numbers_per_call = account.numbers_per_call.min(numbers.max(1));
+            let numbers = numbers_per_call(section, adapter.as_ref());
+            account.numbers_per_call = account.numbers_per_call.min(numbers);
             account.codes.push((*code).to_owned());
         }
         let accounts: BTreeMap<&str, Arc<Account>> = accounts
@@ -102,6 +98,7 @@ impl Routes {
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
                 account: Arc::clone(&accounts[section.account(code)]),
+                numbers_per_call: numbers_per_call(section, adapter.as_ref()),
                 adapter,
                 timeout: timeout.get(),
             };
@@ -150,19 +147,21 @@ impl Routes {
 fn new_account(config: &Config, name: &str, section: &CarrierSection) -> Account {
     Account {
         name: name.to_owned(),
-        limits: Limits {
-            per_second: section.per_second,
-            per_minute: section.per_minute,
-            per_day: section.per_day,
-            burst: section.burst,
-        },
+        limits: section.limits(),
         slots: section.concurrency.unwrap_or(config.work.concurrency) as usize,
         policy: section.policy.unwrap_or(config.work.policy),
         numbers_per_call: u32::MAX,
+        min_interval: section.min_interval.get(),
         codes: Vec::new(),
         adapter: section.adapter.clone(),
         base_url: without_credentials(section.base_url.expose()),
     }
+}
+
+/// The most numbers in one call.
+fn numbers_per_call(section: &CarrierSection, adapter: &dyn Carrier) -> u32 {
+    let most = u32::try_from(adapter.numbers_per_call()).unwrap_or(u32::MAX);
+    section.numbers.unwrap_or(most).min(most).max(1)
 }
 
 /// A section in use, by its code, and its adapter.
@@ -185,7 +184,16 @@ fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<
                 domain: section.domain.clone(),
                 zone: section.time_zone,
             };
-            Some((code.as_str(), section, (adapter.make)(access)))
+            let carrier = (adapter.make)(access);
+            let most = carrier.numbers_per_call();
+            if let Some(numbers) = section.numbers.filter(|numbers| *numbers as usize > most) {
+                let name = adapter.name;
+                let what =
+                    format!("is {numbers}, more than the {most} that the adapter {name} takes");
+                let advice = format!("lower it to at most {most}, or leave it out");
+                mistakes.add(&["carriers", code, "numbers"], what, advice);
+            }
+            Some((code.as_str(), section, carrier))
         })
         .collect()
 }

@@ -11,7 +11,8 @@ use crate::config::format::shown;
 use crate::config::keys::KeyPath;
 use crate::config::layers::Layer;
 use crate::config::mistakes::{ConfigError, Mistake};
-use crate::config::{CarrierSection, Config, KafkaSasl, Span};
+use crate::config::show::inline;
+use crate::config::{CarrierSection, Config, KafkaSasl, Per, Span};
 use crate::model::CarrierCode;
 
 /// How much longer than a call's time limit a lease must be: 2 s to publish the answer, and 3 s in which the call is
@@ -19,11 +20,13 @@ use crate::model::CarrierCode;
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// What sections with one account must agree on; a section that leaves one out takes it from `work`.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 8] = [
     "per_second",
     "per_minute",
     "per_day",
+    "limits",
     "burst",
+    "min_interval",
     "concurrency",
     "policy",
 ];
@@ -181,12 +184,22 @@ fn carrier(config: &Config, code: &str, section: &CarrierSection, mistakes: &mut
     if !section.is_in_use() || section.adapter.is_empty() {
         return;
     }
-    let limits = [section.per_second, section.per_minute, section.per_day];
-    let smallest = limits.into_iter().filter(|limit| *limit > 0).min();
-    if let Some(smallest) = smallest.filter(|smallest| section.burst > *smallest) {
+    for (place, limit) in section.limits.iter().enumerate() {
+        if let (Some(zone), Per::Span(_)) = (limit.zone, limit.per) {
+            let (place, per) = (place + 1, limit.per);
+            let what = format!("has a member, number {place}, per {per} and with the zone {zone}");
+            let advice = "leave the zone out: only a day and a month have one";
+            mistakes.add(&["carriers", code, "limits"], what, advice);
+        }
+    }
+    let windows = section.limits().windows.into_iter();
+    let largest = windows.map(|window| window.calls).max();
+    if let Some(largest) = largest.filter(|largest| section.burst > *largest) {
         let burst = section.burst;
-        let what = format!("is {burst}, more than the section's smallest limit, {smallest}");
-        let advice = format!("lower it to at most {smallest}, or raise the limit");
+        let what = format!(
+            "is {burst}, more than the section's largest limit by the second, minute or hour, {largest}"
+        );
+        let advice = format!("lower it to at most {largest}, or raise the limit");
         mistakes.add(&["carriers", code, "burst"], what, advice);
     }
     if let Some(timeout) = section.timeout {
@@ -210,6 +223,7 @@ fn shared_accounts(config: &Config, mistakes: &mut Mistakes<'_>) {
             }
             let other = ["carriers", first, key];
             let (name, place) = (KeyPath::of(&other), mistakes.place(&other));
+            let (ours, theirs) = (inline(ours), inline(theirs));
             let what = format!("is {ours}, but {name} is {theirs} ({place})");
             mistakes.add(
                 &["carriers", code, key],
@@ -223,12 +237,10 @@ fn shared_accounts(config: &Config, mistakes: &mut Mistakes<'_>) {
 /// The values in force of the keys that sections with one account must agree on.
 fn shared(config: &Config, section: &CarrierSection) -> [Json; SHARED.len()] {
     let (own, work) = (json!(section), json!(config.work));
-    SHARED.map(|key| {
-        if own[key].is_null() {
-            &work[key]
-        } else {
-            &own[key]
-        }
-        .clone()
+    SHARED.map(|key| match key {
+        "per_minute" => json!(section.per_minute()),
+        "limits" => json!(section.limits),
+        _ if own[key].is_null() => work[key].clone(),
+        _ => own[key].clone(),
     })
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
+use crate::config::Per;
 use crate::config::keys::quoted;
 use crate::config::secret::{MASK, hide_password, is_masked};
 use crate::model::CarrierCode;
@@ -45,6 +46,9 @@ pub fn expected(format: &str) -> &'static str {
             "error, warn, info, debug or trace, or levels by module such as info,trackbox::store=debug"
         }
         "time zone" => "an IANA name such as Europe/Moscow or UTC",
+        "span of a limit" => {
+            "a time from 1s to 24h such as 5s, 10m or 1h, or day or month, which go by the calendar of zone"
+        }
         "account" => "a name of 1 to 64 characters, the same one in all sections that share it",
         "secret" => "the secret itself",
         _ => "at most 4096 characters",
@@ -95,6 +99,10 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
             Err(error) => refused(&format!("which is no filter: {error}")),
         },
         "time zone" if text.parse::<Tz>().is_err() => refused("which is no time zone"),
+        "span of a limit" => match text.parse::<Per>() {
+            Ok(_) => Ok(text.to_owned()),
+            Err(why) => refused(&format!("which is {why}")),
+        },
         "account" => match CarrierCode::parse(text) {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => refused(&format!("which is no name: it {error}")),

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::config::keys::{Entry, KeyPath, PREFIX, nearest};
 use crate::config::mistakes::Mistake;
 use crate::config::shape::Shape;
+use crate::config::show::inline;
 use crate::config::{CarrierSection, Config};
 
 /// The prefix of the variables that tests use for themselves.
@@ -139,7 +140,7 @@ impl Layer {
             }
             let name = path.variable();
             let expected = expected.replace(" in quotes", "");
-            let example = example.replace(['"', '[', ']'], "");
+            let example = shape.for_variable(&example);
             let advice = format!("give {expected}, for example {name}={example}{meant}");
             (format!("{name} {what}"), advice)
         })
@@ -193,7 +194,7 @@ fn unknown_variable(name: &str) -> Mistake {
 /// A good value of a key, as TOML: the schema's example, else the default.
 pub fn example(path: &KeyPath, schema: &Json) -> String {
     if let Some(example) = schema["examples"].get(0) {
-        return example.to_string();
+        return inline(example);
     }
     let defaults = match path.0.as_slice() {
         [section, _] => json!(Config::default())[section].take(),

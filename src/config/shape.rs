@@ -1,7 +1,8 @@
 //! What a key takes, as its schema says it, and how a value is read from a file or a variable.
 
 use chrono_tz::TZ_VARIANTS;
-use figment::value::{Num, Value};
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Num, Value};
 use serde_json::{Value as Json, json};
 
 use crate::config::Span;
@@ -26,6 +27,15 @@ pub enum Shape {
         max: Span,
     },
     List(Box<Shape>),
+    Table(Vec<Field>),
+}
+
+/// A key of a table in a list.
+#[derive(Clone, Debug)]
+pub struct Field {
+    name: &'static str,
+    shape: Shape,
+    is_required: bool,
 }
 
 impl Shape {
@@ -53,6 +63,7 @@ impl Shape {
                 min: schema["minimum"].as_u64().unwrap_or(0),
                 max: schema["maximum"].as_u64().unwrap_or(u64::MAX),
             },
+            (Some("object"), _) => Self::Table(fields(schema)),
             (_, Some("time")) => Self::Span {
                 min: bound("from"),
                 max: bound("to"),
@@ -73,6 +84,22 @@ impl Shape {
             Self::List(members) => {
                 format!("a list of at most {LIST_MAX}, each {}", members.expected())
             }
+            Self::Table(fields) => {
+                let fields = fields.iter().map(|field| {
+                    let needed = if field.is_required { "" } else { " if wanted" };
+                    format!("{}{needed}, {}", field.name, field.shape.expected())
+                });
+                let fields: Vec<String> = fields.collect();
+                format!("a table {{ … }} with {}", fields.join("; "))
+            }
+        }
+    }
+
+    /// A value that a file gives, as a variable gives it.
+    pub fn for_variable(&self, in_file: &str) -> String {
+        match self {
+            Self::List(members) if matches!(**members, Self::Table(_)) => in_file.to_owned(),
+            _ => in_file.replace(['"', '[', ']'], ""),
         }
     }
 
@@ -102,11 +129,12 @@ impl Shape {
                 self.read_text(&json!(value).to_string())
             }
             (Self::List(members), Value::Array(_, values)) => members.read_list(values),
+            (Self::Table(fields), Value::Dict(_, values)) => read_table(fields, values),
             (_, other) => Err(format!("is {}", type_of(other))),
         }
     }
 
-    /// Reads the text that a variable gives; a list is written with commas.
+    /// Reads the text that a variable gives; a list is written with commas, and one of tables as in a file.
     ///
     /// # Errors
     /// What is wrong with it, fit to be shown.
@@ -129,6 +157,15 @@ impl Shape {
                 Ok(_) => refused("which is out of range"),
                 Err(_) => refused("which is no time"),
             },
+            Self::List(members) if matches!(**members, Self::Table(_)) => {
+                let read = Toml::from_str::<Dict>(&format!("list = [{}]", within_brackets(text)));
+                let list = read.ok().and_then(|mut read| read.remove("list"));
+                list.map_or_else(
+                    || refused("which is no list of tables"),
+                    |list| self.read(&list),
+                )
+            }
+            Self::Table(_) => refused("which is no table"),
             Self::List(members) => {
                 let texts = text.split(',').map(str::trim);
                 let texts = texts.filter(|member| !member.is_empty()).map(Value::from);
@@ -147,6 +184,50 @@ impl Shape {
         });
         Ok(Value::from(read.collect::<Result<Vec<Value>, String>>()?))
     }
+}
+
+/// Reads a table in a list.
+fn read_table(fields: &[Field], values: &Dict) -> Result<Value, String> {
+    let is_known = |name: &&String| fields.iter().any(|field| field.name == **name);
+    if let Some(name) = values.keys().find(|name| !is_known(name)) {
+        let known: Vec<&str> = fields.iter().map(|field| field.name).collect();
+        return Err(format!(
+            "has the key {name}, which is none of {}",
+            known.join(", ")
+        ));
+    }
+    let mut read = Dict::new();
+    for field in fields {
+        let name = field.name;
+        if let Some(value) = values.get(name) {
+            let value = field.shape.read(value);
+            let value = value.map_err(|what| format!("has a key {name} that {what}"))?;
+            read.insert(name.to_owned(), value);
+        } else if field.is_required {
+            return Err(format!("has no key {name}"));
+        }
+    }
+    Ok(Value::from(read))
+}
+
+fn fields(schema: &'static Json) -> Vec<Field> {
+    let required = schema["required"].as_array();
+    let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|it| it == name));
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let field = |(name, schema): (&'static String, &'static Json)| Field {
+        name,
+        shape: Shape::of(schema),
+        is_required: is_required(name),
+    };
+    properties.map(field).collect()
+}
+
+/// A list without its brackets, which a variable may leave out.
+fn within_brackets(text: &str) -> &str {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    inner.unwrap_or(text)
 }
 
 /// The choices of an enum's schema, which has each documented variant by itself and lists the others. One that is

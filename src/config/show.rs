@@ -17,11 +17,18 @@ impl Config {
             written(&others)
         );
         for (code, section) in &self.carriers {
+            let others = CarrierSection {
+                limits: Vec::new(),
+                ..section.clone()
+            };
             text.push_str(&format!(
                 "\n[carriers.{}]\n{}",
                 toml_key(code),
-                written(section)
+                written(&others)
             ));
+            if !section.limits.is_empty() {
+                text.push_str(&format!("limits = {}\n", inline(&section.limits)));
+            }
             text.push_str(&inherited(self, code, section));
         }
         text
@@ -32,12 +39,23 @@ fn written(part: &impl serde::Serialize) -> String {
     toml::to_string(part).expect("a configuration is made of values that TOML has")
 }
 
+/// A value on one line, as TOML writes it.
+pub fn inline(value: &impl serde::Serialize) -> String {
+    let value = toml::Value::try_from(value);
+    value
+        .expect("a configuration is made of values that TOML has")
+        .to_string()
+}
+
 /// Says in comments what a section takes from elsewhere.
 fn inherited(config: &Config, code: &str, section: &CarrierSection) -> String {
     if !section.is_in_use() {
         return "# not in use\n".to_owned();
     }
     let (work, mut text) = (&config.work, String::new());
+    if section.per_minute.is_none() {
+        text += &format!("# per_minute: {}\n", section.per_minute());
+    }
     if section.timeout.is_none() {
         text += &format!(
             "# timeout: {}, as work.carrier_timeout\n",

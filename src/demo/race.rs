@@ -59,7 +59,7 @@ pub fn adapt(config: &mut Config, emulator: &SecretUrl, parcels: u32) {
         let section = CarrierSection {
             adapter: "emulator".to_owned(),
             base_url: emulator.clone(),
-            per_minute: per_minute(parcels),
+            per_minute: Some(per_minute(parcels)),
             policy: Some(policy),
             ..CarrierSection::default()
         };

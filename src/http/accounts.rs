@@ -10,6 +10,7 @@ use crate::carriers::routes::Account;
 use crate::clock::{Time, minute_of};
 use crate::http::Serve;
 use crate::model::CarrierCode;
+use crate::model::quota::Period;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
 use crate::store::failures::Failures;
@@ -36,8 +37,8 @@ pub struct Counts {
 pub struct AccountOverview {
     pub account: Arc<Account>,
     pub counts: Counts,
-    /// Calls made today (UTC); `None` if there is no limit per day.
-    pub used_today: Option<i64>,
+    /// Calls made of each of its limits by day and month.
+    pub used: Vec<i64>,
     /// Calls of the last whole minute.
     pub used_last_minute: i64,
     /// `None` if the account is not paused now.
@@ -60,7 +61,7 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
     let states = serve.store.account_states().await?;
     let mut states: HashMap<String, AccountState> = states
         .into_iter()
-        .map(|state| (state.account.clone(), state))
+        .map(|state| (state.account.clone(), state.believed(now)))
         .collect();
     let mut calls = serve.store.calls_of_minute(minute_of(now) - 1).await?;
     let mut counts: HashMap<&str, Counts> = HashMap::new();
@@ -78,31 +79,31 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
         sum.due += count.due;
         sum.failing += count.failing;
     }
-    let accounts = serve.routes.accounts().iter().map(|account| {
-        let state = states.remove(&account.name);
-        let counts = counts
-            .get(account.name.as_str())
-            .copied()
-            .unwrap_or_default();
-        let calls = calls.remove(&account.name).unwrap_or_default();
-        account_overview(account, counts, state, calls, now)
-    });
-    Ok(Overview {
-        accounts: accounts.collect(),
-        unrouted,
-    })
+    let mut accounts = Vec::new();
+    for account in serve.routes.accounts() {
+        let (name, quotas) = (account.name.as_str(), &account.limits.quotas);
+        let state = states.remove(name);
+        let counts = counts.get(name).copied().unwrap_or_default();
+        let used = serve.store.calls_used(name, quotas, now).await?;
+        let last_minute = calls.remove(name).unwrap_or_default();
+        accounts.push(account_overview(
+            account,
+            counts,
+            state,
+            (used, last_minute),
+            now,
+        ));
+    }
+    Ok(Overview { accounts, unrouted })
 }
 
 fn account_overview(
     account: &Arc<Account>,
     counts: Counts,
     state: Option<AccountState>,
-    used_last_minute: i64,
+    (used, used_last_minute): (Vec<i64>, i64),
     now: Time,
 ) -> AccountOverview {
-    let used = state
-        .as_ref()
-        .map_or(0, |state| state.used(account.limits.per_day, now));
     let paused_until = state
         .as_ref()
         .and_then(|state| state.paused_until)
@@ -113,7 +114,7 @@ fn account_overview(
     AccountOverview {
         account: Arc::clone(account),
         counts,
-        used_today: (account.limits.per_day > 0).then_some(used),
+        used,
         used_last_minute,
         paused_until,
         pause_reason: if paused_until.is_some() {
@@ -122,6 +123,15 @@ fn account_overview(
             String::new()
         },
         failures,
+    }
+}
+
+impl AccountOverview {
+    /// Calls made today, in the time zone of the limit per day; `None` if there is none.
+    pub fn used_today(&self) -> Option<i64> {
+        let quotas = self.account.limits.quotas.iter().zip(&self.used);
+        let mut days = quotas.filter(|(quota, _)| quota.period == Period::Day);
+        days.next().map(|(_, used)| *used)
     }
 }
 

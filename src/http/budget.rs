@@ -18,9 +18,13 @@ use crate::http::carriers::{LimitsAnswer, TAG};
 use crate::http::{Serve, in_words};
 use crate::learned::LearnedAccount;
 use crate::model::CarrierCode;
+use crate::model::limits::Limits;
+use crate::model::quota::Quota;
 use crate::plan::HOURS;
 use crate::plan::decide::longest_wait;
 use crate::plan::outlook::{Supply, staleness};
+use crate::plan::pace::by_hour;
+use crate::plan::quota::Shares;
 use crate::serving::docs;
 use crate::serving::extract::Path;
 use crate::serving::operation::{documented, get};
@@ -74,7 +78,7 @@ pub struct Budget {
     numbers_per_call: u32,
     /// Calls that all workers made in the last whole minute.
     used_last_minute: i64,
-    /// Calls made today (UTC); null if there is no limit per day.
+    /// Calls made today, in the time zone of the limit per day; null if there is none.
     used_today: Option<i64>,
     paused_until: Option<Time>,
     /// Parcels that are still checked.
@@ -85,7 +89,7 @@ pub struct Budget {
     round_hours: Option<f64>,
     /// Null if the policy uses no price.
     price: Option<PriceAnswer>,
-    /// The calls of a day by hour (UTC); null if there is no limit per day or the policy does not spread it.
+    /// The calls of a day by hour (UTC); null if no limit per day or month is the strictest.
     calls_by_hour: Option<[f64; HOURS]>,
     staleness: Option<Staleness>,
     /// What all workers did in the last 24 hours, by ten minutes; those in which they did nothing are left out.
@@ -238,10 +242,13 @@ fn answer(
     let parcels = overview.counts.active;
     let round = account.checks_per_hour().map(|_| account.round(parcels));
     let staleness = round.map(|round| expected(account, known, parcels, round));
-    let paced = account.policy == Policy::Learned && account.limits.per_day > 0;
-    let per_day = f64::from(account.limits.per_day);
-    let calls_by_hour = paced.then(|| known.shares().0.map(|share| rounded(share * per_day)));
     let learned = account.policy == Policy::Learned;
+    let shares = if learned {
+        known.shares()
+    } else {
+        Shares::even()
+    };
+    let calls_by_hour = calls_by_hour(&account.limits, &shares);
     let pricing = known.plan.as_ref().filter(|_| learned);
     let price = pricing.map(|pricing| shown(pricing, now));
     Budget {
@@ -249,10 +256,10 @@ fn answer(
         account: account.name.clone(),
         codes: account.codes.clone(),
         policy: account.policy.name().to_owned(),
-        limits: LimitsAnswer::of(account),
+        limits: LimitsAnswer::of(&overview),
         numbers_per_call: account.numbers_per_call,
         used_last_minute: overview.used_last_minute,
-        used_today: overview.used_today,
+        used_today: overview.used_today(),
         paused_until: overview.paused_until,
         parcels,
         waiting: overview.counts.due,
@@ -263,6 +270,15 @@ fn answer(
         last_day: counted.last_day,
         errors: counted.errors,
     }
+}
+
+/// How the strictest limit by day or month is spread over an average day.
+fn calls_by_hour(limits: &Limits, shares: &Shares) -> Option<[f64; HOURS]> {
+    let most = limits.calls_per_hour_of_windows();
+    let quotas = limits.quotas.iter().map(Quota::calls_per_hour);
+    let calls = quotas.min_by(f64::total_cmp)? * HOURS as f64;
+    let spread = by_hour(calls, shares, most.unwrap_or(f64::INFINITY))?;
+    Some(spread.map(rounded))
 }
 
 fn shown(pricing: &AccountPlan, now: Time) -> PriceAnswer {
@@ -282,7 +298,7 @@ fn expected(account: &Account, known: &LearnedAccount, parcels: i64, round: f64)
         let supply = Supply {
             parcels: parcels as f64,
             checks_per_hour: account.checks_per_hour()? * times,
-            by_day: account.limits.per_day > 0,
+            by_day: account.limits.is_by_day(),
             longest: longest_wait(round / times),
         };
         let codes = known.sections.values().flat_map(|s| s.codes.values());
@@ -333,7 +349,8 @@ pub fn router() -> ApiRouter<Serve> {
         "text": "10800 parcels; within the limits each can be checked once in 3.0 h. An event is seen 90 min after it \
                  happened if parcels take turns, 50 min under the learned policy, and 25 min if the limit were doubled. \
                  These are estimates.",
-        "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
+        "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10,
+                   "windows": [{"calls": 60, "per": "1m", "zone": null, "used": null}]},
         "numbersPerCall": 1, "usedLastMinute": 57, "usedToday": null, "pausedUntil": null, "parcels": 10_800,
         "waiting": 112, "roundHours": 3.0,
         "price": {"now": 0.21, "byHour": by_hour, "saturday": 0.6, "sunday": 0.3, "adjustedAt": "2026-11-20T12:00:00Z"},

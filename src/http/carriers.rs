@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::carriers::routes::Account;
 use crate::clock::Time;
+use crate::config::Per;
 use crate::http::accounts::{self, AccountOverview, Counts};
 use crate::http::{ALWAYS, Serve};
 use crate::serving::docs;
@@ -44,7 +44,7 @@ struct AccountAnswer {
     codes: Vec<String>,
     adapter: String,
     limits: LimitsAnswer,
-    /// Calls made today (UTC); null if there is no limit per day.
+    /// Calls made today, in the time zone of the limit per day; null if there is none.
     used_today: Option<i64>,
     /// The end of the account's pause; null if it is not paused.
     paused_until: Option<Time>,
@@ -75,6 +75,22 @@ pub struct LimitsAnswer {
     burst: u32,
     /// The most calls that may be in flight.
     concurrency: usize,
+    /// All limits; they hold at once.
+    windows: Vec<WindowAnswer>,
+}
+
+/// At most so many calls in any span of time, or in each day or month.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Window", transform = docs::all_required)]
+struct WindowAnswer {
+    calls: u32,
+    /// Such as `5s`, `1m`, `1h`, `day` or `month`.
+    per: String,
+    /// The time zone of days and months; null for a span of time.
+    zone: Option<String>,
+    /// Calls made in the current day or month; null for a span of time.
+    used: Option<i64>,
 }
 
 /// The trackings of a carrier for which the configuration has no account.
@@ -86,14 +102,34 @@ struct Unrouted {
 }
 
 impl LimitsAnswer {
-    pub fn of(account: &Account) -> Self {
-        let limit = |limit: u32| (limit > 0).then_some(limit);
+    pub fn of(overview: &AccountOverview) -> Self {
+        let account = &overview.account;
+        let limits = &account.limits;
+        let windows = limits.windows.iter().map(|window| WindowAnswer {
+            calls: window.calls,
+            per: Per::Span(window.per).to_string(),
+            zone: None,
+            used: None,
+        });
+        let quotas = limits.quotas.iter().zip(&overview.used);
+        let quotas = quotas.map(|(quota, used)| WindowAnswer {
+            calls: quota.calls,
+            per: Per::Calendar(quota.period).to_string(),
+            zone: Some(quota.zone.name().to_owned()),
+            used: Some(*used),
+        });
+        let windows: Vec<WindowAnswer> = windows.chain(quotas).collect();
+        let strictest = |per: &str| {
+            let alike = windows.iter().filter(|window| window.per == per);
+            alike.map(|window| window.calls).min()
+        };
         Self {
-            per_second: limit(account.limits.per_second),
-            per_minute: limit(account.limits.per_minute),
-            per_day: limit(account.limits.per_day),
-            burst: account.limits.burst,
+            per_second: strictest("1s"),
+            per_minute: strictest("1m"),
+            per_day: strictest("day"),
+            burst: limits.burst,
             concurrency: account.slots,
+            windows,
         }
     }
 }
@@ -110,8 +146,8 @@ impl From<AccountOverview> for AccountAnswer {
             account: account.name.clone(),
             codes: account.codes.clone(),
             adapter: account.adapter.clone(),
-            limits: LimitsAnswer::of(account),
-            used_today: overview.used_today,
+            limits: LimitsAnswer::of(&overview),
+            used_today: overview.used_today(),
             paused_until: overview.paused_until,
             pause_reason: overview.pause_reason,
             failed_in_a_row: overview.failures.fails,
@@ -197,7 +233,8 @@ async fn list_unmapped(
 pub fn router() -> ApiRouter<Serve> {
     let carriers = json!({"carriers": [{
         "account": "CDEK", "codes": ["CDEK"], "adapter": "emulator",
-        "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10},
+        "limits": {"perSecond": null, "perMinute": 60, "perDay": null, "burst": 1, "concurrency": 10,
+                   "windows": [{"calls": 60, "per": "1m", "zone": null, "used": null}]},
         "usedToday": null, "pausedUntil": "2026-11-20T12:01:00Z",
         "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0, "suspicion": null,
         "active": 180, "due": 12, "failing": 1,

@@ -1,5 +1,7 @@
 //! `POST /trackings/{trackingId}/refresh`: makes a parcel the next one that its carrier is asked for.
 
+use std::time::Duration;
+
 use aide::axum::ApiRouter;
 use axum::extract::State;
 use macro_rules_attribute::apply;
@@ -9,6 +11,7 @@ use serde_json::json;
 
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking};
+use crate::model::CarrierCode;
 use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, post};
 use crate::serving::problem::Problem;
@@ -21,13 +24,19 @@ pub struct Refreshed {}
 /// Check a parcel now
 ///
 /// The carrier's next call checks this parcel, ahead of all that are due. A parcel that has arrived is checked once more.
-/// Nothing changes within 30 s of the last refresh or check. The body is ignored.
+/// Nothing changes within 30 s of the last refresh or check. A carrier with a `min_interval` is asked when that is over.
+/// The body is ignored.
 #[apply(documented)]
 async fn refresh_tracking(
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
 ) -> Result<axum::Json<Refreshed>, Problem> {
-    match serve.current.refresh(path.id()?, serve.clock.now()).await? {
+    let rests = |code: &CarrierCode| {
+        let route = serve.routes.resolve(code);
+        route.map_or(Duration::ZERO, |route| route.account.min_interval)
+    };
+    let now = serve.clock.now();
+    match serve.current.refresh(path.id()?, now, rests).await? {
         Refresh::Done(_) | Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
         Refresh::Unknown => Err(path.not_found()),
     }

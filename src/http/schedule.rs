@@ -26,6 +26,7 @@ use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, get};
 use crate::serving::problem::Problem;
 use crate::store::account_states::AccountState;
+use crate::store::error::StoreError;
 
 /// When a parcel is checked next, and why then.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -47,7 +48,7 @@ pub struct Schedule {
     failures: u32,
     /// The end of the account's pause; null if it is not paused.
     paused_until: Option<Time>,
-    /// Calls left today; null if there is no limit per day.
+    /// Calls left of the day or month, of several the least; null if neither has a limit.
     left_today: Option<i64>,
     /// The news to expect; null before the carrier has answered and once the status is final.
     expectation: Option<Expectation>,
@@ -71,25 +72,46 @@ async fn get_schedule(
         } else {
             Reason::Done
         };
-        return Ok(axum::Json(answer(&row, reason, None, None, None, now)));
+        return Ok(axum::Json(answer(
+            &row, reason, None, None, None, None, now,
+        )));
     };
     let account = &route.account;
     let states = serve.store.account_states().await?;
     let state = states
         .into_iter()
-        .find(|state| state.account == account.name);
+        .find(|state| state.account == account.name)
+        .map(|state| state.believed(now));
     let known = serve.learned.refresh(account, now).await?;
     let section = serve.store.sections().of(row.carrier_code.as_str());
     let expectation = expectation(&row, account, section, &known, now);
-    let reason = reason(&row, account, state.as_ref(), expectation.as_ref(), now);
+    let left = left(&serve, account, now).await?;
+    let reason = reason(
+        &row,
+        account,
+        state.as_ref(),
+        left,
+        expectation.as_ref(),
+        now,
+    );
     Ok(axum::Json(answer(
         &row,
         reason,
         Some(account),
         state,
+        left,
         expectation,
         now,
     )))
+}
+
+/// How many calls the account may still make of its day or month, of several the least.
+async fn left(serve: &Serve, account: &Account, now: Time) -> Result<Option<i64>, StoreError> {
+    let quotas = &account.limits.quotas;
+    let used = serve.store.calls_used(&account.name, quotas, now).await?;
+    let quotas = quotas.iter().zip(used);
+    let left = quotas.map(|(quota, used)| (i64::from(quota.calls) - used).max(0));
+    Ok(left.min())
 }
 
 fn expectation(
@@ -133,6 +155,7 @@ fn reason(
     row: &Tracking,
     account: &Account,
     state: Option<&AccountState>,
+    left: Option<i64>,
     expectation: Option<&Expectation>,
     now: Time,
 ) -> Reason {
@@ -146,7 +169,7 @@ fn reason(
         return Reason::Paused;
     }
     let due = row.next_check_at <= now;
-    if due && left_today(account, state, now) == Some(0) {
+    if due && left == Some(0) {
         return Reason::QuotaSpent;
     }
     if row.urgent {
@@ -175,16 +198,12 @@ fn reason(
     }
 }
 
-fn left_today(account: &Account, state: Option<&AccountState>, now: Time) -> Option<i64> {
-    let per_day = account.limits.per_day;
-    (per_day > 0).then(|| state.map_or(i64::from(per_day), |state| state.left(per_day, None, now)))
-}
-
 fn answer(
     row: &Tracking,
     reason: Reason,
     account: Option<&Account>,
     state: Option<AccountState>,
+    left: Option<i64>,
     expectation: Option<Expectation>,
     now: Time,
 ) -> Schedule {
@@ -205,7 +224,7 @@ fn answer(
         last_answered_at: row.last_ok_at,
         failures: row.check_fail_count,
         paused_until,
-        left_today: account.and_then(|account| left_today(account, state.as_ref(), now)),
+        left_today: left,
         expectation,
     }
 }

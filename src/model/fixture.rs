@@ -1,15 +1,37 @@
 //! Small trackings and updates for tests.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::model::limits::{Limits, Window};
+use crate::model::quota::{Period, Quota};
 use crate::model::status::{Direction, Status};
 use crate::model::{CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Update};
 
 /// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
 pub fn at(secs: i64) -> Time {
     Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
+}
+
+/// So many calls a day, which are not spread: by another limit there are fewer.
+pub fn unspread(calls: u32) -> Limits {
+    let quota = Quota {
+        calls,
+        period: Period::Day,
+        zone: chrono_tz::UTC,
+    };
+    let window = Window {
+        calls: 1,
+        per: Duration::from_secs(86_400),
+    };
+    Limits {
+        windows: vec![window],
+        quotas: vec![quota],
+        burst: 1,
+    }
 }
 
 /// A new tracking with this version.

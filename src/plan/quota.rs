@@ -18,6 +18,11 @@ impl Shares {
         Self(shares.map(|part| part / whole))
     }
 
+    /// The same share for each hour.
+    pub fn even() -> Self {
+        Self([1.0 / HOURS as f64; HOURS])
+    }
+
     /// Calls a minute at the time `now` in hours, if there are `calls` a day.
     pub fn per_minute(&self, calls: f64, now: f64) -> f64 {
         calls * self.0[hour_of(now)] / 60.0

@@ -337,8 +337,7 @@ impl Caller {
                     .await;
             }
             Err(error)
-                if error.failure_of() != FailureOf::Account
-                    && call.route.adapter.numbers_per_call() > 1 =>
+                if error.failure_of() != FailureOf::Account && call.route.numbers_per_call > 1 =>
             {
                 let half = u32::try_from(ids.len().div_ceil(2)).unwrap_or(1);
                 let splitting = store.split_calls(&ids, half);
@@ -389,7 +388,7 @@ impl Caller {
     async fn give_back(&self, call: &Call, grant: Grant) {
         let account = &call.route.account;
         let grants = [grant];
-        let giving_back = self.permits.give_back_days(account, &grants);
+        let giving_back = self.permits.give_back_counted(account, &grants);
         self.record(&account.name, "give back a call", giving_back)
             .await;
     }

@@ -15,7 +15,6 @@ use crate::scheduler::Scheduler;
 use crate::scheduler::call::Call;
 use crate::scheduler::pauses::Pace;
 use crate::scheduler::permits::Taken;
-use crate::store::account_states::AccountState;
 use crate::store::claims::{Claim, Early, Take};
 use crate::store::error::StoreError;
 use crate::store::failures::Gate;
@@ -41,11 +40,7 @@ struct Demand {
 
 impl Scheduler {
     /// Claims for every account what it may call. Returns how many trackings were claimed.
-    pub(super) async fn claim_all(
-        &mut self,
-        states: &[AccountState],
-        now: Time,
-    ) -> anyhow::Result<usize> {
+    pub(super) async fn claim_all(&mut self, now: Time) -> anyhow::Result<usize> {
         let due = self
             .parts
             .store
@@ -76,7 +71,7 @@ impl Scheduler {
         }
         let mut claimed = 0;
         for demand in demands.values() {
-            claimed += match self.claim_for(demand, states).await {
+            claimed += match self.claim_for(demand).await {
                 Err(error) if !is_outage(&error) => {
                     let account = demand.account.name.as_str();
                     tracing::error!(
@@ -96,11 +91,7 @@ impl Scheduler {
 
     /// Claims as many of an account's trackings as permits and free slots allow, and plans their calls. Calls that would
     /// expire unused are spent on trackings that are not yet due, if the account's policy has a use for them.
-    async fn claim_for(
-        &mut self,
-        demand: &Demand,
-        states: &[AccountState],
-    ) -> anyhow::Result<usize> {
+    async fn claim_for(&mut self, demand: &Demand) -> anyhow::Result<usize> {
         let account = &demand.account;
         let pace = self.caller.pauses.pace(&account.name);
         let monotonic = self.parts.clock.monotonic();
@@ -112,7 +103,7 @@ impl Scheduler {
         if !demand.is_due && !looks_ahead {
             return Ok(0);
         }
-        let calls = self.calls_free(account, pace, states);
+        let calls = self.calls_free(account, pace);
         if calls == 0 {
             return Ok(0);
         }
@@ -224,7 +215,8 @@ impl Scheduler {
         limit: u32,
     ) -> anyhow::Result<Vec<Tracking>> {
         let account = &demand.account;
-        let rests = self.settings.recheck_after.max(self.left_alone(account));
+        let rests = self.left_alone(account).max(account.min_interval);
+        let rests = self.settings.recheck_after.max(rests);
         let answered_before = self.parts.clock.now() - delta(rests);
         let mut shelf = if looks_ahead {
             self.shelf(demand, answered_before, rests, limit).await?
@@ -390,9 +382,9 @@ impl Scheduler {
         }
     }
 
-    /// How many more calls the account may make: its free slots, within the day's limit. None while it is paused, and one
-    /// at a time while it fails or is suspected.
-    fn calls_free(&mut self, account: &Account, pace: Pace, states: &[AccountState]) -> u32 {
+    /// How many more calls the account has free slots for. None while it is paused, and one at a time while it fails or is
+    /// suspected.
+    fn calls_free(&mut self, account: &Account, pace: Pace) -> u32 {
         let now = self.parts.clock.now();
         let pause = self.caller.pauses.until(&account.name);
         if pause.is_some_and(|until| until > now) {
@@ -401,15 +393,13 @@ impl Scheduler {
         }
         let lane = self.lanes.entry(account.name.clone()).or_default();
         let free = u32::try_from(account.slots.saturating_sub(lane.busy())).unwrap_or(u32::MAX);
-        let state = states.iter().find(|state| state.account == account.name);
         let mut calls = free;
         match pace {
             Pace::Free => {}
             Pace::Slow => calls = calls.min(1),
             Pace::Trial => calls = calls.min(u32::from(lane.busy() == 0)),
         }
-        let left = self.permits.left_of_day(account, state);
-        left.map_or(calls, |left| calls.min(left))
+        calls
     }
 
     /// The shortest time between a good answer and an early check, by the account's load.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::carriers::routes::Account;
 use crate::carriers::{CarrierError, FailureOf, Sighting, Verdict};
-use crate::clock::Time;
+use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::kafka::message::Checked;
 use crate::learned::LearnedAccount;
@@ -51,8 +51,23 @@ struct Decision {
 
 impl Judge<'_> {
     /// One update for each of `rows`. A number that the answer leaves out has failed; of two sightings of a number the
-    /// first one counts. If the call failed, so has every row.
+    /// first one counts. If the call failed, so has every row. None is checked again before the account's `min_interval`
+    /// has passed.
     pub fn updates(
+        &self,
+        rows: &[Tracking],
+        answer: &Result<Vec<Sighting>, CarrierError>,
+        asked_at: Time,
+    ) -> Vec<Checked> {
+        let earliest = asked_at + delta(self.account.min_interval);
+        let mut checks = self.judged(rows, answer, asked_at);
+        for checked in &mut checks {
+            checked.update.next_check_at = checked.update.next_check_at.max(earliest);
+        }
+        checks
+    }
+
+    fn judged(
         &self,
         rows: &[Tracking],
         answer: &Result<Vec<Sighting>, CarrierError>,

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::carriers::routes::ANY;
 use crate::clock::{Clock, Time};
-use crate::config::Config;
+use crate::config::{CarrierSection, Config};
 use crate::metrics::Metrics;
 use crate::model::clean_text;
 use crate::serving::health::ReadyChecks;
@@ -267,7 +267,7 @@ async fn config(State(ops): State<Ops>) -> Json<ConfigAnswer> {
         };
         in_use(code)
             .or_else(|| in_use(ANY))
-            .map_or(0, |section| section.per_minute)
+            .map_or(0, CarrierSection::per_minute)
     };
     Json(ConfigAnswer {
         poll_interval_seconds: work.poll_interval.get().into(),

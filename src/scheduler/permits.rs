@@ -1,26 +1,34 @@
-//! Permits: the one way to take calls. Each needs a slot of the limiter, and a call of the day's limit if there is one.
+//! Permits: the one way to take calls. Each needs a slot of the limiter, and is counted for the account's limits by day and
+//! month if it has any.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+
+use chrono::TimeDelta;
+use parking_lot::Mutex;
 
 use crate::cache::limiter::RateLimiter;
 use crate::cache::limiter::permit::{AHEAD, Permit, Reservation};
 use crate::carriers::routes::Account;
-use crate::clock::{Clock, Time, day_of, hours, left_of_day};
+use crate::clock::{Clock, Time, quarter_of};
 use crate::config::Policy;
 use crate::learned::Learned;
+use crate::plan::quota::Shares;
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::sender::transit;
 use crate::store::Store;
-use crate::store::account_states::AccountState;
+use crate::store::calls_taken::CallsTaken;
 use crate::store::error::StoreError;
+
+/// The longest time for which a worker believes that an account has used up its day or month: others give calls back.
+const REST_MAX: Duration = Duration::from_secs(30);
 
 /// Leave to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub permit: Permit,
-    /// The day (UTC, days since 1970) that the call was counted for; `None` without a limit by day.
-    pub day: Option<i64>,
+    /// The quarter of an hour that the call was counted for; `None` without a limit by day or month.
+    pub quarter: Option<i64>,
 }
 
 /// Calls that were taken together.
@@ -39,6 +47,8 @@ pub struct Permits {
     limiter: RateLimiter,
     clock: Clock,
     learned: Learned,
+    /// Accounts whose day or month had no more calls, and until when not to ask again, on the clock's monotonic time.
+    rests: Mutex<HashMap<String, Duration>>,
 }
 
 impl Permits {
@@ -48,69 +58,118 @@ impl Permits {
             limiter: parts.limiter.clone(),
             clock: parts.clock.clone(),
             learned: parts.learned.clone(),
+            rests: Mutex::default(),
         }
     }
 
     /// Takes up to `calls` calls of the account.
     ///
     /// # Errors
-    /// If the day's calls cannot be counted. Nothing is taken then.
+    /// If the calls of the day or month cannot be counted. Nothing is taken then.
     pub async fn take(&self, account: &Account, calls: u32) -> Result<Taken, StoreError> {
-        let limits = &account.limits;
-        let mut reservation = self.limiter.reserve(&account.name, limits, calls).await;
-        let mut taken = Taken {
-            grants: Vec::new(),
-            next: reservation.next,
-            reservation: reservation.clone(),
-        };
+        if let Some(until) = self.rests_until(account) {
+            return Ok(Taken {
+                grants: Vec::new(),
+                next: until,
+                reservation: Reservation::none(until),
+            });
+        }
+        let (name, limits) = (account.name.as_str(), &account.limits);
+        let mut reservation = self.limiter.reserve(name, limits, calls).await;
+        let mut next = reservation.next;
         let slots = u32::try_from(reservation.permits.len()).unwrap_or(0);
         // Both times are read before the calls are counted: they count for the day of `now`, and end with it.
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let counted = self.take_day(account, slots, now).await;
-        let granted = *counted.as_ref().unwrap_or(&0);
-        if granted < slots {
-            let unused = slots - granted;
-            let limiter = &self.limiter;
-            limiter
-                .give_back(&account.name, limits, &reservation, unused)
-                .await;
-        }
-        if slots > 0 && counted? == 0 {
-            taken.next = monotonic + AHEAD;
+        let counted = self.count(account, slots, now).await;
+        let granted = match &counted {
+            Ok(Some(counted)) => counted.calls,
+            Ok(None) => slots,
+            Err(_) => 0,
+        };
+        let unused = slots.saturating_sub(granted);
+        self.limiter.give_back(name, &reservation, unused).await;
+        let counted = counted?;
+        if counted.is_some() && unused > 0 {
+            next = next.max(self.rest(account, counted, (now, monotonic)));
         }
         reservation.permits.truncate(granted as usize);
-        let is_counted = limits.per_day > 0;
-        let day_ends = monotonic + self.clock.real(left_of_day(now));
-        let latest = day_ends.saturating_sub(transit(account));
-        taken
-            .grants
-            .extend(reservation.permits.iter().map(|permit| Grant {
-                permit: Permit {
-                    until: if is_counted {
-                        permit.until.min(latest)
-                    } else {
-                        permit.until
-                    },
-                    ..*permit
-                },
-                day: is_counted.then(|| day_of(now)),
-            }));
-        taken.reservation = reservation;
-        Ok(taken)
+        if let Some(ends) = limits.quotas_end(now) {
+            let ends = monotonic + self.real(ends - now);
+            let latest = ends.saturating_sub(transit(account));
+            for permit in &mut reservation.permits {
+                permit.until = permit.until.min(latest);
+            }
+        }
+        let quarter = counted.map(|counted| counted.quarter);
+        let permits = reservation.permits.iter().copied();
+        Ok(Taken {
+            grants: permits.map(|permit| Grant { permit, quarter }).collect(),
+            next,
+            reservation,
+        })
     }
 
-    async fn take_day(&self, account: &Account, calls: u32, now: Time) -> Result<u32, StoreError> {
-        let per_day = account.limits.per_day;
-        if per_day == 0 || calls == 0 {
-            return Ok(calls);
+    /// Counts calls for the account's limits by day and month; `None` if it has none.
+    async fn count(
+        &self,
+        account: &Account,
+        calls: u32,
+        now: Time,
+    ) -> Result<Option<CallsTaken>, StoreError> {
+        let Some(ends) = account.limits.quotas_end(now).filter(|_| calls > 0) else {
+            return Ok(None);
+        };
+        // A call is sent and arrives a moment later, and that must still be in the same day.
+        if now + self.clock.scaled(AHEAD + transit(account)) >= ends {
+            return Ok(Some(CallsTaken {
+                calls: 0,
+                quarter: quarter_of(now),
+                next: ends,
+            }));
         }
-        if self.is_day_over(account, now) {
-            return Ok(0);
+        let (name, limits, shares) = (&account.name, &account.limits, self.shares(account));
+        let taken = self
+            .store
+            .take_calls(name, calls, limits, &shares, now)
+            .await;
+        taken.map(Some)
+    }
+
+    /// Until when not to ask for calls of the account, which got fewer than it asked for.
+    fn rest(
+        &self,
+        account: &Account,
+        counted: Option<CallsTaken>,
+        (now, monotonic): (Time, Duration),
+    ) -> Duration {
+        let next = counted.map_or(now, |counted| counted.next);
+        let until = monotonic + self.real(next - now).clamp(AHEAD, REST_MAX);
+        self.rests.lock().insert(account.name.clone(), until);
+        until
+    }
+
+    fn rests_until(&self, account: &Account) -> Option<Duration> {
+        let monotonic = self.clock.monotonic();
+        let mut rests = self.rests.lock();
+        let until = rests.get(&account.name).copied();
+        if until.is_some_and(|until| until <= monotonic) {
+            rests.remove(&account.name);
         }
-        let pace = self.pace(account, now);
-        self.store
-            .take_day(&account.name, calls, per_day, pace, now)
-            .await
+        until.filter(|until| *until > monotonic)
+    }
+
+    /// A span of the store's time in real time.
+    fn real(&self, span: TimeDelta) -> Duration {
+        self.clock.real(span.to_std().unwrap_or_default())
+    }
+
+    /// The shares of a day's calls for each hour; even ones if the account's policy learns none.
+    fn shares(&self, account: &Account) -> Shares {
+        let learned = self.learned.account(&account.name);
+        match learned.filter(|_| account.policy == Policy::Learned) {
+            Some(learned) => learned.shares(),
+            None => Shares::even(),
+        }
     }
 
     /// Takes one call for a request at hand. Waits for its slot, at most until `latest` on the clock's monotonic
@@ -134,7 +193,7 @@ impl Permits {
             if grant.permit.is_valid(self.clock.monotonic()) {
                 return Ok(Some(grant));
             }
-            self.give_back_days(account, &[grant]).await?;
+            self.give_back_counted(account, &[grant]).await?;
         }
     }
 
@@ -147,58 +206,31 @@ impl Permits {
     ) -> Result<(), StoreError> {
         let unused = taken.grants.get(used..).unwrap_or_default();
         let calls = u32::try_from(unused.len()).unwrap_or(0);
-        if calls > 0 {
-            self.limiter
-                .give_back(&account.name, &account.limits, &taken.reservation, calls)
-                .await;
-        }
-        self.give_back_days(account, unused).await
+        let reservation = &taken.reservation;
+        self.limiter
+            .give_back(&account.name, reservation, calls)
+            .await;
+        self.give_back_counted(account, unused).await
     }
 
-    /// Gives back calls whose slots have passed, to the days that they were counted for.
-    pub async fn give_back_days(
+    /// Gives back calls whose slots have passed, to the quarters of an hour that they were counted for.
+    pub async fn give_back_counted(
         &self,
         account: &Account,
         grants: &[Grant],
     ) -> Result<(), StoreError> {
-        let mut days: BTreeMap<i64, u32> = BTreeMap::new();
-        for day in grants.iter().filter_map(|grant| grant.day) {
-            *days.entry(day).or_default() += 1;
+        let mut quarters: BTreeMap<i64, u32> = BTreeMap::new();
+        for quarter in grants.iter().filter_map(|grant| grant.quarter) {
+            *quarters.entry(quarter).or_default() += 1;
         }
-        for (day, calls) in days {
-            self.store.give_back_day(&account.name, calls, day).await?;
+        if !quarters.is_empty() {
+            self.rests.lock().remove(&account.name);
+        }
+        for (quarter, calls) in quarters {
+            self.store
+                .give_back_calls(&account.name, calls, quarter)
+                .await?;
         }
         Ok(())
-    }
-
-    /// How many calls the account's day has left by its last known state; `None` without a limit by day.
-    pub fn left_of_day(&self, account: &Account, state: Option<&AccountState>) -> Option<u32> {
-        let (now, per_day) = (self.clock.now(), account.limits.per_day);
-        if per_day == 0 {
-            return None;
-        }
-        if self.is_day_over(account, now) {
-            return Some(0);
-        }
-        let left = state.map_or(i64::from(per_day), |state| {
-            state.left(per_day, self.pace(account, now), now)
-        });
-        Some(u32::try_from(left).unwrap_or(u32::MAX))
-    }
-
-    /// Whether a call taken now might arrive tomorrow: it is sent and arrives a moment later.
-    fn is_day_over(&self, account: &Account, now: Time) -> bool {
-        left_of_day(now) <= self.clock.scaled(AHEAD + transit(account))
-    }
-
-    /// This hour's share of a day's calls, in calls a minute; `None` if the account's policy does not spread them.
-    fn pace(&self, account: &Account, now: Time) -> Option<f64> {
-        if account.policy != Policy::Learned {
-            return None;
-        }
-        let learned = self.learned.account(&account.name);
-        let shares = learned.map(|learned| learned.shares());
-        let shares = shares.unwrap_or_default();
-        Some(shares.per_minute(f64::from(account.limits.per_day), hours(now)))
     }
 }

@@ -5,12 +5,10 @@ use std::time::Duration;
 use crate::carriers::{CarrierError, FailureOf, Sighting, Verdict};
 use crate::model::Tracking;
 use crate::scheduler::pauses::Told;
+use crate::store::failures::PAUSE_MAX;
 
 /// A shorter Retry-After counts as none: the next call would be refused again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
-
-/// The longest pause that is granted to a carrier.
-const PAUSE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What a call of `rows` tells of its account; `None` if it tells nothing.
 pub fn told(rows: &[Tracking], answer: &Result<Vec<Sighting>, CarrierError>) -> Option<Told> {

@@ -18,6 +18,9 @@ use crate::store::entity::account_state::{ActiveModel, Column, Entity};
 use crate::store::error::StoreError;
 use crate::store::rows::{Readable, Unreadable, get};
 
+/// The longest pause of an account.
+pub const PAUSE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
 /// A gate that is closed for longer than this was never closed so.
 const GATE_MAX: TimeDelta = TimeDelta::days(1);
 
@@ -74,6 +77,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let stored = Expr::col((Entity, Column::PausedUntil));
         let ours = Expr::col(("excluded", Column::PausedUntil));
+        let is_free = stored.clone().is_null();
+        let is_absurd = stored.clone().gt(Stamp(now + PAUSE_MAX * 2));
         let paused = ActiveModel {
             account: Set(account.to_owned()),
             paused_until: Set(Some(Stamp(until))),
@@ -85,7 +90,7 @@ impl Store {
             .on_conflict(
                 OnConflict::column(Column::Account)
                     .update_columns([Column::PausedUntil, Column::PauseReason, Column::UpdatedAt])
-                    .action_and_where(stored.clone().is_null().or(stored.lt(ours)))
+                    .action_and_where(is_free.or(stored.clone().lt(ours)).or(is_absurd))
                     .to_owned(),
             )
             .exec_without_returning(&self.writer)

@@ -36,7 +36,8 @@ migrations![
     "0004_times",
     "0005_failures",
     "0006_queues",
-    "0007_counts"
+    "0007_counts",
+    "0008_calls_taken"
 ];
 
 /// One migration, and whether the database has it.

@@ -1,6 +1,7 @@
 //! Trackings: creating, reading, counting and refreshing them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use sea_orm::sea_query::{Expr, Func};
@@ -9,7 +10,7 @@ use sea_orm::{
     QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _, Set,
 };
 
-use crate::clock::Time;
+use crate::clock::{Time, delta};
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking};
 use crate::store::column::Stamp;
@@ -119,13 +120,15 @@ impl WholeStore {
         self.rows.answer(&found)
     }
 
-    /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal.
+    /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal. `rests` says how long
+    /// it is not asked for again after a check.
     ///
     /// A lease stays. `before_commit` invalidates the cached value; the change is not visible to others yet.
     pub async fn refresh(
         &self,
         id: i64,
         now: Time,
+        rests: impl FnOnce(&CarrierCode) -> Duration,
         before_commit: impl AsyncFnOnce(&Change),
     ) -> Result<Refresh, StoreError> {
         let transaction = self.begin().await?;
@@ -138,11 +141,13 @@ impl WholeStore {
         if last.is_some_and(|last| now - last < REFRESH_QUIET) {
             return Ok(Refresh::TooSoon);
         }
+        let rested = |at: Time| now.max(at + delta(rests(&old.carrier_code)));
+        let next_check_at = old.last_checked_at.map_or(now, rested);
         let new = Tracking {
             urgent: true,
             active: true,
             refreshed_at: Some(now),
-            next_check_at: now,
+            next_check_at,
             version: old.version.saturating_add(1),
             updated_at: old.updated_at.max(now),
             ..old.clone()
@@ -151,7 +156,7 @@ impl WholeStore {
             priority: Set(1),
             active: Set(true),
             refreshed_at: Set(Some(Stamp(now))),
-            next_check_at: Set(Stamp(now)),
+            next_check_at: Set(Stamp(next_check_at)),
             version: Set(new.version),
             updated_at: Set(Stamp(new.updated_at)),
             ..ActiveModel::default()

@@ -1,22 +1,13 @@
-//! What workers share of an account: its pause, and its calls of the day.
+//! What workers share of an account: its pause and its failures.
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait as _, Database};
-use trackbox::clock::{Clock, day_of};
+use trackbox::clock::Clock;
 use trackbox::scheduler::pauses::{Pauses, Told};
-use trackbox::store::Store;
 
 use crate::support::fixture::{TestStore, on_every_store};
 use crate::support::time::at;
-
-const HOUR: i64 = 3_600;
-
-async fn take_day(store: &Store, calls: u32, per_day: u32, secs: i64) -> u32 {
-    let taken = store.take_day("CDEK", calls, per_day, None, at(secs));
-    taken.await.expect("takes")
-}
 
 #[tokio::test]
 async fn a_pause_is_never_shortened() {
@@ -28,71 +19,6 @@ async fn a_pause_is_never_shortened() {
         let states = store.account_states().await.expect("reads");
         assert_eq!(states[0].paused_until, Some(at(100)));
         assert_eq!(states[0].pause_reason, "429");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_calls_of_a_day_never_exceed_its_limit() {
-    on_every_store(async |TestStore { store, .. }| {
-        let mut taken = 0;
-        for _ in 0..5 {
-            taken += take_day(&store, 30, 100, 0).await;
-        }
-        assert_eq!(taken, 100);
-        let returned = store.give_back_day("CDEK", 10, day_of(at(0))).await;
-        returned.expect("returns");
-        assert_eq!(take_day(&store, 30, 100, 0).await, 10);
-        assert_eq!(take_day(&store, 30, 100, 86_400).await, 30, "a new day");
-        let behind = take_day(&store, 30, 100, 0).await;
-        assert_eq!(behind, 30, "a clock behind counts on");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_calls_of_a_day_drip_and_never_exceed_its_limit() {
-    on_every_store(async |TestStore { store, .. }| {
-        // 240 a day at ten an hour; each minute asks for far more.
-        let mut by_hour = Vec::new();
-        let mut total = 0;
-        let midnight = at(12 * HOUR);
-        for minute in 0..24 * 60 {
-            let now = midnight + TimeDelta::minutes(minute);
-            let taken = store
-                .take_day("CDEK", 50, 240, Some(10.0 / 60.0), now)
-                .await
-                .expect("takes");
-            total += taken;
-            if minute % 60 == 59 {
-                by_hour.push(total - by_hour.iter().sum::<u32>());
-            }
-        }
-        assert!(
-            by_hour.iter().all(|calls| (9..=12).contains(calls)),
-            "{by_hour:?}"
-        );
-        assert!((238..=240).contains(&total), "{total}");
-        // A returned call can be taken again, and a bucket that is not emptied holds little.
-        store
-            .give_back_day("CDEK", 1, day_of(midnight))
-            .await
-            .expect("gives back");
-        let next = midnight + TimeDelta::hours(35);
-        let states = store.account_states().await.expect("reads");
-        let left = states[0].left(240, Some(10.0 / 60.0), next);
-        assert_eq!(left, 2, "after ten hours without calls");
-        assert_eq!(states[0].left(240, None, next), 240);
-        // The counter of the day limits the calls even if the bucket holds more.
-        let mut taken = 0;
-        for minute in 0..600 {
-            let now = next + TimeDelta::minutes(minute);
-            taken += store
-                .take_day("CDEK", 50, 25, Some(10.0), now)
-                .await
-                .expect("takes");
-        }
-        assert_eq!(taken, 25);
     })
     .await;
 }

@@ -95,7 +95,7 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
     );
     pipe.parts
         .current
-        .refresh(id, pipe.clock.now())
+        .refresh(id, pipe.clock.now(), |_| Duration::ZERO)
         .await
         .expect("refreshes");
     pipe.run_for(Duration::from_secs(60)).await;

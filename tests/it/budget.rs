@@ -7,6 +7,7 @@ use trackbox_emulator::faults::{Fault, Rule};
 
 use crate::support::carriers::rule;
 use crate::support::pipe::{Pipe, Setup};
+use crate::support::time::at;
 
 /// Far more parcels than calls, latency up to 3 s, and one worker that is frozen for 30 s after the first minute.
 async fn many_workers(workers: usize) {
@@ -118,22 +119,33 @@ async fn a_request_for_a_pause_of_no_time_still_pauses() {
 }
 
 #[tokio::test]
-async fn a_days_limit_holds_until_the_day_ends() {
-    let mut pipe = Pipe::new(Setup {
-        settings: vec![("CARRIERS__CDEK__PER_DAY", "70".to_owned())],
-        ..Setup::default()
-    })
-    .await;
-    pipe.create("CDEK", 100).await;
-    // From noon to shortly before midnight.
-    pipe.run_for(Duration::from_secs(600)).await;
-    assert_eq!(pipe.calls("CDEK"), 70);
-    pipe.advance(Duration::from_secs(12 * 3_600 - 900));
-    pipe.run_for(Duration::from_secs(60)).await;
-    assert_eq!(pipe.calls("CDEK"), 70, "the day is not over");
-    pipe.advance(Duration::from_secs(600));
-    pipe.run_for(Duration::from_secs(600)).await;
-    assert_eq!(pipe.calls("CDEK"), 140, "a new day, a new limit");
+async fn a_days_limit_is_spread_over_the_day_whatever_the_policy() {
+    for policy in ["fixed", "table"] {
+        let mut pipe = Pipe::new(Setup {
+            settings: vec![
+                ("CARRIERS__CDEK__PER_DAY", "70".to_owned()),
+                ("WORK__POLICY", policy.to_owned()),
+                ("WORK__POLL_INTERVAL", "30s".to_owned()),
+            ],
+            ..Setup::default()
+        })
+        .await;
+        pipe.create_slow("CDEK", 200).await;
+        // The half day from noon on, then a whole day.
+        let (mut before, mut calls) = (0, Vec::new());
+        for end in (1..=36 * 6).map(|part| at(600 * part)) {
+            let left = (end - pipe.clock.now()).to_std().unwrap_or_default();
+            pipe.run_for(left).await;
+            calls.push(pipe.calls("CDEK") - before);
+            before = pipe.calls("CDEK");
+        }
+        let hours = calls.windows(6).map(|hour| hour.iter().sum::<u64>());
+        assert!(hours.max() <= Some(6), "{calls:?}");
+        for day in [&calls[..12 * 6], &calls[12 * 6..]] {
+            let sum: u64 = day.iter().sum();
+            assert!((68..=70).contains(&sum), "{calls:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -153,8 +165,54 @@ async fn a_call_that_was_counted_for_a_day_is_not_made_in_the_next() {
         pipe.run_for(evening).await;
         let yesterday = pipe.calls("CDEK");
         assert!((1..200).contains(&yesterday), "{yesterday} calls");
-        pipe.run_for(Duration::from_secs(60)).await;
-        assert_eq!(pipe.calls("CDEK") - yesterday, 200, "{millis} ms");
+        pipe.run_for(Duration::from_secs(600)).await;
+        let today = pipe.calls("CDEK") - yesterday;
+        assert!((1..10).contains(&today), "{today} calls");
+        assert_eq!(used("CDEK", &pipe).await, today, "{millis} ms");
+    }
+}
+
+/// How many calls of its day the account has used, by the store.
+async fn used(account: &str, pipe: &Pipe) -> u64 {
+    let mut accounts = pipe.parts.routes.accounts().iter();
+    let limits = accounts.find(|it| it.name == account);
+    let quotas = &limits.expect("is an account").limits.quotas;
+    let used = pipe
+        .parts
+        .store
+        .calls_used(account, quotas, pipe.clock.now());
+    used.await.expect("reads")[0].unsigned_abs()
+}
+
+#[tokio::test]
+async fn no_day_of_a_zone_gets_too_many_calls_from_a_worker_frozen_across_its_end() {
+    for (zone, midnight) in [("UTC", 12), ("Europe/Moscow", 9), ("Asia/Kathmandu", 6)] {
+        let limit = format!("{{ calls = 200, per = \"day\", zone = \"{zone}\" }}");
+        let mut pipe = Pipe::new(Setup {
+            limits: vec![("CDEK", 600)],
+            workers: 2,
+            settings: vec![("CARRIERS__CDEK__LIMITS", limit)],
+            ..Setup::default()
+        })
+        .await;
+        pipe.create("CDEK", 500).await;
+        // From noon (UTC) to shortly before the zone's midnight; then the second worker freezes with the calls that it has
+        // planned, and the first one begins the new day.
+        let quarters = if zone == "Asia/Kathmandu" { 1 } else { 0 };
+        pipe.advance(Duration::from_secs(midnight * 3_600 + quarters * 900 - 8));
+        pipe.run_with_frozen(Duration::from_secs(5), 0).await;
+        pipe.run_with_frozen(Duration::from_secs(3), 1).await;
+        let yesterday = pipe.calls("CDEK");
+        assert!((10..=200).contains(&yesterday), "{yesterday} calls");
+        pipe.run_with_frozen(Duration::from_secs(3), 1).await;
+        pipe.run_for(Duration::from_secs(600)).await;
+        let today = pipe.calls("CDEK") - yesterday;
+        assert!((1..10).contains(&today), "{today} calls");
+        assert_eq!(
+            used("CDEK", &pipe).await,
+            today,
+            "{zone}: what was given back is yesterday's"
+        );
     }
 }
 

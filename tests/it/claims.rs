@@ -1,6 +1,7 @@
 //! What every store promises of claims.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -67,7 +68,9 @@ async fn urgent_trackings_are_claimed_first_then_the_longest_overdue() {
             seen(rows[3].id, 40, 4, &[("IN_TRANSIT", 0)]),
         ];
         applier.apply(&store, checks).await.expect("applies");
-        let refreshed = store.refresh(rows[2].id, at(95), async |_| {}).await;
+        let refreshed = store
+            .refresh(rows[2].id, at(95), |_| Duration::ZERO, async |_| {})
+            .await;
         assert!(matches!(refreshed, Ok(Refresh::Done(_))));
         let claimed = claim(&store, "CDEK", 95, 9).await;
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();

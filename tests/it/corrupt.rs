@@ -1,5 +1,7 @@
 //! A corrupt row stops nothing but the request for itself.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::store::error::StoreError;
 use uuid::Uuid;
@@ -42,7 +44,7 @@ async fn a_corrupt_row_is_left_out_of_an_answer_and_an_error_if_asked_for_alone(
                 ids[1]
             )
         );
-        let refreshed = store.refresh(ids[1], at(50), async |_| {}).await;
+        let refreshed = store.refresh(ids[1], at(50), |_| Duration::ZERO, async |_| {}).await;
         assert!(matches!(refreshed, Err(StoreError::Corrupt { .. })));
     })
     .await;

@@ -9,6 +9,7 @@ mod backlog;
 mod broker;
 mod budget;
 mod bus;
+mod calls_taken;
 mod claims;
 mod consumer;
 mod consumer_on_kafka;

@@ -52,6 +52,8 @@ async fn second_steps_of_checks_wait_for_their_slot_and_count_for_the_day() {
     let adapter = Arc::new(TwoSteps(Arc::clone(&route.adapter)));
     pipe.parts.routes = Arc::new(routes.with_adapter(&code("CDEK"), adapter));
     pipe.workers = vec![app::work::scheduler(&pipe.parts).expect("makes a worker")];
+    // Shortly before midnight, so that the day's calls are spread over ten minutes.
+    pipe.advance(Duration::from_secs(12 * 3_600 - 605));
     let rows = pipe.create_slow("CDEK", 60).await;
     pipe.run_for(Duration::from_secs(600)).await;
     let calls = pipe.calls("CDEK");
@@ -67,28 +69,6 @@ async fn second_steps_of_checks_wait_for_their_slot_and_count_for_the_day() {
     let checks = pipe.parts.stats.processed_total();
     assert!(checks >= 25, "{checks} checks");
     pipe.assert_limits();
-}
-
-#[tokio::test]
-async fn calls_given_back_after_midnight_belong_to_the_day_before() {
-    let mut pipe = Pipe::new(Setup {
-        limits: vec![("CDEK", 600)],
-        workers: 2,
-        settings: vec![("CARRIERS__CDEK__PER_DAY", "200".to_owned())],
-        ..Setup::default()
-    })
-    .await;
-    pipe.create("CDEK", 500).await;
-    // From noon to shortly before midnight; then the second worker freezes with the calls that it has planned.
-    pipe.advance(Duration::from_secs(12 * 3_600 - 8));
-    pipe.run_with_frozen(Duration::from_secs(5), 0).await;
-    pipe.run_with_frozen(Duration::from_secs(2), 1).await;
-    let yesterday = pipe.calls("CDEK");
-    assert!((10..200).contains(&yesterday), "{yesterday} calls");
-    // The first worker begins the new day before the second one wakes.
-    pipe.run_with_frozen(Duration::from_secs(3), 1).await;
-    pipe.run_for(Duration::from_secs(120)).await;
-    assert_eq!(pipe.calls("CDEK") - yesterday, 200);
 }
 
 /// Calls of POST_RU in two minutes, beside a CDEK whose state is unreadable or not.

@@ -2,6 +2,8 @@
 //!
 //! The statements run as the program sends them; the server's count of sequential scans is the judge.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
 use trackbox::store::claims::{Claim, Early, Take};
@@ -79,7 +81,7 @@ async fn work_with(store: &WholeStore) {
             .await
             .expect("creates");
         store
-            .refresh(77 + n, at(3_000), async |_| {})
+            .refresh(77 + n, at(3_000), |_| Duration::ZERO, async |_| {})
             .await
             .expect("refreshes");
     }

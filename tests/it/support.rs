@@ -7,6 +7,7 @@ pub mod engines;
 pub mod fixture;
 pub mod fleet;
 pub mod large;
+pub mod limits;
 pub mod messages;
 pub mod pipe;
 pub mod prices;

@@ -1,5 +1,7 @@
 //! What every store promises of making and refreshing trackings.
 
+use std::time::Duration;
+
 use trackbox::model::status::Status;
 use trackbox::store::WholeStore;
 use trackbox::store::trackings::Refresh;
@@ -11,7 +13,7 @@ use crate::support::messages::seen;
 use crate::support::time::at;
 
 async fn refresh(store: &WholeStore, id: i64, secs: i64) -> Refresh {
-    let refreshed = store.refresh(id, at(secs), async |_| {});
+    let refreshed = store.refresh(id, at(secs), |_| Duration::ZERO, async |_| {});
     refreshed.await.expect("refreshes")
 }
 
@@ -82,6 +84,26 @@ async fn a_lease_outlives_a_refresh_and_ends_with_its_check() {
             (row.lease_id, row.urgent, row.next_check_at),
             (None, true, at(40))
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_waits_until_the_carrier_may_be_asked_again() {
+    on_every_store(async |TestStore { store, .. }| {
+        let id = create(&store, "CDEK", 1).await[0].id;
+        let mut applier = Applier::new(&store).await;
+        let update = seen(id, 100, 1, &[("IN_TRANSIT", 90)]);
+        applier.apply(&store, vec![update]).await.expect("applies");
+        let hour = |_: &_| Duration::from_secs(3_600);
+        store
+            .refresh(id, at(200), hour, async |_| {})
+            .await
+            .expect("refreshes");
+        let row = read(&store, id).await;
+        assert_eq!((row.urgent, row.next_check_at), (true, at(3_700)));
+        assert_eq!(claim(&store, "CDEK", 3_600, 1).await.len(), 0);
+        assert_eq!(claim(&store, "CDEK", 3_700, 1).await.len(), 1);
     })
     .await;
 }

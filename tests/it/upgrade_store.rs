@@ -4,16 +4,19 @@
 //! and their trackings. They stay as they are: a migration that loses a value fails here, and so does one that was
 //! edited after its release.
 
+use chrono_tz::Tz;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::kafka::message::decode;
 use trackbox::model::{Outcome, Tracking, Update};
 use trackbox::plan::Sections;
+use trackbox::plan::quota::Shares;
 use trackbox::store::dead_letters::DeadLetter;
 use uuid::Uuid;
 
 use crate::support::fixture::{
     Applier, TOPIC, TestStore, claim, create, empty_postgres, empty_sqlite, events, postgres_server,
 };
+use crate::support::limits::per_day;
 use crate::support::messages::seen;
 use crate::support::prices::pricing;
 use crate::support::time::at;
@@ -103,8 +106,10 @@ async fn work_goes_on_in_a_database_of_the_version_before() {
         assert_eq!(ids(claim(&store, "CDEK", 1_100, 9).await), [1, 3]);
         let free = claim(&store, "CDEK", 1_121, 9).await;
         assert_eq!(ids(free), [2], "its lease has ended");
-        let taken = store.take_day("CDEK", 100, 100, None, at(60)).await;
-        assert_eq!(taken.expect("takes"), 70);
+        let limits = per_day(100, Tz::UTC);
+        let even = Shares::even();
+        let taken = store.take_calls("CDEK", 100, &limits, &even, at(60));
+        assert_eq!(taken.await.expect("takes").calls, 70);
         let mut applier = Applier::new(&store).await;
         assert_eq!((applier.offset, applier.ownership.epoch), (5, 2));
         let again = Update {

@@ -27,8 +27,19 @@ pub struct Reservation {
     pub permits: Vec<Permit>,
     /// When the next slot after these comes, and so when to ask again.
     pub next: Duration,
-    /// The next slot by the limiter's own clock, in µs. It shows whether another reservation was made since.
-    pub(super) mark: u64,
+    /// The number of this reservation. It shows whether another one was made since.
+    pub(super) serial: u64,
+}
+
+impl Reservation {
+    /// One without slots.
+    pub fn none(next: Duration) -> Self {
+        Self {
+            permits: Vec::new(),
+            next,
+            serial: 0,
+        }
+    }
 }
 
 /// As many permits as were asked for, for an account without limits.
@@ -40,6 +51,6 @@ pub(super) fn unlimited(now: Duration, calls: u32) -> Reservation {
     Reservation {
         permits: vec![permit; calls as usize],
         next: now,
-        mark: 0,
+        serial: 0,
     }
 }

@@ -13,7 +13,7 @@ use super::redis::RedisLimiter;
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
 use crate::clock::Clock;
 use crate::model::fixture::at;
-use crate::model::limits::{Limits, age};
+use crate::model::limits::{Limits, Window, age};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -39,12 +39,16 @@ async fn on_every_limiter<F: Future<Output = ()>>(contract: impl Fn(Clock, RateL
     contract(clock, limiter).await;
 }
 
-fn per_minute(limit: u32, burst: u32) -> Limits {
+fn in_any(per: Duration, calls: u32, burst: u32) -> Limits {
     Limits {
-        per_minute: limit,
+        windows: vec![Window { calls, per }],
         burst,
         ..Limits::default()
     }
+}
+
+fn per_minute(limit: u32, burst: u32) -> Limits {
+    in_any(MINUTE, limit, burst)
 }
 
 /// The most arrivals in any half-open window of this length.
@@ -65,21 +69,20 @@ fn busiest(mut arrivals: Vec<Duration>, window: Duration) -> usize {
 /// how long it travels (0 to 1 of the allowed transit). Returns when the calls arrived.
 async fn greedy(
     (clock, limiter): (Clock, RateLimiter),
-    limits: Limits,
-    window: Duration,
+    limits: &Limits,
     secs: u64,
     lateness: &[(f64, f64)],
 ) -> Vec<Duration> {
     let end = clock.monotonic() + Duration::from_secs(secs);
     let mut arrivals = Vec::new();
     while clock.monotonic() < end {
-        let reserved = limiter.reserve("CDEK", &limits, 7).await;
+        let reserved = limiter.reserve("CDEK", limits, 70).await;
         for permit in &reserved.permits {
             let (late, transit) = lateness[arrivals.len() % lateness.len()];
             let sent = permit.from + (permit.until - permit.from).mul_f64(late);
-            arrivals.push(sent + age(window).mul_f64(transit));
+            arrivals.push(sent + limits.transit().expect("has windows").mul_f64(transit));
         }
-        clock.advance(Duration::from_millis(250));
+        clock.advance(Duration::from_millis(500));
     }
     arrivals
 }
@@ -88,7 +91,7 @@ async fn greedy(
 async fn a_greedy_worker_uses_nearly_all_of_its_limit_and_never_more() {
     for (limit, least) in [(20, 18), (60, 57), (600, 575)] {
         for limiter in [in_memory(), in_redis().await] {
-            let arrivals = greedy(limiter, per_minute(limit, 1), MINUTE, 600, &[(0.0, 0.0)]).await;
+            let arrivals = greedy(limiter, &per_minute(limit, 1), 600, &[(0.0, 0.0)]).await;
             let most = busiest(arrivals, MINUTE);
             assert!(
                 (least..=limit as usize).contains(&most),
@@ -109,7 +112,7 @@ async fn a_late_call_and_the_early_ones_after_it_still_fit_the_window() {
             limiters.push(in_redis().await);
         }
         for limiter in limiters {
-            let arrivals = greedy(limiter, per_minute(limit, 1), MINUTE, 400, &lateness).await;
+            let arrivals = greedy(limiter, &per_minute(limit, 1), 400, &lateness).await;
             let most = busiest(arrivals, MINUTE);
             assert!(most <= limit as usize, "{most} of {limit}");
         }
@@ -173,10 +176,10 @@ async fn returned_slots_are_free_again_unless_others_reserved_since() {
         clock.advance(Duration::from_secs(10));
         let mine = limiter.reserve("CDEK", &limits, 5).await;
         assert_eq!(mine.permits.len(), 5);
-        limiter.give_back("CDEK", &limits, &mine, 4).await;
+        limiter.give_back("CDEK", &mine, 4).await;
         let again = limiter.reserve("CDEK", &limits, 1).await;
         assert_eq!(again.permits[0], mine.permits[1]);
-        limiter.give_back("CDEK", &limits, &mine, 4).await;
+        limiter.give_back("CDEK", &mine, 4).await;
         let next = limiter.reserve("CDEK", &limits, 1).await;
         assert_eq!(
             next.permits[0].from, again.next,
@@ -188,15 +191,16 @@ async fn returned_slots_are_free_again_unless_others_reserved_since() {
 
 #[tokio::test]
 async fn of_two_limits_the_stricter_holds() {
-    let limits = Limits {
-        per_second: 2,
-        per_minute: 30,
-        ..per_minute(30, 1)
-    };
-    for limiter in [in_memory(), in_redis().await] {
-        let arrivals = greedy(limiter, limits, Duration::from_secs(1), 600, &[(0.0, 0.0)]).await;
-        assert!(busiest(arrivals.clone(), MINUTE) <= 30);
-        assert!(busiest(arrivals, Duration::from_secs(1)) <= 2);
+    let second = Duration::from_secs(1);
+    for burst in [1, 2, 30] {
+        let mut limits = per_minute(30, burst);
+        limits.windows.extend(in_any(second, 2, burst).windows);
+        for limiter in [in_memory(), in_redis().await] {
+            let arrivals = greedy(limiter, &limits, 600, &[(0.0, 0.0), (1.0, 1.0)]).await;
+            assert!(arrivals.len() > 290, "{} calls", arrivals.len());
+            assert!(busiest(arrivals.clone(), MINUTE) <= 30);
+            assert!(busiest(arrivals, second) <= 2);
+        }
     }
 }
 
@@ -219,19 +223,40 @@ proptest! {
     fn no_window_ever_holds_more_calls_than_the_limit(
         limit in 1..90_u32, burst in 1..90_u32, in_seconds in any::<bool>(), lateness in lateness()
     ) {
-        let (window, limits) = if in_seconds {
-            let limit = limit % 20 + 1;
-            let limits = Limits { per_second: limit, burst: burst.min(limit), ..Limits::default() };
-            (Duration::from_secs(1), limits)
-        } else {
-            (MINUTE, per_minute(limit, burst.min(limit)))
-        };
-        let limit = limits.per_second.max(limits.per_minute) as usize;
+        let (window, limit) = if in_seconds { (Duration::from_secs(1), limit % 20 + 1) } else { (MINUTE, limit) };
+        let limits = in_any(window, limit, burst);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         for limiter in runtime.block_on(of_case(lateness.len() % 8 == 0)) {
-            let arrivals = runtime.block_on(greedy(limiter, limits, window, 240, &lateness));
+            let arrivals = runtime.block_on(greedy(limiter, &limits, 240, &lateness));
             let most = busiest(arrivals, window);
-            prop_assert!(most <= limit, "{} calls in a window that allows {}", most, limit);
+            prop_assert!(most <= limit as usize, "{} calls in a window that allows {}", most, limit);
+        }
+    }
+}
+
+/// Arrivals are those of [`Limits::calls_per_hour`], by which routes say how many parcels an account can check.
+#[tokio::test]
+async fn whatever_the_burst_an_hour_holds_the_calls_that_the_limits_say() {
+    for (per, limit) in [(60, 60), (1, 5), (5, 1), (3_600, 600), (60, 3_001)] {
+        for burst in [1, limit / 2, limit] {
+            let limits = in_any(Duration::from_secs(per), limit, burst);
+            let said = limits.calls_per_hour().expect("has a limit");
+            let mut limiters = vec![in_memory()];
+            if per <= 5 {
+                limiters.push(in_redis().await);
+            }
+            for (clock, limiter) in limiters {
+                // The first hour begins by waiting out what may have been sent before.
+                limiter.reserve("CDEK", &limits, 1).await;
+                clock.advance(Duration::from_secs(per + 3));
+                let arrivals = greedy((clock, limiter), &limits, 3_600, &[(0.0, 0.0)]).await;
+                let share = arrivals.len() as f64 / said;
+                let one_round = f64::from(burst.min(1_000)) / said;
+                assert!(
+                    (0.98..=1.02 + one_round).contains(&share),
+                    "{share} of {said} calls: {limit} in {per} s, burst {burst}"
+                );
+            }
         }
     }
 }
@@ -261,11 +286,7 @@ async fn by_the_servers_clock_a_slot_is_used_neither_early_nor_late() {
     let redis = Arc::new(connect(&random_prefix()).await);
     let clock = Clock::system();
     let limiter = RedisLimiter::new(redis, clock.clone());
-    let limits = Limits {
-        per_second: 20,
-        burst: 1,
-        ..Limits::default()
-    };
+    let limits = in_any(Duration::from_secs(1), 20, 1);
     let first = limiter.reserve("CDEK", &limits, 5).await;
     assert_eq!(first.permits, [], "the bucket is new");
     tokio::time::sleep(first.next.saturating_sub(clock.monotonic())).await;
@@ -303,6 +324,73 @@ async fn after_redis_was_emptied_or_read_an_old_file_calls_wait() {
     assert_eq!(second.reserve("CDEK", &limits, 1).await.permits.len(), 1);
     server.command("FLUSHALL");
     assert_eq!(second.reserve("CDEK", &limits, 1).await.permits, []);
+}
+
+/// One call a second for a minute, all that the limit allows: after the change no window may hold more.
+async fn when_its_clock_jumps_by(
+    hours: i64,
+    burst: u32,
+) -> (Clock, RateLimiter, Limits, Vec<Duration>) {
+    let (clock, limiter) = in_redis().await;
+    let limits = per_minute(60, burst);
+    let calls = greedy(
+        (clock.clone(), limiter.clone()),
+        &limits,
+        240,
+        &[(0.0, 0.0)],
+    )
+    .await;
+    clock.jump(chrono::TimeDelta::hours(hours));
+    (clock, limiter, limits, calls)
+}
+
+#[tokio::test]
+async fn after_its_clock_was_set_back_a_call_follows_within_two_spacings() {
+    let (clock, limiter, limits, _) = when_its_clock_jumps_by(-1, 1).await;
+    let next = limiter.reserve("CDEK", &limits, 1).await.next;
+    let spacing = Duration::from_secs(62) / 60;
+    assert!(next <= clock.monotonic() + spacing * 2, "{next:?}");
+}
+
+#[tokio::test]
+async fn no_limit_is_exceeded_when_its_clock_is_set_back_or_forward() {
+    for burst in [1, 30, 60] {
+        for hours in [-1, 1] {
+            let (clock, limiter, limits, mut calls) = when_its_clock_jumps_by(hours, burst).await;
+            let before = calls.len();
+            calls.extend(greedy((clock, limiter), &limits, 240, &[(0.0, 0.0)]).await);
+            assert!(calls.len() > before + 100, "calls go on");
+            let most = busiest(calls, MINUTE);
+            assert!(most <= 60, "{most} of 60, burst {burst}, {hours} h");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_other_limits_or_of_an_older_version_is_made_to_fit() {
+    let redis = Arc::new(connect(&random_prefix()).await);
+    let clock = Clock::manual(at(0));
+    let limiter = RateLimiter::Redis(Arc::new(RedisLimiter::new(redis, clock.clone())));
+    let mut calls = Vec::new();
+    for (limit, burst) in [(10, 1), (60, 60), (60, 7), (20, 20), (60, 1)] {
+        let began = calls.len();
+        let limits = per_minute(limit, burst);
+        calls.extend(
+            greedy(
+                (clock.clone(), limiter.clone()),
+                &limits,
+                200,
+                &[(0.0, 0.0)],
+            )
+            .await,
+        );
+        let most = busiest(calls[began..].to_vec(), MINUTE);
+        assert!(
+            most <= limit as usize && most + 2 > limit as usize,
+            "{most} of {limit}"
+        );
+    }
+    assert!(busiest(calls, MINUTE) <= 60);
 }
 
 #[tokio::test]

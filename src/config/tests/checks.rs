@@ -41,9 +41,19 @@ const WRONG: &[(&str, &str, &str)] = &[
         "its own port",
     ),
     (
-        "carriers.CDEK = { per_second = 2, burst = 3 }",
-        "is 3, more than the section's smallest limit, 2",
+        "carriers.CDEK = { per_second = 2, per_minute = 0, burst = 3 }",
+        "is 3, more than the section's largest limit by the second, minute or hour, 2",
         "at most 2",
+    ),
+    (
+        "carriers.CDEK.numbers = 2",
+        "is 2, more than the 1 that the adapter emulator takes",
+        "at most 1",
+    ),
+    (
+        "carriers.CDEK.limits = [{ calls = 1, per = \"5s\", zone = \"UTC\" }]",
+        "has a member, number 1, per 5s and with the zone UTC",
+        "leave the zone out",
     ),
     (
         "carriers.X = { per_minute = 5 }",
@@ -251,6 +261,17 @@ fn sections_that_share_a_budget_must_agree_on_it() {
     assert!(
         own_name.contains("both share the budget \"CDEK\""),
         "{own_name}"
+    );
+    let limits = "budget = \"b\"\nper_minute = 9\nlimits = [{ calls = 7, per = \"month\" }]";
+    let limits = format!(
+        "[carriers.CDEK]\n{limits}\n[carriers.POST_RU]\n{}",
+        &limits[..27]
+    );
+    let limits = of_file(&limits).expect_err("they differ").to_string();
+    assert!(
+        limits
+            .contains("limits is [], but carriers.CDEK.limits is [{ calls = 7, per = \"month\" }]"),
+        "{limits}"
     );
     assert!(
         of_file(

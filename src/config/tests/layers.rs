@@ -8,6 +8,8 @@ use crate::carriers::routes::Routes;
 use crate::config::load::{self, read_file};
 use crate::config::shipped::SHIPPED;
 use crate::config::{CarrierSection, Config, LogFormat, Preset, Span};
+use crate::model::limits::Window;
+use crate::model::quota::{Period, Quota};
 
 fn spans(texts: &[&str]) -> Vec<Span> {
     texts.iter().map(|text| span(text)).collect()
@@ -120,7 +122,7 @@ fn a_new_section_takes_the_defaults_of_a_section() {
     assert_eq!(
         (
             section.per_second,
-            section.per_minute,
+            section.per_minute(),
             section.per_day,
             section.burst
         ),
@@ -136,6 +138,55 @@ fn a_new_section_takes_the_defaults_of_a_section() {
         of_file(&text.replace("\"k\"", "\"\"")).map_err(|error| error.mistakes.len()),
         Err(1)
     );
+}
+
+#[test]
+fn limits_are_written_as_tables_in_a_file_and_in_a_variable() {
+    let list =
+        "[{ calls = 250, per = \"day\", zone = \"Europe/Berlin\" }, { calls = 1, per = \"5s\" }]";
+    let in_file = of_file(&format!(
+        "carriers.CDEK = {{ per_minute = 0, limits = {list} }}"
+    ));
+    let in_file = in_file.expect("good");
+    let limits = in_file.carriers["CDEK"].limits();
+    let per = std::time::Duration::from_secs(5);
+    assert_eq!(limits.windows, [Window { calls: 1, per }]);
+    let quota = Quota {
+        calls: 250,
+        period: Period::Day,
+        zone: chrono_tz::Europe::Berlin,
+    };
+    assert_eq!(limits.quotas, [quota]);
+    assert_eq!(of_file(&in_file.shown()), Ok(in_file.clone()));
+    for list in [list, list.trim_matches(['[', ']'])] {
+        let variables = [
+            ("TRACKBOX_CARRIERS__CDEK__PER_MINUTE", "0"),
+            ("TRACKBOX_CARRIERS__CDEK__LIMITS", list),
+        ];
+        assert_eq!(of_variables(&variables), Ok(in_file.clone()));
+    }
+}
+
+#[test]
+fn the_short_keys_and_limits_hold_together_and_limits_replace_the_default() {
+    let section = "adapter = \"emulator\"\nbase_url = \"http://localhost\"";
+    let limits = |keys: &str| {
+        let config = of_file(&format!("[carriers.X]\n{section}\n{keys}")).expect("good");
+        let limits = config.carriers["X"].limits();
+        let windows = limits
+            .windows
+            .iter()
+            .map(|window| (window.calls, window.per.as_secs()));
+        (windows.collect::<Vec<_>>(), limits.quotas.len())
+    };
+    assert_eq!(limits(""), (vec![(120, 60)], 0));
+    assert_eq!(
+        limits("limits = [{ calls = 9, per = \"h\" }]"),
+        (vec![(9, 3_600)], 0)
+    );
+    let all =
+        "per_second = 2\nper_day = 7\nper_minute = 5\nlimits = [{ calls = 9, per = \"month\" }]";
+    assert_eq!(limits(all), (vec![(2, 1), (5, 60)], 2));
 }
 
 #[test]
@@ -203,7 +254,7 @@ fn every_key_of_the_list_that_users_rely_on_is_understood_as_a_variable() {
     assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
     assert_eq!(
         (
-            config.carriers["CDEK"].per_minute,
+            config.carriers["CDEK"].per_minute(),
             config.carriers["CDEK"].api_key.expose()
         ),
         (30, "12345")

@@ -151,6 +151,36 @@ const WRONG: &[(&str, &str, &str)] = &[
         "is a table or a date",
     ),
     (
+        "carriers.CDEK.limits = [{ calls = 5, per = \"minute\" }]",
+        "has a member, number 1, that has a key per that is \"minute\", which is neither a time from 1s to 24h",
+        "for example limits = [{ calls = 250, per = \"day\", zone = \"Europe/Berlin\" }, { calls = 1, per = \"5s\" }]",
+    ),
+    (
+        "carriers.CDEK.limits = [{ calls = 5, per = \"25h\" }]",
+        "which is neither a time from 1s to 24h",
+        "or day or month",
+    ),
+    (
+        "carriers.CDEK.limits = [{ calls = 0, per = \"day\" }]",
+        "that has a key calls that is 0, which is out of range",
+        "a whole number from 1 to",
+    ),
+    (
+        "carriers.CDEK.limits = [{ calls = 1 }]",
+        "that has no key per",
+        "a table { … } with calls",
+    ),
+    (
+        "carriers.CDEK.limits = [{ calls = 1, per = \"day\", zon = \"UTC\" }]",
+        "that has the key zon, which is none of calls, per, zone",
+        "zone if wanted",
+    ),
+    (
+        "carriers.CDEK.limits = 5",
+        "is a number",
+        "a list of at most 100",
+    ),
+    (
         "carriers.CDEK.per_minute = 1000001",
         "from 0 to 1000000",
         "out of range",

@@ -10,7 +10,8 @@ use crate::config::format;
 use crate::config::keys::{Entry, KeyPath};
 use crate::config::shape::Shape;
 use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
-use crate::config::{CarrierSection, Config, Policy, Preset};
+use crate::config::{CarrierSection, Config, Limit, Per, Policy, Preset};
+use crate::model::quota::Period;
 
 /// The shipped file with the commented-out keys in force.
 fn uncommented() -> String {
@@ -64,6 +65,13 @@ fn the_types_have_exactly_the_known_keys() {
         concurrency: Some(1),
         policy: Some(Policy::Learned),
         budget: Some("b".to_owned()),
+        per_minute: Some(1),
+        numbers: Some(1),
+        limits: vec![Limit {
+            calls: 1,
+            per: Per::Calendar(Period::Day),
+            zone: None,
+        }],
         ..CarrierSection::default()
     };
     let config = Config {
@@ -85,6 +93,7 @@ fn the_commented_out_keys_show_their_true_defaults() {
     cdek.concurrency = Some(10);
     cdek.policy = Some(Policy::Fixed);
     cdek.budget = Some("CDEK".to_owned());
+    cdek.numbers = Some(1);
     assert_eq!(of_file(&uncommented()), Ok(expected));
 }
 
@@ -147,7 +156,7 @@ fn every_number_has_a_range_and_every_format_is_described() {
         let format = schema["format"].as_str().unwrap_or_default();
         match Shape::of(schema) {
             Shape::Number { max, .. } => assert!(max < u64::MAX, "{key}"),
-            Shape::Span { .. } | Shape::Choice(_) => {}
+            Shape::Span { .. } | Shape::Choice(_) | Shape::Table(_) => {}
             Shape::Text(_) | Shape::List(_) => assert_eq!(
                 format.is_empty(),
                 format::expected(format) == format::expected(""),
@@ -215,7 +224,7 @@ fn the_defaults_are_those_that_users_rely_on() {
     let limits: Vec<(&str, u32)> = config
         .carriers
         .iter()
-        .map(|(code, it)| (code.as_str(), it.per_minute))
+        .map(|(code, it)| (code.as_str(), it.per_minute()))
         .collect();
     assert_eq!(limits, [("*", 120), ("CDEK", 60), ("POST_RU", 20)]);
     assert!(

@@ -99,7 +99,7 @@ pub fn text(
         Reason::Checking => "It is being checked now.".to_owned(),
         Reason::Paused => format!("The account is paused: {pause_reason}."),
         Reason::QuotaSpent => {
-            "It is due, but the calls of the day are spent; the next day begins at midnight UTC."
+            "It is due, but the calls of the day or month are spent; it waits for the next one."
                 .to_owned()
         }
         Reason::Refreshed => {

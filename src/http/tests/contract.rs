@@ -6,6 +6,8 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::http::tests::{Api, at, letter, seen};
+use crate::model::fixture::unspread;
+use crate::plan::quota::Shares;
 
 #[tokio::test]
 async fn trackings_come_in_the_order_asked_a_repeated_pair_once() {
@@ -213,7 +215,7 @@ async fn carriers_show_limits_pauses_and_what_waits() {
         .await
         .expect("pauses");
     store
-        .take_day("CDEK", 7, 1_000, None, at(0))
+        .take_calls("CDEK", 7, &unspread(1_000), &Shares::even(), at(0))
         .await
         .expect("takes");
     let body = api.get("/carriers").await.ok();

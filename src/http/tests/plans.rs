@@ -8,7 +8,7 @@ use crate::clock::{Clock, Time};
 use crate::clock::{hour_of, minute_of};
 use crate::config::Policy;
 use crate::http::tests::Api;
-use crate::model::fixture::at;
+use crate::model::fixture::{at, unspread};
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::store::account_plans::AccountPlan;
@@ -216,7 +216,7 @@ async fn a_schedule_knows_other_policies_a_spent_day_and_unrouted_parcels() {
     advance(&api, 90);
     let store = &api.serve.store;
     store
-        .take_day("CDEK", 10, 10, None, at(90))
+        .take_calls("CDEK", 10, &unspread(10), &Shares::even(), at(90))
         .await
         .expect("takes");
     let body = schedule(&api, &cdek).await;
@@ -373,7 +373,7 @@ async fn a_days_calls_are_shown_by_hour_and_a_missing_limit_is_said() {
             section.per_day = 240;
         }
         if let Some(section) = config.carriers.get_mut("POST_RU") {
-            section.per_minute = 0;
+            section.per_minute = Some(0);
         }
         config.carriers.remove("*");
     })

@@ -52,6 +52,26 @@ fn judged(
     judge.updates(rows, answer, at(100))
 }
 
+#[test]
+fn no_parcel_is_checked_again_within_the_shortest_interval() {
+    let account = Account {
+        min_interval: Duration::from_secs(3_600),
+        ..cdek(Policy::Fixed)
+    };
+    let judge = Judge {
+        account: &account,
+        adapter: ADAPTER,
+        cadence: &cadence(),
+        sections: &Sections::new(["CDEK".to_owned()]),
+        learned: None,
+    };
+    let (seldom, failing) = (tracking(1, 1), tracking(2, 1));
+    let answer = Ok(vec![sighting(&seldom, seen(Status::InTransit))]);
+    for checked in judge.updates(&[seldom, failing], &answer, at(100)) {
+        assert!(checked.update.next_check_at >= at(3_700), "{checked:?}");
+    }
+}
+
 fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
     Sighting {
         number: row.track_number.clone(),
