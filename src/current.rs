@@ -20,7 +20,7 @@ use crate::store::updates::{Applied, Batch};
 /// The current states of all trackings. A clone reads and writes the same.
 #[derive(Clone)]
 pub struct Current {
-    database: Arc<WholeStore>,
+    database: WholeStore,
     cache: Arc<Cache>,
     metrics: Arc<Metrics>,
 }
@@ -28,7 +28,7 @@ pub struct Current {
 impl Current {
     pub fn new(database: WholeStore, cache: Cache, metrics: Arc<Metrics>) -> Self {
         Self {
-            database: Arc::new(database),
+            database,
             cache: Arc::new(cache),
             metrics,
         }
