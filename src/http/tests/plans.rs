@@ -344,8 +344,8 @@ async fn a_budget_shows_what_calls_are_spent_on_and_what_more_would_gain() {
             .as_f64()
             .unwrap_or_else(|| panic!("{name}: {body}"))
     };
-    // 50 parcels at 3,600 checks an hour take 50 s. No planned wait is shorter than one step of the forecast.
-    assert!((of("fixedMinutes") - 0.417).abs() < 0.001, "{body}");
+    // 60 calls in 62 s, the limiter's margins included: 50 parcels take 51.7 s, half of it on average. No planned wait is shorter than one step of the forecast.
+    assert!((of("fixedMinutes") - 0.431).abs() < 0.001, "{body}");
     assert!(
         of("learnedMinutes") >= of("learnedMinutesIfDoubled"),
         "{body}"
