@@ -17,6 +17,7 @@ pub mod ops;
 pub mod parts;
 pub mod pauses;
 pub mod permits;
+mod planning;
 pub mod pricing;
 mod sender;
 mod told;
@@ -35,8 +36,8 @@ use crate::clock::Time;
 use crate::model::Tracking;
 use crate::outage::Outage;
 use crate::scheduler::backlog::Backlog;
-use crate::scheduler::call::{Call, Caller, Ended};
-use crate::scheduler::lane::Lane;
+use crate::scheduler::call::{Caller, Ended};
+use crate::scheduler::lane::{Call, Lane};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
 

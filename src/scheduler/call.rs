@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::carriers::routes::{Account, Route};
+use crate::carriers::routes::Account;
 use crate::carriers::{Answer, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step};
 use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
@@ -13,45 +13,19 @@ use crate::metrics::CheckOutcome;
 use crate::model::{Outcome, TrackNumber, Tracking};
 use crate::scheduler::ahead::Ahead;
 use crate::scheduler::judge::{Judge, expired};
+use crate::scheduler::lane::Call;
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
 use crate::scheduler::permits::{Grant, Permits};
 use crate::scheduler::sender::Sender;
 use crate::scheduler::told::told;
 use crate::store::error::StoreError;
-use crate::store::failures::Gate;
-
-/// How much of the lease must be left after a call's time-out, to publish the answer.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// How many connections a request may try: the server may close an idle one at the very moment it is used.
 const CONNECTIONS_MAX: u32 = 3;
 
 /// How long the database may take to record how a call went, or to release its leases.
 const RECORD_MAX: Duration = Duration::from_secs(5);
-
-/// A call waiting for its slot.
-#[derive(Clone)]
-pub struct Call {
-    pub route: Route,
-    /// Each one is claimed: it holds a lease.
-    pub trackings: Vec<Tracking>,
-    pub grant: Grant,
-    /// Whether an earlier call with some of them failed as a whole.
-    pub was_split: bool,
-    /// The gate to open behind the call, if it is the only one of its account.
-    pub gate: Option<Gate>,
-    /// When the leases end, on the clock's monotonic time.
-    pub lease_ends: Duration,
-}
-
-impl Call {
-    /// The latest time at which a request may be sent, so that its answer can still be published within the leases.
-    fn latest_start(&self) -> Duration {
-        self.lease_ends
-            .saturating_sub(self.route.timeout + LEASE_MARGIN)
-    }
-}
 
 /// Why a check came to no answer.
 enum NotAsked {

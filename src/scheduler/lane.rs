@@ -3,7 +3,36 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::scheduler::call::Call;
+use crate::carriers::routes::Route;
+use crate::model::Tracking;
+use crate::scheduler::permits::Grant;
+use crate::store::failures::Gate;
+
+/// How much of the lease must be left after a call's time-out, to publish the answer.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// A call waiting for its slot.
+#[derive(Clone)]
+pub struct Call {
+    pub route: Route,
+    /// Each one is claimed: it holds a lease.
+    pub trackings: Vec<Tracking>,
+    pub grant: Grant,
+    /// Whether an earlier call with some of them failed as a whole.
+    pub was_split: bool,
+    /// The gate to open behind the call, if it is the only one of its account.
+    pub gate: Option<Gate>,
+    /// When the leases end, on the clock's monotonic time.
+    pub lease_ends: Duration,
+}
+
+impl Call {
+    /// The latest time at which a request may be sent, so that its answer can still be published within the leases.
+    pub fn latest_start(&self) -> Duration {
+        self.lease_ends
+            .saturating_sub(self.route.timeout + LEASE_MARGIN)
+    }
+}
 
 /// The state of an account at this worker. Durations are times on the clock's monotonic time.
 #[derive(Default)]
