@@ -4,7 +4,10 @@
 pub mod calls;
 pub mod checks;
 pub mod parcel;
+pub mod shelf;
 pub mod truth;
+
+use std::time::Duration;
 
 use crate::plan::cadence::Cadence;
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, events_by_hour, fit};
@@ -13,9 +16,8 @@ use crate::plan::quota::{Shares, refill};
 use crate::simulate::account::{InventedAccount, RETIRES_AFTER};
 use crate::simulate::queue::{Group, Queue};
 use crate::simulate::rates::TrueRates;
-use crate::simulate::run::calls::Shelf;
-use crate::simulate::run::checks::cadence;
 use crate::simulate::run::parcel::KnownParcel;
+use crate::simulate::run::shelf::Shelf;
 use crate::simulate::setting::{Contender, Setting};
 use crate::simulate::tally::Tally;
 use crate::simulate::trace::{Chance, Journey, Origin};
@@ -222,4 +224,15 @@ fn fit_all(account: &InventedAccount<'_>, counts: &[Counts]) -> Vec<CodeFit> {
     sections
         .flat_map(|stages| fit(counts[stages].iter()))
         .collect()
+}
+
+/// The cadence of the default configuration, of which only the wait after failures is used here.
+fn cadence() -> Cadence {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    Cadence {
+        in_transit_min: minutes(30),
+        in_transit_max: minutes(90),
+        unknown: minutes(60),
+        backoff: [5, 15, 30, 60].map(minutes).to_vec(),
+    }
 }

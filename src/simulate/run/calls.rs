@@ -1,9 +1,7 @@
 //! The calls of a minute: which parcels they ask for, and what that says of the price.
 
-use std::collections::VecDeque;
-
 use crate::plan::decide::left_alone;
-use crate::simulate::queue::{Claim, Entry};
+use crate::simulate::queue::Claim;
 use crate::simulate::run::Run;
 use crate::simulate::setting::Contender;
 
@@ -12,16 +10,6 @@ const SHELF: usize = 1_000;
 
 /// A shelf is read anew after this share of the time for which an answered parcel is left alone.
 const SHELF_AGE: f64 = 0.1;
-
-/// What a claim hands on to the next one.
-#[derive(Debug, Default)]
-pub struct Shelf {
-    /// Parcels to check early, and when they were read.
-    early: VecDeque<Entry>,
-    read_at: f64,
-    /// 1 if half a parcel without an answer was left over.
-    half: usize,
-}
 
 impl Run<'_> {
     /// Claims as many parcels as `available` calls take, and calls for them. Returns the calls made.

@@ -223,14 +223,3 @@ impl Run<'_> {
         self.queue.push(Group::Known, at, id);
     }
 }
-
-/// The cadence of the default configuration, of which only the wait after failures is used here.
-pub fn cadence() -> Cadence {
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    Cadence {
-        in_transit_min: minutes(30),
-        in_transit_max: minutes(90),
-        unknown: minutes(60),
-        backoff: [5, 15, 30, 60].map(minutes).to_vec(),
-    }
-}
