@@ -195,12 +195,12 @@ pub enum CarrierError {
         status: u16,
         retry_after: Option<Duration>,
     },
-    /// The carrier's documented words for a limit that is used up, whatever the status.
+    /// The carrier's documented words for a limit that is used up, with any status.
     #[error("the carrier says that our calls are used up: {said}")]
     UsedUp { said: String },
     #[error("the carrier refused our credentials: it answered {status}")]
     Unauthorized { status: u16 },
-    /// The carrier's documented words for a refused key or domain, whatever the status.
+    /// The carrier's documented words for a refused key or domain, with any status.
     #[error("the carrier refused our credentials: {said}")]
     KeyRefused { said: String },
     /// A refusal that the carrier did not write: a gateway before it, or a wrong address.

@@ -5,7 +5,7 @@
 //!
 //! HTTP clients do not show when a connection is open and nothing is sent yet, so the pool is our own. It speaks HTTP/1.1:
 //! every server does, a connection carries one request at a time, and a request that was not sent at all can be told from
-//! one that may have arrived. No task runs behind a connection: whoever uses it moves its bytes. An idle one is looked at
+//! one that may have arrived. No task runs behind a connection: its user moves its bytes. An idle one is looked at
 //! when it is wanted again.
 
 use std::collections::HashMap;

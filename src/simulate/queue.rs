@@ -12,7 +12,7 @@ pub type Entry = (i64, u32);
 /// The groups of parcels that a claim takes one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Somebody asked for a check.
+    /// Refreshed parcels.
     Urgent,
     /// Parcels that never had an answer.
     Unanswered,

@@ -60,7 +60,7 @@ impl KnownParcel {
         }
     }
 
-    /// Whether its events and checks do not count: it is one that nobody can be told anything of yet.
+    /// Whether its events and checks do not count: it never has an answer, or was imported and has none yet.
     pub fn left_out(&self, origin: Origin) -> bool {
         match origin {
             Origin::Created => false,
