@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, QueryResult};
 use uuid::Uuid;
 
-use crate::clock::{Time, delta};
+use crate::clock::Time;
 use crate::model::{CarrierCode, Tracking};
 use crate::store::Store;
 use crate::store::column::Stamp;
@@ -56,7 +56,8 @@ pub enum Take<'a> {
 /// Which trackings may be taken before they are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Early<'a> {
-    /// To fill the last call of `per_call` numbers: those that are at most a tenth of their wait early.
+    /// To fill the last call of `per_call` numbers: those that are at most a tenth of their wait early, of the next 1,000 to
+    /// be due.
     Fill { per_call: u32 },
     /// As many as fit: of these, by time, those whose last good answer is older than `answered_before` and whose checks did
     /// not fail since.
@@ -75,8 +76,9 @@ pub struct Claimed {
     pub corrupt: usize,
 }
 
-/// A tenth of the longest wait between two checks under a policy with fixed waits.
-const FILL_AHEAD_MAX: Duration = Duration::from_secs(3 * 3_600);
+/// How many of the next trackings to be due a claim looks at to fill a call. If none of them is nearly due, looking further
+/// would cost more than a fuller call is worth.
+const FILL_SCAN_MAX: u32 = 1_000;
 
 /// A carrier's code with the times at which the next tracking of each queue is due.
 struct Carrier {
@@ -166,19 +168,30 @@ fn heads(dialect: Dialect, queue: u8, condition: &str, limit: &str, locked: &str
 const MAY_BE_EARLY: &str =
     "next_check_at > :now AND check_fail_count = 0 AND last_ok_at < :answered_before";
 
-/// Those of the set `e` that may be checked early, as many as there is room for.
-const EARLY: &str =
-    "SELECT id, next_check_at FROM trackings WHERE id IN (SELECT e.row_id FROM {set}) AND active
-  AND {queue} = 2 AND {free} AND {may_be_early} ORDER BY next_check_at, id
-  LIMIT (SELECT :limit - COUNT(*) FROM due) {locked}";
+/// The early trackings of a claim: of some, those that may be taken, as many as there is room for.
+const EARLY: &str = "SELECT id, next_check_at FROM trackings WHERE id IN ({some}) AND active
+  AND {queue} = 2 AND {free} AND {may_be_taken} ORDER BY next_check_at, id
+  LIMIT (SELECT {room} FROM due) {locked}";
 
-/// As many as the last call has room for.
-const FILL: &str = "SELECT id, next_check_at FROM ({heads}) AS t ORDER BY next_check_at, id
-  LIMIT (SELECT (:per_call - COUNT(*) % :per_call) % :per_call FROM due)";
+/// The room in all calls.
+const ROOM: &str = ":limit - COUNT(*)";
 
-/// Whether a tracking is at most a tenth of its wait early.
-const NEARLY_DUE: &str = "next_check_at > :now AND next_check_at <= :fill_until \
+/// The room in the last call.
+const ROOM_IN_LAST: &str = "(:per_call - COUNT(*) % :per_call) % :per_call";
+
+/// Whether a known tracking is at most a tenth of its wait early.
+const IS_NEARLY_DUE: &str = "next_check_at > :now \
     AND (next_check_at - :now) * 10 <= next_check_at - last_checked_at";
+
+fn early_sql(dialect: Dialect, some: &str, may_be_taken: &str, room: &str) -> String {
+    EARLY
+        .replace("{some}", some)
+        .replace("{queue}", QUEUE)
+        .replace("{free}", FREE)
+        .replace("{may_be_taken}", may_be_taken)
+        .replace("{room}", room)
+        .replace("{locked}", dialect.skip_locked())
+}
 
 /// Walks the claim index from one carrier's code to the next, instead of reading all that is due.
 const CARRIERS: &str = "WITH RECURSIVE codes(code, n) AS (
@@ -298,17 +311,20 @@ impl Store {
         };
         let ids = self.set(ids).named("e").column("row_id", |id| *id);
         let early_sql = match early {
-            Some(Early::Of { .. }) => EARLY
-                .replace("{set}", &ids.from())
-                .replace("{queue}", QUEUE)
-                .replace("{free}", FREE)
-                .replace("{may_be_early}", MAY_BE_EARLY)
-                .replace("{locked}", locked),
-            Some(Early::Fill { .. }) => {
-                let heads = heads(self.dialect, 2, NEARLY_DUE, ":per_call", locked);
-                FILL.replace("{heads}", &heads)
+            Some(Early::Of { .. }) => {
+                let some = format!("SELECT e.row_id FROM {}", ids.from());
+                early_sql(self.dialect, &some, MAY_BE_EARLY, ROOM)
             }
-            None => "SELECT id, next_check_at FROM due WHERE id IS NULL".to_owned(),
+            Some(Early::Fill { per_call }) if per_call > 1 => {
+                let scanned = FILL_SCAN_MAX.to_string();
+                let next = heads(self.dialect, 2, "next_check_at > :now", &scanned, "");
+                let some = format!("SELECT n.id FROM ({next}) AS n");
+                early_sql(self.dialect, &some, IS_NEARLY_DUE, ROOM_IN_LAST)
+            }
+            // A call of one number has no room.
+            Some(Early::Fill { .. }) | None => {
+                "SELECT id, next_check_at FROM due WHERE id IS NULL".to_owned()
+            }
         };
         let first = match claim.take {
             Take::Due { .. } => "",
@@ -329,7 +345,6 @@ impl Store {
             .bind("limit", i64::from(claim.limit))
             .bind("unanswered_max", i64::from(unanswered_max))
             .bind("lease_until", now + lease)
-            .bind("fill_until", now + delta(FILL_AHEAD_MAX))
             .bind_set(carriers)
             .bind_set(check_ids);
         match early {
@@ -339,7 +354,7 @@ impl Store {
                 sql = sql.bind("answered_before", answered_before).bind_set(ids);
             }
             Some(Early::Fill { per_call }) => {
-                sql = sql.bind("per_call", i64::from(per_call.max(1)));
+                sql = sql.bind("per_call", i64::from(per_call));
             }
             None => {}
         }
