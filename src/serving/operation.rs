@@ -130,42 +130,31 @@ impl Operation {
     }
 }
 
-/// Routes GET to `handler`, as `operation` describes it.
-pub fn get<H, I, O, T, S>(handler: H, operation: Operation) -> ApiMethodRouter<S>
-where
-    H: Handler<T, S> + OperationHandler<I, O>,
-    I: OperationInput,
-    O: OperationOutput,
-    T: 'static,
-    S: Clone + Send + Sync + 'static,
-{
-    get_with(handler, |op| operation.describe(op))
+/// A function for each method, which routes it to a handler as an [`Operation`] describes it.
+macro_rules! methods {
+    ($($(#[doc = $doc:literal])+ $method:ident by $aide:ident, $problems:expr;)+) => {$(
+        $(#[doc = $doc])+
+        pub fn $method<H, I, O, T, S>(handler: H, operation: Operation) -> ApiMethodRouter<S>
+        where
+            H: Handler<T, S> + OperationHandler<I, O>,
+            I: OperationInput,
+            O: OperationOutput,
+            T: 'static,
+            S: Clone + Send + Sync + 'static,
+        {
+            let operation = operation.problems($problems);
+            $aide(handler, |op| operation.describe(op))
+        }
+    )+};
 }
 
-/// Routes POST to `handler`, as `operation` describes it.
-pub fn post<H, I, O, T, S>(handler: H, operation: Operation) -> ApiMethodRouter<S>
-where
-    H: Handler<T, S> + OperationHandler<I, O>,
-    I: OperationInput,
-    O: OperationOutput,
-    T: 'static,
-    S: Clone + Send + Sync + 'static,
-{
-    let operation = operation.problems(&[Kind::CrossSite]);
-    post_with(handler, |op| operation.describe(op))
-}
-
-/// Routes DELETE to `handler`, as `operation` describes it.
-pub fn delete<H, I, O, T, S>(handler: H, operation: Operation) -> ApiMethodRouter<S>
-where
-    H: Handler<T, S> + OperationHandler<I, O>,
-    I: OperationInput,
-    O: OperationOutput,
-    T: 'static,
-    S: Clone + Send + Sync + 'static,
-{
-    let operation = operation.problems(&[Kind::CrossSite]);
-    delete_with(handler, |op| operation.describe(op))
+methods! {
+    /// Routes GET to `handler`, as `operation` describes it.
+    get by get_with, &[];
+    /// Routes POST to `handler`, as `operation` describes it.
+    post by post_with, &[Kind::CrossSite];
+    /// Routes DELETE to `handler`, as `operation` describes it.
+    delete by delete_with, &[Kind::CrossSite];
 }
 
 /// A doc comment's first line, and the rest of it: each paragraph on one line.
