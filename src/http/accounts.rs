@@ -58,10 +58,10 @@ pub struct Overview {
 /// Reads the current state of all accounts.
 pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
     let now = serve.clock.now();
-    let states = serve.store.account_states().await?;
+    let states = serve.store.account_states(now).await?;
     let mut states: HashMap<String, AccountState> = states
         .into_iter()
-        .map(|state| (state.account.clone(), state.believed(now)))
+        .map(|state| (state.account.clone(), state))
         .collect();
     let mut calls = serve.store.calls_of_minute(minute_of(now) - 1).await?;
     let mut counts: HashMap<&str, Counts> = HashMap::new();

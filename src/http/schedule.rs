@@ -77,11 +77,10 @@ async fn get_schedule(
         )));
     };
     let account = &route.account;
-    let states = serve.store.account_states().await?;
+    let states = serve.store.account_states(now).await?;
     let state = states
         .into_iter()
-        .find(|state| state.account == account.name)
-        .map(|state| state.believed(now));
+        .find(|state| state.account == account.name);
     let known = serve.learned.refresh(account, now).await?;
     let section = serve.store.sections().of(row.carrier_code.as_str());
     let expectation = expectation(&row, account, section, &known, now);

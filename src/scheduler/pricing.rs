@@ -199,7 +199,7 @@ impl Pricer {
 
     /// The accounts whose parcels wait because no calls are made, or calls fail.
     async fn disturbed(&self, now: Time) -> anyhow::Result<BTreeSet<String>> {
-        let states = self.parts.store.account_states().await;
+        let states = self.parts.store.account_states(now).await;
         let states = states.context("cannot read the state of the accounts")?;
         let disturbed = states.into_iter().filter(|state| is_disturbed(state, now));
         Ok(disturbed.map(|state| state.account).collect())

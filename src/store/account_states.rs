@@ -12,10 +12,9 @@ use sea_orm::{
 
 use crate::clock::{Time, day_of, not_ahead};
 use crate::store::Store;
-use crate::store::column::Stamp;
 use crate::store::entity::account_state::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
-use crate::store::failures::{Failures, PAUSE_MAX};
+use crate::store::failures::{Failures, PAUSE_MAX, without_failures};
 use crate::store::rows::{Readable, Unreadable, get};
 
 /// The most accounts read at once; more than a configuration has.
@@ -36,7 +35,7 @@ pub struct AccountState {
 
 impl AccountState {
     /// What it can be at this time: a pause that a clock far ahead stored is not believed.
-    pub fn believed(mut self, now: Time) -> Self {
+    fn believed(mut self, now: Time) -> Self {
         let until = self.paused_until;
         self.paused_until = until.map(|until| not_ahead(until, now, PAUSED_MAX));
         self
@@ -44,19 +43,15 @@ impl AccountState {
 }
 
 impl Store {
-    /// The state of every account that has one. Leaves out those that cannot be read.
-    pub async fn account_states(&self) -> Result<Vec<AccountState>, StoreError> {
-        Ok(self.rows.readable(&self.state_rows().await?))
+    /// The state of every account that has one, as far as it can be at the time `now`. Leaves out those that cannot be read.
+    pub async fn account_states(&self, now: Time) -> Result<Vec<AccountState>, StoreError> {
+        Ok(self.believed(&self.state_rows().await?, now))
     }
 
-    /// The state of every account that has one, as far as it is [believed](AccountState::believed). One that cannot be read
-    /// is replaced: no pause, and the day's calls used up.
+    /// The same, and a state that cannot be read is replaced: no pause, and the day's calls used up.
     pub async fn mended_account_states(&self, now: Time) -> Result<Vec<AccountState>, StoreError> {
         let found = self.state_rows().await?;
-        let states = self.rows.readable(&found).into_iter();
-        let states: Vec<AccountState> = states
-            .map(|state: AccountState| state.believed(now))
-            .collect();
+        let states = self.believed(&found, now);
         let good: HashSet<&str> = states.iter().map(|state| state.account.as_str()).collect();
         let names = found.iter().filter_map(|row| get(row, "budget").ok());
         let spoiled: Vec<String> = names
@@ -66,19 +61,11 @@ impl Store {
             return Ok(states);
         }
         let used_up = ActiveModel {
-            paused_until: Set(None),
-            pause_reason: Set(String::new()),
-            fails: Set(0),
-            refusals: Set(0),
-            suspicion: Set(String::new()),
-            suspects: Set(0),
-            gate_until: Set(None),
             day: Set(day_of(now)),
             day_used: Set(i64::MAX),
             tokens: Set(0.0),
             tokens_at: Set(None),
-            updated_at: Set(Stamp(now)),
-            ..ActiveModel::default()
+            ..without_failures(now)
         };
         Entity::update_many()
             .set(used_up)
@@ -93,6 +80,12 @@ impl Store {
             );
         }
         Ok(states)
+    }
+
+    fn believed(&self, found: &[QueryResult], now: Time) -> Vec<AccountState> {
+        let states: Vec<AccountState> = self.rows.readable(found);
+        let states = states.into_iter();
+        states.map(|state| state.believed(now)).collect()
     }
 
     async fn state_rows(&self) -> Result<Vec<QueryResult>, StoreError> {

@@ -66,6 +66,21 @@ fn whole(count: u32) -> ActiveValue<i32> {
     Set(i32::try_from(count).unwrap_or(i32::MAX))
 }
 
+/// The change that ends a pause and forgets the failures.
+pub(super) fn without_failures(now: Time) -> ActiveModel {
+    ActiveModel {
+        paused_until: Set(None),
+        pause_reason: Set(String::new()),
+        fails: Set(0),
+        refusals: Set(0),
+        suspicion: Set(String::new()),
+        suspects: Set(0),
+        gate_until: Set(None),
+        updated_at: Set(Stamp(now)),
+        ..ActiveModel::default()
+    }
+}
+
 impl Store {
     /// Pauses an account for all workers until `until`; a pause that ends later stays.
     pub async fn pause(
@@ -100,19 +115,8 @@ impl Store {
 
     /// Ends an account's pause and forgets its failures. Does nothing to an account that was never called.
     pub async fn lift_pause(&self, account: &str, now: Time) -> Result<(), StoreError> {
-        let free = ActiveModel {
-            paused_until: Set(None),
-            pause_reason: Set(String::new()),
-            fails: Set(0),
-            refusals: Set(0),
-            suspicion: Set(String::new()),
-            suspects: Set(0),
-            gate_until: Set(None),
-            updated_at: Set(Stamp(now)),
-            ..ActiveModel::default()
-        };
         Entity::update_many()
-            .set(free)
+            .set(without_failures(now))
             .filter(Column::Account.eq(account))
             .exec(&self.writer)
             .await?;

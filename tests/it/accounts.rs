@@ -16,7 +16,7 @@ async fn a_pause_is_never_shortened() {
             let paused = store.pause("CDEK", at(until), reason, at(now));
             paused.await.expect("pauses");
         }
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(at(0)).await.expect("reads");
         assert_eq!(states[0].paused_until, Some(at(100)));
         assert_eq!(states[0].pause_reason, "429");
     })
@@ -39,10 +39,10 @@ async fn a_pause_that_could_not_be_stored_is_stored_when_the_database_is_back() 
         };
         pauses.note("CDEK", told, at(0)).await;
         rename("away", "carrier_state").await;
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(at(0)).await.expect("reads");
         assert_eq!(states.len(), 0, "none is stored");
         pauses.merge(&states, pauses.mark()).await;
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(at(0)).await.expect("reads");
         assert_eq!(
             (states[0].account.as_str(), states[0].paused_until),
             ("CDEK", Some(at(3_600)))
@@ -69,7 +69,7 @@ async fn an_unreadable_account_stops_no_other_account() {
         if test.is_sqlite() {
             let spoil = spoil("9223372036854775807");
             database.execute_unprepared(&spoil).await.expect("writes");
-            let states = store.account_states().await.expect("reads");
+            let states = store.account_states(at(0)).await.expect("reads");
             assert_eq!(states.len(), 1);
             assert_eq!(states[0].account, "POST_RU");
         } else {

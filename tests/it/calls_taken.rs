@@ -177,7 +177,7 @@ async fn what_a_clock_far_ahead_or_a_fault_has_stored_stops_no_account_and_raise
             .pause("CDEK", at(300), "asked to", at(120))
             .await
             .expect("pauses");
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(at(120)).await.expect("reads");
         assert_eq!(
             states[0].paused_until,
             Some(at(300)),

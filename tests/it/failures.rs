@@ -198,7 +198,7 @@ async fn failures_that_cannot_be_stored_are_counted_on() {
     let pauses = Pauses::new(store.store(), clock.clone());
     for _ in 0..5 {
         let mark = pauses.mark();
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(clock.now()).await.expect("reads");
         pauses.merge(&states, mark).await;
         let reason = "the carrier answered 502".to_owned();
         pauses
@@ -214,7 +214,7 @@ async fn failures_that_cannot_be_stored_are_counted_on() {
         .await
         .expect("allows");
     pauses.merge(&[], mark).await;
-    let states = store.account_states().await.expect("reads");
+    let states = store.account_states(clock.now()).await.expect("reads");
     assert_eq!(states[0].failures.fails, 5);
     assert_eq!(states[0].paused_until, Some(at(1)));
 }
@@ -259,7 +259,7 @@ async fn pauses_double_and_a_suspicion_becomes_certain() {
     }
     assert_eq!(pauses.pace("CDEK"), Pace::Slow);
     let another = Pauses::new(store.store(), clock.clone());
-    let states = store.account_states().await.expect("reads");
+    let states = store.account_states(clock.now()).await.expect("reads");
     another.merge(&states, another.mark()).await;
     assert_eq!(another.pace("CDEK"), Pace::Slow, "for every worker");
     assert_eq!(note(numbers(11, true)).await, 60);
@@ -330,7 +330,7 @@ async fn a_lifted_pause_ends_the_failures_too() {
             .await
             .expect("pauses");
         let state = async || {
-            let mut states = store.account_states().await.expect("reads");
+            let mut states = store.account_states(at(0)).await.expect("reads");
             states.remove(0)
         };
         assert_eq!(state().await.failures, failures);

@@ -77,7 +77,7 @@ async fn the_accounts_and_dead_letters_of_the_version_before_are_read() {
             at: at(10),
         };
         assert_eq!(letters, [letter]);
-        let states = store.account_states().await.expect("reads");
+        let states = store.account_states(at(0)).await.expect("reads");
         let state = &states[0];
         assert_eq!(
             (state.paused_until, state.failures.fails),
