@@ -230,28 +230,13 @@ impl Pricer {
     async fn lead(&self, account: &Account, seen: &mut Seen, now: Time) -> anyhow::Result<bool> {
         let store = &self.parts.store;
         let lease = delta(self.parts.clock.scaled(LEASE));
-        let start = AccountPlan {
-            account: account.name.clone(),
-            price: Price::start(0.0),
-            shares: Shares::default(),
-            shares_day: 0,
-            held_until: None,
-            parcels: 0,
-            failing: 0,
-            unanswered_since: None,
-            made_by: String::new(),
-            counted_at: Time::UNIX_EPOCH,
-            adjusted_at: now,
-            refitted_at: now,
-        };
+        let start = first_plan(account, now);
         let mut plan = match store.lead(&start, self.member, now, lease).await {
             Ok(Some(plan)) => plan,
             Ok(None) => return Ok(false),
             Err(error @ StoreError::Corrupt { .. }) => {
                 let account = account.name.as_str();
                 tracing::error!(account, "reset the price of account {account}: {error}");
-                // Written first: what follows reads it.
-                store.set_account_plan(&start, self.member, None).await?;
                 start
             }
             Err(error) => return Err(error.into()),
@@ -371,6 +356,24 @@ impl Pricer {
             parcels.unanswered_since = earlier.into_iter().flatten().min();
         }
         Ok(census)
+    }
+}
+
+/// The plan that an account begins with.
+fn first_plan(account: &Account, now: Time) -> AccountPlan {
+    AccountPlan {
+        account: account.name.clone(),
+        price: Price::start(0.0),
+        shares: Shares::default(),
+        shares_day: 0,
+        held_until: None,
+        parcels: 0,
+        failing: 0,
+        unanswered_since: None,
+        made_by: String::new(),
+        counted_at: Time::UNIX_EPOCH,
+        adjusted_at: now,
+        refitted_at: now,
     }
 }
 
