@@ -83,7 +83,7 @@ async fn calls_beside(spoiled: bool) -> u64 {
     pipe.create("POST_RU", 300).await;
     pipe.run_for(Duration::from_secs(5)).await;
     if spoiled {
-        // Whatever is written there stays unreadable.
+        // The trigger makes every later state of CDEK unreadable.
         let database = Database::connect(pipe.parts.config.store.url.expose()).await;
         let database = database.expect("connects");
         for sql in [

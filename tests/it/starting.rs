@@ -1,4 +1,5 @@
-//! The program started before its engines: it waits for what may come, and ends with the reason where nothing can.
+//! The program started before its engines: it waits for engines that may come, and ends with the reason if waiting cannot
+//! help.
 
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ pub struct World {
     pub folder: TempDir,
     pub api: String,
     pub store_url: String,
-    /// Where the carriers are.
+    /// The carriers' address.
     pub carriers: String,
     variables: Vec<(String, String)>,
     _carriers: DropGuard,
