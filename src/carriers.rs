@@ -27,7 +27,7 @@ use reqwest::Url;
 use serde_json::error::Category;
 
 use crate::clock::{Time, cut};
-use crate::model::{CarrierCode, Event, Report, TrackNumber};
+use crate::model::{CarrierCode, Event, Report, TrackNumber, Unreadable};
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -181,6 +181,7 @@ pub enum Verdict {
 pub struct Observation {
     pub report: Report,
     pub events: Vec<Event>,
+    pub unreadable: Unreadable,
     /// The version of the adapter's mapping; it grows when a code changes its meaning.
     pub mapping_version: i32,
 }

@@ -211,6 +211,11 @@ pub struct Event {
     pub payload_json: String,
     /// The version of the adapter's mapping that gave the status. A newer version updates it.
     pub mapping_version: i32,
+    /// Where it stands among the others, if the carrier's list tells it and the time does not: a date without a time of
+    /// day has the event before it in its list as its place. `None`: at `event_time`.
+    pub order_at: Option<Time>,
+    /// The carrier took it back in its own words: it decides nothing.
+    pub taken_back: bool,
 }
 
 impl Event {
@@ -234,6 +239,15 @@ pub struct TrackingEvent {
     pub tracking_id: i64,
     pub event: Event,
     pub created_at: Time,
+}
+
+/// Events of an answer that could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// How many of the answer's events.
+    pub count: u32,
+    /// Why one of them cannot be read, with its words, at most 200 characters; empty if there is none.
+    pub example: String,
 }
 
 /// Where a parcel is now, according to its carrier.

@@ -16,7 +16,7 @@ use crate::carriers::{
 };
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
+use crate::model::{CarrierCode, Event, Report, TrackNumber, Unreadable, clean_payload};
 
 /// How many numbers the batch call takes.
 const BATCH: usize = 30;
@@ -144,6 +144,7 @@ impl Emulator {
         Ok(Verdict::Seen(Observation {
             report,
             events,
+            unreadable: Unreadable::default(),
             mapping_version: MAPPING_VERSION,
         }))
     }
@@ -225,6 +226,8 @@ fn event(record: &Value) -> Option<Event> {
         message,
         payload_json: clean_payload(&record["payload"]),
         mapping_version: MAPPING_VERSION,
+        order_at: None,
+        taken_back: false,
     })
 }
 

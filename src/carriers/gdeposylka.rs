@@ -18,7 +18,7 @@ use crate::carriers::one_number::OneNumber;
 use crate::carriers::texts::{DatedText, observe};
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
 use crate::clock::Time;
-use crate::model::clean_payload;
+use crate::model::{Unreadable, clean_payload};
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
@@ -70,7 +70,8 @@ impl OneNumber for Gdeposylka {
                 "none of its checkpoints has a time and a text",
             ));
         }
-        Ok(observe(texts, MAPPING_VERSION).map_or(Verdict::NotFoundYet, Verdict::Seen))
+        Ok(observe(texts, Unreadable::default(), MAPPING_VERSION)
+            .map_or(Verdict::NotFoundYet, Verdict::Seen))
     }
 }
 
@@ -90,11 +91,13 @@ impl Gdeposylka {
         let message = reading::text(checkpoint, "message")?;
         let (raw, message) = reading::raw_and_message(status, message)?;
         Some(DatedText {
+            day_only: false,
             at: reading::time(time.trim()).or_else(|| self.local_time(time.trim()))?,
             raw,
             message,
             location: reading::place(checkpoint, "postal_code", "location")?,
             payload_json: clean_payload(checkpoint),
+            hint: None,
         })
     }
 

@@ -4,12 +4,14 @@ use crate::carriers::russian::{Meaning, meaning_of_two};
 use crate::carriers::{EVENTS_MAX, Observation};
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Report};
+use crate::model::{Event, Report, Unreadable};
 
 /// One dated text, clean enough for the store.
 #[derive(Clone, Debug)]
 pub struct DatedText {
     pub at: Time,
+    /// The carrier gave a date without a time of day: its list tells its place among the others of that day.
+    pub day_only: bool,
     /// The carrier's main text; it becomes `statusRaw`.
     pub raw: String,
     /// The carrier's other text; it may change what the main text means.
@@ -17,17 +19,23 @@ pub struct DatedText {
     pub location: String,
     /// The carrier's own record as JSON.
     pub payload_json: String,
+    /// What the carrier says by other means (a translation, a flag): it counts where the meaning of the texts is unknown.
+    pub hint: Option<Meaning>,
 }
 
 /// What these texts say about a parcel; `None` if there are none.
 ///
 /// The newest text gives the status; if its meaning is unknown, the status is UNKNOWN. After the first text about the
 /// way back the parcel counts as returning: "in transit" then means RETURNING, and "delivered" means RETURNED.
-pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observation> {
+pub fn observe(
+    texts: Vec<DatedText>,
+    unreadable: Unreadable,
+    mapping_version: i32,
+) -> Option<Observation> {
     let mut events = Vec::with_capacity(texts.len());
     let mut way = Direction::Forward;
     for text in in_order(texts) {
-        let meaning = meaning_of_two(&text.raw, &text.message);
+        let meaning = meaning_of_two(&text.raw, &text.message).or(text.hint);
         if meaning.is_some_and(|meaning| meaning.direction == Direction::Return) {
             way = Direction::Return;
         }
@@ -42,6 +50,8 @@ pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observatio
             message: text.message,
             payload_json: text.payload_json,
             mapping_version,
+            order_at: None,
+            taken_back: false,
         });
     }
     let newest = events.last()?;
@@ -58,6 +68,7 @@ pub fn observe(texts: Vec<DatedText>, mapping_version: i32) -> Option<Observatio
     Some(Observation {
         report,
         events,
+        unreadable,
         mapping_version,
     })
 }
@@ -95,21 +106,24 @@ fn on_way(meaning: Meaning, way: Direction) -> (Status, Option<SubStatus>) {
 mod tests {
     use super::{DatedText, observe};
     use crate::carriers::Observation;
+    use crate::model::Unreadable;
     use crate::model::fixture::at;
     use crate::model::status::{Direction, Status, SubStatus};
 
     fn text(raw: &str, secs: i64) -> DatedText {
         DatedText {
             at: at(secs),
+            day_only: false,
             raw: raw.to_owned(),
             message: String::new(),
             location: String::new(),
             payload_json: String::new(),
+            hint: None,
         }
     }
 
     fn seen(texts: Vec<DatedText>) -> Observation {
-        observe(texts, 1).expect("has texts")
+        observe(texts, Unreadable::default(), 1).expect("has texts")
     }
 
     #[test]
@@ -185,6 +199,6 @@ mod tests {
 
     #[test]
     fn without_texts_there_is_nothing_to_see() {
-        assert_eq!(observe(Vec::new(), 1), None);
+        assert_eq!(observe(Vec::new(), Unreadable::default(), 1), None);
     }
 }

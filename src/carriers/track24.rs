@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::carriers::one_number::OneNumber;
 use crate::carriers::texts::{DatedText, observe};
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
-use crate::model::clean_payload;
+use crate::model::{Unreadable, clean_payload};
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
@@ -91,7 +91,8 @@ impl OneNumber for Track24 {
                 "none of its events has a time and a text",
             ));
         }
-        Ok(observe(texts, MAPPING_VERSION).map_or(Verdict::NotFoundYet, Verdict::Seen))
+        Ok(observe(texts, Unreadable::default(), MAPPING_VERSION)
+            .map_or(Verdict::NotFoundYet, Verdict::Seen))
     }
 }
 
@@ -106,11 +107,13 @@ impl Track24 {
         let kind = reading::text(event, "operationType")?;
         let (raw, message) = reading::raw_and_message(attribute, kind)?;
         Some(DatedText {
+            day_only: false,
             at: reading::local_time(local, self.0.zone)?,
             raw,
             message,
             location: reading::place(event, "operationPlacePostalCode", "operationPlaceName")?,
             payload_json: clean_payload(event),
+            hint: None,
         })
     }
 

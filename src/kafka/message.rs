@@ -294,6 +294,8 @@ fn read_event(event: WireEvent, event_time: Time, mapping_version: i32) -> Event
             .map(clean_payload)
             .unwrap_or_default(),
         mapping_version,
+        order_at: None,
+        taken_back: false,
     }
 }
 

@@ -79,6 +79,8 @@ pub fn event(status: Status, raw: &str, secs: i64) -> Event {
         message: String::new(),
         payload_json: String::new(),
         mapping_version: 1,
+        order_at: None,
+        taken_back: false,
     }
 }
 

@@ -125,6 +125,8 @@ impl Readable for TrackingEvent {
                 message: row.message,
                 payload_json: row.payload_json,
                 mapping_version: row.mapping_version,
+                order_at: None,
+                taken_back: false,
             },
             created_at: row.created_at.0,
         })

@@ -56,6 +56,8 @@ fn seen() -> Outcome {
         message: "644000, Омск Почтамт".to_owned(),
         payload_json: r#"{"id":7,"operation":"sorted"}"#.to_owned(),
         mapping_version: 3,
+        order_at: None,
+        taken_back: false,
     };
     let unmapped = Event {
         status: Status::Unknown,
@@ -66,6 +68,8 @@ fn seen() -> Outcome {
         message: String::new(),
         payload_json: String::new(),
         mapping_version: 3,
+        order_at: None,
+        taken_back: false,
     };
     // Nothing here follows from something else: a reader that misses a field cannot make it up.
     let report = Report {

@@ -12,7 +12,7 @@ use crate::config::{Config, Policy};
 use crate::kafka::message::Checked;
 use crate::model::fixture::{at, event, tracking};
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Report, Tracking};
+use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Report, Tracking, Unreadable};
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
 
@@ -91,6 +91,7 @@ fn seen(status: Status) -> Verdict {
             last_event_at: Some(at(50)),
         },
         events: vec![event(status, "raw", 50)],
+        unreadable: Unreadable::default(),
         mapping_version: 7,
     })
 }
