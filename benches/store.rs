@@ -129,7 +129,7 @@ async fn measure(store: &WholeStore, rows: i64, pass: i64) -> Vec<(&'static str,
         store.trackings_by_ids(&ids).await.expect("reads");
         note("get 500 by id", began);
         let began = Instant::now();
-        store.events(ids[0], 100, 0).await.expect("reads");
+        store.events(ids[0], false, 100, 0).await.expect("reads");
         note("list the events of one", began);
         let pairs: Vec<_> = (0..500)
             .map(|n| {

@@ -27,7 +27,7 @@ use reqwest::Url;
 use serde_json::error::Category;
 
 use crate::clock::{Time, cut};
-use crate::model::{CarrierCode, Event, Report, TrackNumber, Unreadable};
+use crate::model::{CarrierCode, Event, TrackNumber, Unreadable};
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -176,10 +176,10 @@ pub enum Verdict {
     },
 }
 
-/// A parcel's state and history as a carrier gave them, in our words.
+/// A parcel's history as a carrier gave it, in our words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    pub report: Report,
+    /// Oldest first, each with the meaning of its own words.
     pub events: Vec<Event>,
     pub unreadable: Unreadable,
     /// The version of the adapter's mapping; it grows when a code changes its meaning.

@@ -112,6 +112,11 @@ pub struct Work {
     pub next_check_unknown: Span,
     /// (preset) Delay after the 1st, 2nd, … failure in a row; the last one holds for all further failures. Never empty.
     pub backoff: Vec<Span>,
+    /// The wait before each further look at a delivered parcel; empty: there is none.
+    pub after_delivery: Vec<Span>,
+    /// How long before a tracking's creation its newest event lies for its history not to be believed; 0s: never.
+    #[schemars(extend("from" = "0s"))]
+    pub old_history: Span,
     /// (preset) Time limit for one call to a carrier; the lease must be 5 s longer.
     #[schemars(extend("to" = "1d"))]
     pub carrier_timeout: Span,

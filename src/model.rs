@@ -1,9 +1,13 @@
 //! What TrackBox is about: a tracking, its events, and what one check of it reported.
 //!
-//! Plain values that every other module may use. [`merge`] turns a tracking and an update into the next tracking.
+//! Plain values that every other module may use. [`merge`] turns a tracking and an update into the next tracking; its status
+//! follows from the whole [`history`], by the table in [`journey`].
 
+pub mod answer;
 #[cfg(test)]
 pub mod fixture;
+pub mod history;
+pub mod journey;
 pub mod limits;
 pub mod merge;
 pub mod quota;
@@ -30,6 +34,9 @@ pub const CODE_CHARS_MAX: usize = 64;
 /// How long after its last news a parcel becomes [`Status::Expired`]
 /// (17TRACK and AfterShip stop at 30 days too; read November 2026).
 pub const EXPIRES_AFTER: TimeDelta = TimeDelta::days(30);
+
+/// How long before a tracking's creation its newest event lies at least for its history to be called old.
+pub const OLD_HISTORY: TimeDelta = TimeDelta::days(90);
 
 /// How far ahead the next check of an inactive tracking is shown.
 pub const NEVER_AGAIN: TimeDelta = TimeDelta::days(365);
@@ -110,10 +117,16 @@ pub struct Tracking {
     pub track_number: TrackNumber,
     pub status: Status,
     pub sub_status: Option<SubStatus>,
+    /// The last status that was known: an unknown text hides it.
+    #[serde(default)]
+    pub stage: Status,
     pub direction: Direction,
     pub status_raw: String,
     /// When the event that gave the status happened.
     pub status_at: Option<Time>,
+    /// When the oldest event happened.
+    #[serde(default)]
+    pub first_event_at: Option<Time>,
     /// What the status is based on.
     pub heard: Heard,
     /// When the check that gave the status was made. With the check's id it orders reports.
@@ -130,10 +143,16 @@ pub struct Tracking {
     pub check_fail_count: u32,
     /// Why the last check failed; empty if it did not.
     pub last_error: String,
+    /// What could not be read of the answer that gave the status.
+    #[serde(default)]
+    pub unreadable: Unreadable,
     /// Refreshed and not checked since: it goes ahead of everything that is due.
     pub urgent: bool,
     pub refreshed_at: Option<Time>,
-    /// Whether it is still checked: urgent, or not terminal.
+    /// Whether it is checked again although its status is terminal.
+    #[serde(default)]
+    pub looks_again: bool,
+    /// Whether it is still checked: urgent, not terminal, or to be looked at again.
     pub active: bool,
     pub lease_until: Option<Time>,
     /// The check that holds the lease.
@@ -147,6 +166,17 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// Whether the newest check gave it a status beside its history: it was given up, or its history is not believed yet.
+    pub fn is_overruled(&self) -> bool {
+        overrules(self.status, self.sub_status)
+    }
+
+    /// Whether its newest event lies so long before its creation that the number may have been another parcel's.
+    pub fn has_old_history(&self) -> bool {
+        self.last_event_at
+            .is_some_and(|at| at < self.created_at - OLD_HISTORY)
+    }
+
     /// When it will be checked next; a year after its last check if it is inactive.
     pub fn next_check_shown(&self) -> Time {
         if self.active {
@@ -167,6 +197,11 @@ impl Tracking {
             .max()
             .unwrap_or(self.created_at)
     }
+}
+
+/// Whether a status is a worker's verdict over a parcel's history, which holds until a newer check.
+pub fn overrules(status: Status, sub_status: Option<SubStatus>) -> bool {
+    status == Status::Expired || sub_status == Some(SubStatus::PendingOldHistory)
 }
 
 /// What a status is based on. A higher one is never replaced by a lower one.
@@ -216,12 +251,20 @@ pub struct Event {
     pub order_at: Option<Time>,
     /// The carrier took it back in its own words: it decides nothing.
     pub taken_back: bool,
+    /// What its own words mean, wherever the parcel goes; `None`: what `status` and `sub_status` say.
+    pub own: Option<(Status, Option<SubStatus>)>,
+    /// It is no event, but the status that the carrier gives the whole parcel beside its events.
+    pub stated: bool,
 }
 
 impl Event {
     /// Identifies the event: SHA-256 over raw status, location, message, time and journey.
     pub fn digest(&self, journey: i32) -> [u8; 32] {
         let mut hash = Sha256::new();
+        if self.stated {
+            // Never the same as an event, nor as another status that was said with the same raw text.
+            hash.update(self.own().0.as_str());
+        }
         for text in [&self.status_raw, &self.location, &self.message] {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text.as_bytes());
@@ -239,6 +282,8 @@ pub struct TrackingEvent {
     pub tracking_id: i64,
     pub event: Event,
     pub created_at: Time,
+    /// Whether the carrier wrote another in its place, or took it back.
+    pub superseded: bool,
 }
 
 /// Events of an answer that could not be read.
@@ -276,6 +321,13 @@ pub struct Update {
     pub next_check_at: Time,
     /// Failed checks in a row including this one; `None` from a worker that does not count.
     pub check_fail_count: Option<u32>,
+    /// The place in the answer's list of the first of `events`.
+    pub place: i32,
+    /// Whether `events` are all that the answer held, so that what it lacks is told too.
+    pub whole: bool,
+    pub unreadable: Unreadable,
+    /// Whether it is checked again although its status is terminal.
+    pub looks_again: bool,
 }
 
 /// How a check ended.

@@ -23,6 +23,7 @@ pub mod entity;
 pub mod error;
 pub mod events;
 pub mod failures;
+pub mod history;
 pub mod keys;
 pub mod learned;
 pub mod lock;

@@ -223,5 +223,7 @@ pub fn cadence(work: &Work) -> Cadence {
         in_transit_max: work.next_check_in_transit_max.get(),
         unknown: work.next_check_unknown.get(),
         backoff: work.backoff.iter().map(|span| span.get()).collect(),
+        after_delivery: work.after_delivery.iter().map(|span| span.get()).collect(),
+        old_history: work.old_history.get(),
     }
 }

@@ -87,7 +87,7 @@ impl Emulator {
     }
 
     /// Reads a batch. Results are matched to numbers by name; a number without a result gets no sighting.
-    fn batch(&self, state: State, body: &Value) -> Result<Step, CarrierError> {
+    fn batch(&self, state: State, body: &Value, now: Time) -> Result<Step, CarrierError> {
         let Value::Array(results) = &body["results"] else {
             return Err(reading::misshapen("it has no list of results"));
         };
@@ -98,7 +98,7 @@ impl Emulator {
         };
         let sightings = state.numbers.into_iter().filter_map(|number| {
             let result = results.iter().find(|result| is_of(result, &number))?;
-            let verdict = match self.verdict(result) {
+            let verdict = match self.verdict(result, now) {
                 Err(error) if error.failure_of() == FailureOf::Number => Verdict::Failed {
                     reason: error.to_string(),
                 },
@@ -111,7 +111,7 @@ impl Emulator {
         Ok(Step::Done(sightings?))
     }
 
-    fn verdict(&self, parcel: &Value) -> Result<Verdict, CarrierError> {
+    fn verdict(&self, parcel: &Value, now: Time) -> Result<Verdict, CarrierError> {
         if let Some(error) = parcel["error"].as_str().filter(|error| !error.is_empty()) {
             return self.complaint(error);
         }
@@ -141,8 +141,8 @@ impl Emulator {
             last_event_code: newest.map(code),
             last_event_at: newest.map(|event| event.event_time),
         };
+        events.extend(Event::stated(&report, &events, now));
         Ok(Verdict::Seen(Observation {
-            report,
             events,
             unreadable: Unreadable::default(),
             mapping_version: MAPPING_VERSION,
@@ -186,14 +186,14 @@ impl Carrier for Emulator {
         Step::Send(self.request(carrier, numbers), state)
     }
 
-    fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
+    fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
         match answer.status {
             200..=299 => {
                 let body = reading::json(&answer.body)?;
                 if self.batch {
-                    return self.batch(state, &body);
+                    return self.batch(state, &body, now);
                 }
-                let verdict = self.verdict(&body)?;
+                let verdict = self.verdict(&body, now)?;
                 Ok(Step::Done(state.all(&verdict)))
             }
             status => {
@@ -228,6 +228,8 @@ fn event(record: &Value) -> Option<Event> {
         mapping_version: MAPPING_VERSION,
         order_at: None,
         taken_back: false,
+        own: None,
+        stated: false,
     })
 }
 

@@ -17,6 +17,8 @@ use crate::clock::Time;
 use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};
 use crate::model::Event;
+use crate::model::answer::alone;
+use crate::model::fixture::at;
 
 fn folder(adapter: &Adapter) -> PathBuf {
     let carriers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/carriers");
@@ -145,18 +147,23 @@ fn no_json_makes_an_adapter_panic() {
 fn shown(sighting: &Sighting) -> Value {
     let number = sighting.number.as_str();
     match &sighting.verdict {
-        Verdict::Seen(seen) => json!({
+        Verdict::Seen(seen) => {
+            let mut events = seen.events.clone();
+            let report = alone(&mut events, at(0));
+            events.retain(|event| !event.stated);
+            json!({
             "number": number,
             "verdict": "SEEN",
-            "status": seen.report.status,
-            "subStatus": seen.report.sub_status,
-            "direction": seen.report.direction,
-            "statusRaw": seen.report.status_raw,
-            "statusAt": seen.report.status_at.map(shown_time),
-            "lastEventCode": seen.report.last_event_code,
-            "lastEventAt": seen.report.last_event_at.map(shown_time),
-            "events": seen.events.iter().map(shown_event).collect::<Vec<_>>(),
-        }),
+            "status": report.status,
+            "subStatus": report.sub_status,
+            "direction": report.direction,
+            "statusRaw": report.status_raw,
+            "statusAt": report.status_at.map(shown_time),
+            "lastEventCode": report.last_event_code,
+            "lastEventAt": report.last_event_at.map(shown_time),
+            "events": events.iter().map(shown_event).collect::<Vec<_>>(),
+            })
+        }
         Verdict::NotFoundYet => json!({"number": number, "verdict": "NOT_FOUND_YET"}),
         Verdict::Invalid { reason } => {
             json!({"number": number, "verdict": "INVALID", "reason": reason})

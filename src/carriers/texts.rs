@@ -1,10 +1,12 @@
 //! Turns the dated texts that aggregators give into an observation.
 
+use chrono::TimeDelta;
+
 use crate::carriers::russian::{Meaning, meaning_of_two};
 use crate::carriers::{EVENTS_MAX, Observation};
 use crate::clock::Time;
-use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Report, Unreadable};
+use crate::model::status::{Status, SubStatus};
+use crate::model::{Event, Unreadable};
 
 /// One dated text, clean enough for the store.
 #[derive(Clone, Debug)]
@@ -24,49 +26,33 @@ pub struct DatedText {
 }
 
 /// What these texts say about a parcel; `None` if there are none.
-///
-/// The newest text gives the status; if its meaning is unknown, the status is UNKNOWN. After the first text about the
-/// way back the parcel counts as returning: "in transit" then means RETURNING, and "delivered" means RETURNED.
 pub fn observe(
     texts: Vec<DatedText>,
     unreadable: Unreadable,
     mapping_version: i32,
 ) -> Option<Observation> {
-    let mut events = Vec::with_capacity(texts.len());
-    let mut way = Direction::Forward;
-    for text in in_order(texts) {
-        let meaning = meaning_of_two(&text.raw, &text.message).or(text.hint);
-        if meaning.is_some_and(|meaning| meaning.direction == Direction::Return) {
-            way = Direction::Return;
-        }
-        let (status, sub_status) =
-            meaning.map_or((Status::Unknown, None), |meaning| on_way(meaning, way));
-        events.push(Event {
-            status,
-            sub_status,
-            status_raw: text.raw,
-            event_time: text.at,
-            location: text.location,
-            message: text.message,
-            payload_json: text.payload_json,
-            mapping_version,
-            order_at: None,
-            taken_back: false,
-        });
-    }
-    let newest = events.last()?;
-    let report = Report {
-        status: newest.status,
-        sub_status: newest.sub_status,
-        direction: way,
-        status_raw: newest.status_raw.clone(),
-        status_at: Some(newest.event_time),
-        last_event_code: Some(code(newest)),
-        last_event_at: Some(newest.event_time),
-    };
+    let mut events: Vec<Event> = in_order(texts)
+        .into_iter()
+        .map(|(at, text)| {
+            let meaning = meaning_of_two(&text.raw, &text.message).or(text.hint);
+            Event {
+                status: meaning.map_or(Status::Unknown, |meaning| meaning.status),
+                sub_status: meaning.and_then(|meaning| meaning.sub_status),
+                status_raw: text.raw,
+                event_time: text.at,
+                location: text.location,
+                message: text.message,
+                payload_json: text.payload_json,
+                mapping_version,
+                order_at: (at != text.at).then_some(at),
+                taken_back: false,
+                own: None,
+                stated: false,
+            }
+        })
+        .collect();
     events.drain(..events.len().saturating_sub(EVENTS_MAX));
-    Some(Observation {
-        report,
+    (!events.is_empty()).then_some(Observation {
         events,
         unreadable,
         mapping_version,
@@ -81,34 +67,48 @@ pub fn code(event: &Event) -> String {
         .to_owned()
 }
 
-/// Oldest first. Texts of the same time keep the carrier's order, which its first and last text reveal.
-fn in_order(mut texts: Vec<DatedText>) -> Vec<DatedText> {
-    if let (Some(first), Some(last)) = (texts.first(), texts.last())
-        && first.at > last.at
-    {
+/// The texts oldest first, each with the time that it stands at. Texts of the same time keep the carrier's order, and a
+/// date without a time of day stands right after the text before it in the list, if that is of the same day.
+fn in_order(mut texts: Vec<DatedText>) -> Vec<(Time, DatedText)> {
+    if is_newest_first(&texts) {
         texts.reverse();
     }
-    texts.sort_by_key(|text| text.at);
-    texts
+    let mut before: Option<Time> = None;
+    let mut placed: Vec<(Time, DatedText)> = texts
+        .into_iter()
+        .map(|text| {
+            let day = text.at..text.at + TimeDelta::days(1);
+            let after = before.filter(|before| text.day_only && day.contains(before));
+            let at = after.map_or(text.at, |before| before + TimeDelta::microseconds(1));
+            before = Some(at);
+            (at, text)
+        })
+        .collect();
+    placed.sort_by_key(|(at, _)| *at);
+    placed
 }
 
-fn on_way(meaning: Meaning, way: Direction) -> (Status, Option<SubStatus>) {
-    match (way, meaning.status) {
-        (Direction::Return, Status::InTransit) => (Status::Returning, None),
-        (Direction::Return, Status::Delivered) => {
-            (Status::Returned, Some(SubStatus::ReturnedToSender))
-        }
-        (Direction::Forward | Direction::Return, status) => (status, meaning.sub_status),
-    }
+/// Whether more neighbours in the list go back in time than forward. Of a date without a time of day only the date tells.
+fn is_newest_first(texts: &[DatedText]) -> bool {
+    let falls = |pair: &[DatedText]| {
+        let (one, other) = (&pair[0], &pair[1]);
+        let apart = if one.day_only || other.day_only {
+            TimeDelta::days(1)
+        } else {
+            TimeDelta::microseconds(1)
+        };
+        i32::from(one.at - other.at >= apart) - i32::from(other.at - one.at >= apart)
+    };
+    texts.windows(2).map(falls).sum::<i32>() > 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::{DatedText, observe};
-    use crate::carriers::Observation;
-    use crate::model::Unreadable;
+    use crate::model::answer::alone;
     use crate::model::fixture::at;
     use crate::model::status::{Direction, Status, SubStatus};
+    use crate::model::{Event, Report, Unreadable};
 
     fn text(raw: &str, secs: i64) -> DatedText {
         DatedText {
@@ -122,8 +122,17 @@ mod tests {
         }
     }
 
-    fn seen(texts: Vec<DatedText>) -> Observation {
-        observe(texts, Unreadable::default(), 1).expect("has texts")
+    /// What texts say by themselves, and their events.
+    struct Seen {
+        report: Report,
+        events: Vec<Event>,
+    }
+
+    fn seen(texts: Vec<DatedText>) -> Seen {
+        let observed = observe(texts, Unreadable::default(), 1).expect("has texts");
+        let mut events = observed.events;
+        let report = alone(&mut events, at(100));
+        Seen { report, events }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use aide::axum::ApiRouter;
 use axum::extract::State;
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock::Time;
@@ -16,7 +16,7 @@ use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, get};
-use crate::serving::page::{ListQuery, Offset};
+use crate::serving::page::{ListQuery, Offset, flag};
 use crate::serving::problem::Problem;
 
 /// A part of a history, newest first.
@@ -43,6 +43,18 @@ struct TrackingEvent {
     created_at: Time,
     /// Details of the status.
     sub_status: Option<SubStatus>,
+    /// Whether the carrier wrote another event in its place, or took it back.
+    superseded: bool,
+}
+
+/// Which part of a history is listed.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct EventsQuery {
+    #[serde(flatten)]
+    part: ListQuery<Offset, 100, 500>,
+    /// Whether events that the carrier corrected or took back are listed too; default false.
+    #[schemars(with = "Option<bool>", example = false)]
+    superseded: Option<String>,
 }
 
 impl From<model::TrackingEvent> for TrackingEvent {
@@ -58,22 +70,28 @@ impl From<model::TrackingEvent> for TrackingEvent {
             payload_json: row.event.payload_json,
             created_at: row.created_at,
             sub_status: row.event.sub_status,
+            superseded: row.superseded,
         }
     }
 }
 
 /// List a parcel's history
 ///
-/// Everything the carrier ever reported, by time and then id, both descending. A limit above 500 counts as 500; an empty,
+/// Everything the carrier ever reported, by time and then id, both descending. Events that it corrected or took back are left
+/// out, unless `superseded=true`. A limit above 500 counts as 500; an empty,
 /// negative or zero limit as 100; an empty or negative offset as 0.
 #[apply(documented)]
 async fn list_events(
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
-    Query(query): Query<ListQuery<Offset, 100, 500>>,
+    Query(query): Query<EventsQuery>,
 ) -> Result<axum::Json<Events>, Problem> {
-    let (limit, offset) = (query.limit()?, query.offset()?);
-    let rows = serve.store.events(path.id()?, limit, offset).await?;
+    let (limit, offset) = (query.part.limit()?, query.part.offset()?);
+    let superseded = flag("superseded", query.superseded.as_deref())?;
+    let rows = serve
+        .store
+        .events(path.id()?, superseded, limit, offset)
+        .await?;
     let rows = rows.ok_or_else(|| path.not_found())?;
     let events = rows.into_iter().map(TrackingEvent::from).collect();
     Ok(axum::Json(Events { events }))
@@ -84,7 +102,7 @@ pub fn router() -> ApiRouter<Serve> {
         "id": "7", "trackingId": "1", "status": Status::InTransit, "statusRaw": "ACCEPTED",
         "eventTime": "2026-11-20T09:30:00Z", "location": "Moscow", "message": "Accepted at the office",
         "payloadJson": "{\"code\":\"ACCEPTED\"}", "createdAt": "2026-11-20T12:00:02Z",
-        "subStatus": SubStatus::InTransitAccepted,
+        "subStatus": SubStatus::InTransitAccepted, "superseded": false,
     }]});
     let operation = list_events::operation(TAG).answer("A part of the history.", example);
     ApiRouter::new().api_route(

@@ -93,6 +93,20 @@ pub struct Tracking {
     pub direction: Direction,
     /// Grows with every visible change.
     pub version: i64,
+    /// The events of the carrier's newest answer that could not be read; null if there are none.
+    pub unreadable_events: Option<UnreadableEvents>,
+    /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
+    /// parcel's before.
+    pub old_history: bool,
+}
+
+/// Events that could not be read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreadableEvents {
+    pub count: u32,
+    /// Why one of them cannot be read, with its words.
+    pub example: String,
 }
 
 impl HasId for Tracking {
@@ -119,6 +133,11 @@ impl From<&model::Tracking> for Tracking {
             sub_status: row.sub_status,
             direction: row.direction,
             version: row.version,
+            unreadable_events: (row.unreadable.count > 0).then(|| UnreadableEvents {
+                count: row.unreadable.count,
+                example: row.unreadable.example.clone(),
+            }),
+            old_history: row.has_old_history(),
         }
     }
 }
@@ -290,7 +309,7 @@ pub fn example(on_its_way: bool) -> serde_json::Value {
         "createdAt": "2026-11-20T12:00:00Z",
         "updatedAt": checked_at.unwrap_or("2026-11-20T12:00:00Z"),
         "subStatus": on_its_way.then_some(SubStatus::InTransitAccepted),
-        "direction": Direction::Forward, "version": if on_its_way { 2 } else { 1 },
+        "direction": Direction::Forward, "version": if on_its_way { 2 } else { 1 }, "unreadableEvents": null, "oldHistory": false,
     })
 }
 

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use crate::clock::{Time, cut};
 use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Outcome, Report, Source, Update, clean_payload, clean_text};
+use crate::model::{
+    Event, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text, overrules,
+};
 
 /// The most events in one record. The others go into further records of the same check.
 const EVENTS_MAX: usize = 500;
@@ -85,6 +87,17 @@ struct Wire {
     mapping_version: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Whether `status` follows from the events and from what was known before, so that it tells nothing of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    derived: bool,
+    /// The place of the first event in the answer's list, if the answer is told in several records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_event: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreadable_events: Option<Unreadable>,
+    /// Whether the parcel is checked again although its status is terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    looks_again: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,6 +116,20 @@ struct WireEvent {
     message: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     payload: Option<serde_json::Value>,
+    /// What the event's own words mean, if that is not `status` and `sub_status`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_status: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own_sub_status: Option<String>,
+    /// Where it stands among the others, if not at its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order_at: Option<String>,
+    /// The carrier took it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    taken_back: bool,
+    /// No event, but the status that the carrier gives the whole parcel.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stated: bool,
 }
 
 /// The key of a tracking's records, which decides their partition.
@@ -133,6 +160,10 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
         source: serde_json::to_value(checked.source)
             .ok()
             .and_then(|word| word.as_str().map(str::to_owned)),
+        derived: matches!(update.outcome, Outcome::Seen { .. }),
+        first_event: None,
+        unreadable_events: (update.unreadable.count > 0).then(|| update.unreadable.clone()),
+        looks_again: update.looks_again,
     };
     let mut chunks = vec![Vec::new()];
     match &update.outcome {
@@ -153,9 +184,13 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
             chunks = chunked(events);
         }
     }
+    let is_split = chunks.len() > 1;
+    let mut place = update.place;
     chunks
         .into_iter()
         .map(|events| {
+            head.first_event = is_split.then_some(place);
+            place = place.saturating_add(i32::try_from(events.len()).unwrap_or(i32::MAX));
             head.events = if events.is_empty() {
                 None
             } else {
@@ -193,6 +228,9 @@ fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
 
 fn wire_event(event: &Event) -> WireEvent {
     let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let own = event
+        .own
+        .filter(|own| *own != (event.status, event.sub_status));
     WireEvent {
         status: event.status.as_str().to_owned(),
         sub_status: event.sub_status.map(|word| word.as_str().to_owned()),
@@ -201,6 +239,11 @@ fn wire_event(event: &Event) -> WireEvent {
         location: filled(&event.location),
         message: filled(&event.message),
         payload: serde_json::from_str(&event.payload_json).ok(),
+        own_status: own.map(|(status, _)| status.as_str().to_owned()),
+        own_sub_status: own.and_then(|(_, sub)| sub.map(|word| word.as_str().to_owned())),
+        order_at: event.order_at.map(time_text),
+        taken_back: event.taken_back,
+        stated: event.stated,
     }
 }
 
@@ -221,19 +264,25 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         .unwrap_or(checked_at + NEXT_CHECK_DEFAULT)
         .min(checked_at + NEXT_CHECK_MAX);
     let check_id = wire.check_id.unwrap_or_else(|| hash_id(value));
-    let check_fail_count = wire.check_fail_count;
-    let tracking_id = wire.tracking_id;
+    // Without an id of its own, or told in parts, an answer does not prove that anything is missing from it.
+    let whole = wire.check_id.is_some() && wire.first_event.is_none();
+    let mut unreadable = wire.unreadable_events.clone().unwrap_or_default();
+    unreadable.example = clean_text(&unreadable.example);
     Ok(Update {
-        tracking_id,
+        tracking_id: wire.tracking_id,
+        check_fail_count: wire.check_fail_count,
+        place: wire.first_event.unwrap_or(0),
+        looks_again: wire.looks_again,
+        outcome: outcome(wire, checked_at)?,
         checked_at,
         check_id,
-        outcome: outcome(wire)?,
         next_check_at,
-        check_fail_count,
+        whole,
+        unreadable,
     })
 }
 
-fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
+fn outcome(wire: Wire, checked_at: Time) -> Result<Outcome, MessageError> {
     if let Some(error) = wire.error.filter(|error| !error.is_empty()) {
         return Ok(Outcome::Failed {
             error: clean_text(&error),
@@ -244,7 +293,8 @@ fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
         .as_deref()
         .and_then(Status::parse)
         .unwrap_or(Status::Unknown);
-    if status == Status::Pending {
+    let sub_status = wire.sub_status.as_deref().and_then(SubStatus::parse);
+    if status == Status::Pending && !overrules(status, sub_status) {
         return Ok(Outcome::NotFoundYet);
     }
     let mapping_version = wire.mapping_version.unwrap_or(0);
@@ -252,7 +302,7 @@ fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
     for event in wire.events.unwrap_or_default() {
         // An event without a time cannot be told from its own repetition, so it is skipped.
         if let Some(event_time) = read_time("event_time", event.event_time.as_deref())? {
-            events.push(read_event(event, event_time, mapping_version));
+            events.push(read_event(event, event_time, mapping_version)?);
         }
     }
     let newest = events.iter().max_by_key(|event| event.event_time);
@@ -263,7 +313,7 @@ fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
     let last_event_at = read_time("last_event_at", wire.last_event_at.as_deref())?;
     let report = Report {
         status,
-        sub_status: wire.sub_status.as_deref().and_then(SubStatus::parse),
+        sub_status,
         direction: wire
             .direction
             .as_deref()
@@ -277,11 +327,20 @@ fn outcome(wire: Wire) -> Result<Outcome, MessageError> {
             .or_else(|| newest.map(code_of)),
         last_event_at: last_event_at.or_else(|| newest.map(|event| event.event_time)),
     };
+    if !wire.derived && !overrules(status, sub_status) {
+        events.extend(Event::stated(&report, &events, checked_at));
+    }
     Ok(Outcome::Seen { report, events })
 }
 
-fn read_event(event: WireEvent, event_time: Time, mapping_version: i32) -> Event {
-    Event {
+fn read_event(
+    event: WireEvent,
+    event_time: Time,
+    mapping_version: i32,
+) -> Result<Event, MessageError> {
+    let own_sub_status = event.own_sub_status.as_deref().and_then(SubStatus::parse);
+    let own_status = event.own_status.as_deref();
+    Ok(Event {
         status: Status::parse(&event.status).unwrap_or(Status::Unknown),
         sub_status: event.sub_status.as_deref().and_then(SubStatus::parse),
         status_raw: clean_text(&event.status_raw),
@@ -294,9 +353,16 @@ fn read_event(event: WireEvent, event_time: Time, mapping_version: i32) -> Event
             .map(clean_payload)
             .unwrap_or_default(),
         mapping_version,
-        order_at: None,
-        taken_back: false,
-    }
+        order_at: read_time("order_at", event.order_at.as_deref())?,
+        taken_back: event.taken_back,
+        own: own_status.map(|own| {
+            (
+                Status::parse(own).unwrap_or(Status::Unknown),
+                own_sub_status,
+            )
+        }),
+        stated: event.stated,
+    })
 }
 
 /// The id of a check without one. The same record gives the same id.

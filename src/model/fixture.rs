@@ -9,7 +9,9 @@ use crate::clock::Time;
 use crate::model::limits::{Limits, Window};
 use crate::model::quota::{Period, Quota};
 use crate::model::status::{Direction, Status};
-use crate::model::{CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Update};
+use crate::model::{
+    CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
+};
 
 /// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
 pub fn at(secs: i64) -> Time {
@@ -45,6 +47,8 @@ pub fn tracking(id: i64, version: i64) -> Tracking {
         direction: Direction::Forward,
         status_raw: "UNKNOWN".to_owned(),
         status_at: None,
+        stage: Status::Unknown,
+        first_event_at: None,
         heard: Heard::Nothing,
         status_checked_at: None,
         status_check_id: None,
@@ -56,8 +60,10 @@ pub fn tracking(id: i64, version: i64) -> Tracking {
         next_check_at: at(0),
         check_fail_count: 0,
         last_error: String::new(),
+        unreadable: Unreadable::default(),
         urgent: false,
         refreshed_at: None,
+        looks_again: false,
         active: true,
         lease_until: None,
         lease_id: None,
@@ -81,6 +87,8 @@ pub fn event(status: Status, raw: &str, secs: i64) -> Event {
         mapping_version: 1,
         order_at: None,
         taken_back: false,
+        own: None,
+        stated: false,
     }
 }
 
@@ -110,5 +118,9 @@ pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Upd
         outcome,
         next_check_at: at(secs + 60),
         check_fail_count: Some(u32::from(failed)),
+        place: 0,
+        whole: true,
+        unreadable: Unreadable::default(),
+        looks_again: false,
     }
 }

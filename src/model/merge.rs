@@ -5,18 +5,30 @@
 //! (heard, checked_at, check_id), that of the check fields (checked_at, check_id).
 
 use crate::clock::Time;
+use crate::model::history::History;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Heard, Outcome, Report, Tracking, Update};
 
-/// The tracking that `update` makes of `row`; equal to `row` if the update is not news.
+/// The tracking that `update` makes of `row` and its `history`, to which it is added; equal to `row` if the update is not
+/// news.
 ///
 /// If something visible changes, `now` becomes `updated_at`. The lease ends only if the update is of the check that
 /// holds it.
-pub fn merge(row: &Tracking, update: &Update, now: Time) -> Tracking {
+pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) -> Tracking {
     let mut next = row.clone();
     merge_status(&mut next, update);
+    history.add(update, row.journey);
+    if matches!(update.outcome, Outcome::Seen { .. })
+        && let Some(decided) = history.decide()
+    {
+        next.stage = decided.stage;
+        next.first_event_at = Some(decided.first_event_at);
+        if !next.is_overruled() {
+            put(&mut next, decided.report);
+        }
+    }
     merge_check(&mut next, update);
-    next.active = next.urgent || !next.status.is_terminal();
+    next.active = next.urgent || !next.status.is_terminal() || next.looks_again;
     if next != *row {
         next.version = row.version.saturating_add(1);
         next.updated_at = row.updated_at.max(now);
@@ -43,6 +55,11 @@ fn merge_status(next: &mut Tracking, update: &Update) {
     next.heard = heard;
     next.status_checked_at = Some(update.checked_at);
     next.status_check_id = Some(update.check_id);
+    next.unreadable = update.unreadable.clone();
+    put(next, report);
+}
+
+fn put(next: &mut Tracking, report: Report) {
     next.status = report.status;
     next.sub_status = report.sub_status;
     next.direction = report.direction;
@@ -89,6 +106,7 @@ fn merge_check(next: &mut Tracking, update: &Update) {
     // A refresh that came after the check was sent needs a check of its own.
     if next.refreshed_at.is_none_or(|at| at <= update.checked_at) {
         next.next_check_at = update.next_check_at;
+        next.looks_again = update.looks_again;
         next.urgent = false;
     }
 }

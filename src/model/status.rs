@@ -35,8 +35,10 @@ macro_rules! words {
 
 words! {
     /// Where a parcel is.
+    #[derive(Default)]
     Status {
         /// Nothing is known yet, or the carrier's code is not mapped.
+        #[default]
         Unknown,
         /// The carrier does not know the number yet.
         Pending,
@@ -84,6 +86,7 @@ words! {
     SubStatus {
         PendingNotFound,
         PendingInvalidNumber,
+        PendingOldHistory,
         InfoReceivedLabelCreated,
         InfoReceivedAwaitingParcel,
         InTransitAccepted,
@@ -204,7 +207,7 @@ mod tests {
         let status = "UNKNOWN PENDING INFO_RECEIVED IN_TRANSIT OUT_FOR_DELIVERY AVAILABLE_FOR_PICKUP DELIVERED \
          ATTEMPT_FAILED EXCEPTION RETURNING RETURNED CANCELLED EXPIRED";
         let direction = "FORWARD RETURN";
-        let sub_status = "PENDING_NOT_FOUND PENDING_INVALID_NUMBER INFO_RECEIVED_LABEL_CREATED \
+        let sub_status = "PENDING_NOT_FOUND PENDING_INVALID_NUMBER PENDING_OLD_HISTORY INFO_RECEIVED_LABEL_CREATED \
          INFO_RECEIVED_AWAITING_PARCEL \
          IN_TRANSIT_ACCEPTED IN_TRANSIT_ARRIVED IN_TRANSIT_DEPARTED \
          IN_TRANSIT_ARRIVED_AT_DESTINATION_COUNTRY IN_TRANSIT_ARRIVED_AT_DESTINATION IN_TRANSIT_EXPORTED \

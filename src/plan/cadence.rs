@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use crate::clock::Time;
-use crate::model::NEVER_AGAIN;
+use crate::clock::{Time, delta};
 use crate::model::status::Status;
+use crate::model::{EXPIRES_AFTER, NEVER_AGAIN};
 
 /// How many times its last back-off step a failing number waits at most: a day for an hour.
 const NUMBER_BACKOFF_FACTOR_MAX: u32 = 24;
@@ -25,7 +25,14 @@ pub struct Cadence {
     pub unknown: Duration,
     /// After the 1st, 2nd, … failure in a row; the last one also after every further failure.
     pub backoff: Vec<Duration>,
+    /// The waits between the looks at a delivered parcel: returns and corrections come late.
+    pub after_delivery: Vec<Duration>,
+    /// How long before a tracking's creation its newest event lies for its history not to be believed; zero: never.
+    pub old_history: Duration,
 }
+
+/// How long a parcel whose history is not believed waits for its next check.
+const OLD_HISTORY_WAIT: TimeDelta = TimeDelta::days(1);
 
 impl Cadence {
     /// The time of the next check after a successful one that found `status`.
@@ -43,6 +50,29 @@ impl Cadence {
                 checked_at + self.in_transit_min + range.mul_f64(spread(tracking_id, checked_at))
             }
         }
+    }
+
+    /// The next look at a parcel that was delivered at `delivered_at`; `None` if no further one is wanted.
+    pub fn after_delivery(&self, delivered_at: Time, checked_at: Time) -> Option<Time> {
+        let mut looks_at = delivered_at;
+        let wait = self.after_delivery.iter().find(|wait| {
+            looks_at += delta(**wait);
+            looks_at > checked_at
+        });
+        wait.map(|wait| checked_at + delta(*wait))
+    }
+
+    /// Whether a history whose newest event is of `last_event_at` is not believed to be that of a tracking created at
+    /// `created_at`: the number may have been another parcel's before.
+    pub fn is_old_history(&self, created_at: Time, last_event_at: Option<Time>) -> bool {
+        let span = self.old_history;
+        !span.is_zero() && last_event_at.is_some_and(|at| at < created_at - delta(span))
+    }
+
+    /// The next check of a parcel whose history is not believed; `None` if it was not for so long that it is believed now.
+    pub fn after_old_history(created_at: Time, checked_at: Time) -> Option<Time> {
+        let waits = checked_at - created_at < EXPIRES_AFTER;
+        waits.then(|| checked_at + OLD_HISTORY_WAIT)
     }
 
     /// The longest wait of [`Cadence::by_table`].
@@ -128,6 +158,8 @@ mod tests {
             in_transit_max: Duration::from_secs(8),
             unknown: Duration::from_secs(10),
             backoff: [2, 5, 10, 20].map(Duration::from_secs).to_vec(),
+            after_delivery: Vec::new(),
+            old_history: Duration::ZERO,
         }
     }
 

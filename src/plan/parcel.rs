@@ -150,6 +150,7 @@ mod tests {
 
     use super::learn_from;
     use crate::model::fixture::{event, seen, tracking, update};
+    use crate::model::history::History;
     use crate::model::merge::merge;
     use crate::model::status::Status;
     use crate::model::{Outcome, Tracking, Update};
@@ -166,7 +167,7 @@ mod tests {
             Gain::Watched { hours, .. } => taught.entry(code).or_default().1 += hours,
             Gain::Event { .. } => taught.entry(code).or_default().0 += 1,
         });
-        *row = merge(row, update, update.checked_at);
+        *row = merge(row, update, &mut History::default(), update.checked_at);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use crate::carriers::routes::Account;
 use crate::clock::{Time, delta};
 use crate::config::Policy;
+use crate::model::status::SubStatus;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
 use crate::plan::decide::left_alone;
 use crate::scheduler::Scheduler;
@@ -137,6 +138,8 @@ impl Scheduler {
         let (expired, asked): (Vec<Tracking>, Vec<Tracking>) = rows.into_iter().partition(|row| {
             !row.urgent
                 && row.last_checked_at.is_some()
+                && !row.status.is_terminal()
+                && row.sub_status != Some(SubStatus::PendingOldHistory)
                 && now - row.last_news_at() >= EXPIRES_AFTER
         });
         let left_over = self

@@ -9,14 +9,15 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::carriers::routes::Account;
-use crate::carriers::{CarrierError, FailureOf, Sighting, Verdict};
+use crate::carriers::{CarrierError, FailureOf, Observation, Sighting, Verdict};
 use crate::clock::{Time, delta};
 use crate::config::Policy;
 use crate::kafka::message::Checked;
 use crate::learned::LearnedAccount;
+use crate::model::answer::told;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Update, clean_text,
+    NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update, clean_text,
 };
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
@@ -47,6 +48,8 @@ struct Decision {
     fails: u32,
     adapter: &'static str,
     mapping_version: i32,
+    unreadable: Unreadable,
+    looks_again: bool,
 }
 
 impl Judge<'_> {
@@ -102,15 +105,17 @@ impl Judge<'_> {
     }
 
     fn judge(&self, row: &Tracking, verdict: &Verdict, asked_at: Time) -> Checked {
-        let (outcome, mapping_version) = match verdict {
-            Verdict::Seen(observation) => {
-                let outcome = Outcome::Seen {
-                    report: observation.report.clone(),
-                    events: observation.events.clone(),
-                };
-                (outcome, observation.mapping_version)
-            }
-            Verdict::NotFoundYet => (Outcome::NotFoundYet, 0),
+        let decision = match verdict {
+            Verdict::Seen(observation) => self.seen(row, observation, asked_at),
+            Verdict::NotFoundYet => Decision {
+                next_check_at: self.next_check(row, &Outcome::NotFoundYet, asked_at),
+                outcome: Outcome::NotFoundYet,
+                fails: 0,
+                adapter: self.adapter,
+                mapping_version: 0,
+                unreadable: Unreadable::default(),
+                looks_again: false,
+            },
             Verdict::Invalid { reason } => {
                 let reason =
                     format!("the carrier says that this is no number of its own: {reason}");
@@ -122,14 +127,46 @@ impl Judge<'_> {
                 return self.failed(row, reason, next, asked_at);
             }
         };
-        let decision = Decision {
-            next_check_at: self.next_check(row, &outcome, asked_at),
+        checked(row, asked_at, decision)
+    }
+
+    /// A history gives the status that follows from it and from what was known before. A delivered parcel may be looked at
+    /// again, and a history from long before the tracking may not be believed.
+    fn seen(&self, row: &Tracking, observation: &Observation, asked_at: Time) -> Decision {
+        let mut events = observation.events.clone();
+        let mut report = told(row, &mut events, asked_at);
+        let is_old = self
+            .cadence
+            .is_old_history(row.created_at, report.last_event_at);
+        let look = report
+            .status_at
+            .filter(|_| report.status == Status::Delivered);
+        let look = look.and_then(|at| self.cadence.after_delivery(at, asked_at));
+        let mut outcome = Outcome::Seen {
+            report: report.clone(),
+            events,
+        };
+        let mut next = look.unwrap_or_else(|| self.next_check(row, &outcome, asked_at));
+        if is_old {
+            let waits = Cadence::after_old_history(row.created_at, asked_at);
+            if waits.is_some()
+                && let Outcome::Seen { report: told, .. } = &mut outcome
+            {
+                report.status = Status::Pending;
+                report.sub_status = Some(SubStatus::PendingOldHistory);
+                *told = report;
+            }
+            next = waits.unwrap_or(asked_at + NEVER_AGAIN);
+        }
+        Decision {
             outcome,
+            next_check_at: next,
             fails: 0,
             adapter: self.adapter,
-            mapping_version,
-        };
-        checked(row, asked_at, decision)
+            mapping_version: observation.mapping_version,
+            unreadable: observation.unreadable.clone(),
+            looks_again: look.is_some() && !is_old,
+        }
     }
 
     /// The next check after an answer that is no failure, by the account's policy.
@@ -189,6 +226,8 @@ impl Judge<'_> {
             fails: fails(row),
             adapter: self.adapter,
             mapping_version: 0,
+            unreadable: Unreadable::default(),
+            looks_again: row.looks_again,
         };
         checked(row, asked_at, decision)
     }
@@ -219,6 +258,8 @@ pub fn expired(row: &Tracking, now: Time) -> Checked {
         fails: 0,
         adapter: NO_ADAPTER,
         mapping_version: 0,
+        unreadable: Unreadable::default(),
+        looks_again: false,
     };
     checked(row, now, decision)
 }
@@ -232,6 +273,10 @@ fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
             outcome: decision.outcome,
             next_check_at: decision.next_check_at,
             check_fail_count: Some(decision.fails),
+            place: 0,
+            whole: true,
+            unreadable: decision.unreadable,
+            looks_again: decision.looks_again,
         },
         adapter: decision.adapter,
         mapping_version: decision.mapping_version,

@@ -109,6 +109,21 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<u64>, FieldError> {
     Ok((!negative).then(|| digits.parse().unwrap_or(u64::MAX)))
 }
 
+/// A query parameter that is true or false; absent or empty: false.
+///
+/// # Errors
+/// If it is neither.
+pub fn flag(name: &str, text: Option<&str>) -> Result<bool, Problem> {
+    match text.unwrap_or_default() {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        _ => Err(Problem::invalid_at(FieldError::parameter(
+            name,
+            format!("{name} must be true or false"),
+        ))),
+    }
+}
+
 /// A limit: `default` if it is absent, empty, negative or 0; at most `max`.
 fn limit(text: Option<&str>, default: u32, max: u32) -> Result<u32, FieldError> {
     let limit = number("limit", text)?.filter(|limit| *limit > 0);

@@ -234,5 +234,7 @@ fn cadence() -> Cadence {
         in_transit_max: minutes(90),
         unknown: minutes(60),
         backoff: [5, 15, 30, 60].map(minutes).to_vec(),
+        after_delivery: Vec::new(),
+        old_history: Duration::ZERO,
     }
 }

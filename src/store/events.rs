@@ -53,7 +53,7 @@ impl Store {
         let sql = self
             .sql(
                 "SELECT e.id, t.carrier_code, e.status, e.event_time, e.created_at, t.created_at AS tracked_at \
-                 FROM (SELECT id, tracking_id, status, event_time, created_at FROM tracking_events WHERE id > :after \
+                 FROM (SELECT id, tracking_id, status, event_time, created_at FROM tracking_events WHERE id > :after AND NOT stated \
                        ORDER BY id LIMIT :limit) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id ORDER BY e.id",
             )
@@ -63,15 +63,21 @@ impl Store {
         self.rows.answer(&found)
     }
 
-    /// A tracking's events by time and id, both descending; `None` if there is no such tracking.
+    /// A tracking's events by time and id, both descending, those superseded only if `superseded`; `None` if there is no such
+    /// tracking.
     pub async fn events(
         &self,
         tracking_id: i64,
+        superseded: bool,
         limit: u32,
         offset: u64,
     ) -> Result<Option<Vec<TrackingEvent>>, StoreError> {
         let select = Entity::find()
             .filter(Column::TrackingId.eq(tracking_id))
+            .filter(Column::Stated.eq(false))
+            .apply_if((!superseded).then_some(()), |events, ()| {
+                events.filter(Column::Superseded.eq(false))
+            })
             .order_by_desc(Column::EventTime)
             .order_by_desc(Column::Id)
             .limit(u64::from(limit))
@@ -97,7 +103,7 @@ impl Store {
                 "SELECT t.carrier_code AS carrier_code, e.status_raw AS status_raw, MAX(e.message) AS message, \
                  COUNT(*) AS count, MAX(e.created_at) AS last_seen_at, MAX(e.tracking_id) AS tracking_id \
                  FROM (SELECT tracking_id, status_raw, message, created_at FROM tracking_events \
-                       WHERE status = 'UNKNOWN' ORDER BY id DESC LIMIT :scan) AS e \
+                       WHERE status = 'UNKNOWN' AND NOT stated ORDER BY id DESC LIMIT :scan) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id \
                  GROUP BY t.carrier_code, e.status_raw ORDER BY count DESC, carrier_code, status_raw LIMIT :limit",
             )
@@ -125,10 +131,13 @@ impl Readable for TrackingEvent {
                 message: row.message,
                 payload_json: row.payload_json,
                 mapping_version: row.mapping_version,
-                order_at: None,
-                taken_back: false,
+                order_at: row.order_at.map(|at| at.0),
+                taken_back: row.taken_back,
+                own: None,
+                stated: row.stated,
             },
             created_at: row.created_at.0,
+            superseded: row.superseded,
         })
     }
 }

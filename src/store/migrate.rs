@@ -37,7 +37,8 @@ migrations![
     "0005_failures",
     "0006_queues",
     "0007_counts",
-    "0008_calls_taken"
+    "0008_calls_taken",
+    "0009_history"
 ];
 
 /// One migration, and whether the database has it.

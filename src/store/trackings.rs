@@ -12,12 +12,12 @@ use sea_orm::{
 
 use crate::clock::{Time, delta};
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking};
+use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
 use crate::store::column::Stamp;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
-use crate::store::rows::{Readable, Unreadable, get};
+use crate::store::rows::{self, Readable, get};
 use crate::store::sql::Sql;
 use crate::store::{Store, WholeStore};
 
@@ -46,7 +46,7 @@ impl Readable for Census {
     const TABLE: &'static str = TABLE;
     const KEY: &'static str = "carrier_code";
 
-    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+    fn read(row: &QueryResult) -> Result<Self, rows::Unreadable> {
         let since: Option<Stamp> = get(row, "unanswered_since").unwrap_or_default();
         Ok(Self {
             carrier_code: get(row, "carrier_code")?,
@@ -268,12 +268,12 @@ impl Store {
 impl Readable for Tracking {
     const TABLE: &'static str = TABLE;
 
-    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+    fn read(row: &QueryResult) -> Result<Self, rows::Unreadable> {
         let row = Model::from_query_result_nullable(row, "")?;
         let carrier_code = CarrierCode::parse(row.carrier_code)
-            .map_err(|error| Unreadable::new("carrier_code", error))?;
+            .map_err(|error| rows::Unreadable::new("carrier_code", error))?;
         let track_number = TrackNumber::parse(row.track_number)
-            .map_err(|error| Unreadable::new("track_number", error))?;
+            .map_err(|error| rows::Unreadable::new("track_number", error))?;
         Ok(Self {
             id: row.id,
             carrier_code,
@@ -303,6 +303,17 @@ impl Readable for Tracking {
             version: row.version,
             created_at: row.created_at.0,
             updated_at: row.updated_at.0,
+            unreadable: Unreadable {
+                count: row.unreadable_events.unsigned_abs(),
+                example: row.unreadable_example,
+            },
+            stage: Status::parse(match row.stage.as_str() {
+                "" => &row.status,
+                stage => stage,
+            })
+            .unwrap_or(Status::Unknown),
+            first_event_at: row.first_event_at.map(|at| at.0),
+            looks_again: row.looks_again,
         })
     }
 }

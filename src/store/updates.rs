@@ -9,11 +9,10 @@ use sea_orm::{
 
 use crate::clock::Time;
 use crate::model::merge::merge;
-use crate::model::status::Status;
-use crate::model::{Change, Event, Outcome, Tracking, Update};
+use crate::model::{Change, Heard, Outcome, Tracking, Update};
 use crate::store::column::{Key, Stamp};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::store::entity::{dead_letter, event, partition, tracking};
+use crate::store::entity::{dead_letter, partition, tracking};
 use crate::store::error::StoreError;
 use crate::store::learned::Lesson;
 use crate::store::native::Transaction;
@@ -72,18 +71,22 @@ impl WholeStore {
         }
         let mut applied = Applied::default();
         let rows = self.lock(&transaction, &by_tracking).await?;
-        let known: BTreeMap<i64, i32> = rows.iter().map(|row| (row.id, row.journey)).collect();
+        let known: HashSet<i64> = rows.iter().map(|row| row.id).collect();
         for (id, updates) in &by_tracking {
-            if !known.contains_key(id) {
+            if !known.contains(id) {
                 applied.unknown_trackings += updates.len() as u64;
             }
         }
+        let mut histories = self
+            .histories(&transaction, &with_news(&rows, &by_tracking))
+            .await?;
         let (mut write, mut lesson) = (Vec::new(), Lesson::default());
         for old in rows {
             let mut new = old.clone();
+            let history = histories.entry(old.id).or_default();
             for update in by_tracking.get(&old.id).into_iter().flatten() {
                 lesson.add(&self.sections, &new, update);
-                let next = merge(&new, update, now);
+                let next = merge(&new, update, history, now);
                 applied.without_effect += u64::from(next.version == new.version);
                 new = next;
             }
@@ -92,8 +95,8 @@ impl WholeStore {
             }
         }
         self.write_trackings(&transaction, &write).await?;
-        self.write_events(&transaction, &by_tracking, &known, now, &mut applied)
-            .await?;
+        (applied.events_new, applied.events_unmapped) =
+            self.write_histories(&transaction, &histories, now).await?;
         self.write_dead_letters(&transaction, &batch.dead_letters)
             .await?;
         // The end of a lease is not a visible change.
@@ -187,59 +190,6 @@ impl Store {
         }
     }
 
-    async fn write_events(
-        &self,
-        transaction: &Transaction,
-        by_tracking: &BTreeMap<i64, Vec<&Update>>,
-        journeys: &BTreeMap<i64, i32>,
-        now: Time,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        use event::Column;
-        let rows = event_rows(by_tracking, journeys);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let set = self
-            .set(&rows)
-            .column(Column::TrackingId.as_str(), |row| row.tracking_id)
-            .column(Column::Status.as_str(), |row| row.event.status.to_string())
-            .nullable(Column::SubStatus.as_str(), |row| {
-                row.event.sub_status.map(|s| s.to_string())
-            })
-            .column(Column::StatusRaw.as_str(), |row| {
-                row.event.status_raw.clone()
-            })
-            .column(Column::EventTime.as_str(), |row| row.event.event_time)
-            .column(Column::Location.as_str(), |row| row.event.location.clone())
-            .column(Column::Message.as_str(), |row| row.event.message.clone())
-            .column(Column::PayloadJson.as_str(), |row| {
-                row.event.payload_json.clone()
-            })
-            .column(Column::Journey.as_str(), |row| row.journey)
-            .column(Column::Digest.as_str(), |row| row.digest.to_vec())
-            .column(Column::MappingVersion.as_str(), |row| {
-                row.event.mapping_version
-            });
-        let sql = format!(
-            "INSERT INTO tracking_events ({}, created_at) SELECT {}, :now FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (tracking_id, digest) DO UPDATE SET status = excluded.status, \
-             sub_status = excluded.sub_status, mapping_version = excluded.mapping_version \
-             WHERE excluded.mapping_version > tracking_events.mapping_version RETURNING status",
-            set.names(""),
-            set.names("u."),
-            set.from()
-        );
-        let sql = self.sql(sql).bind("now", now).bind_set(set);
-        let written = transaction.query_all_raw(sql.statement()).await?;
-        applied.events_new = written.len() as u64;
-        for row in &written {
-            let status: String = row.try_get("", Column::Status.as_str())?;
-            applied.events_unmapped += u64::from(status == Status::Unknown.as_str());
-        }
-        Ok(())
-    }
-
     async fn write_dead_letters(
         &self,
         transaction: &Transaction,
@@ -308,52 +258,30 @@ fn with_written(set: Set<Change>) -> Set<Change> {
         .column(Column::Active.as_str(), |c| c.new.active)
         .nullable(Column::LeaseUntil.as_str(), |c| c.new.lease_until)
         .nullable(Column::LeaseId.as_str(), |c| c.new.lease_id)
+        .column(Column::UnreadableEvents.as_str(), |c| {
+            i32::try_from(c.new.unreadable.count).unwrap_or(i32::MAX)
+        })
+        .column(Column::UnreadableExample.as_str(), |c| {
+            c.new.unreadable.example.clone()
+        })
+        .column(Column::Stage.as_str(), |c| c.new.stage.to_string())
+        .nullable(Column::FirstEventAt.as_str(), |c| c.new.first_event_at)
+        .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
         .column(Column::Version.as_str(), |c| c.new.version)
         .column(Column::UpdatedAt.as_str(), |c| c.new.updated_at)
 }
 
-/// An event to write.
-struct EventRow<'a> {
-    tracking_id: i64,
-    journey: i32,
-    event: &'a Event,
-    digest: [u8; 32],
-}
-
-/// Every event of known trackings once: of a repeated one that of the newest mapping, or else the first.
-fn event_rows<'a>(
-    by_tracking: &BTreeMap<i64, Vec<&'a Update>>,
-    journeys: &BTreeMap<i64, i32>,
-) -> Vec<EventRow<'a>> {
-    let mut rows = Vec::new();
-    for (id, updates) in by_tracking {
-        let Some(journey) = journeys.get(id) else {
-            continue;
-        };
-        let mut events: Vec<&Event> = updates
-            .iter()
-            .filter_map(|update| match &update.outcome {
-                Outcome::Seen { events, .. } => Some(events),
-                Outcome::NotFoundYet | Outcome::Failed { .. } => None,
-            })
-            .flatten()
-            .collect();
-        // Stable: of one mapping the first stays first.
-        events.sort_by_key(|event| std::cmp::Reverse(event.mapping_version));
-        let mut seen = HashSet::with_capacity(events.len());
-        let mut distinct: Vec<(&Event, [u8; 32])> = events
+/// The rows with an answer in the batch and a history in the store.
+fn with_news(rows: &[Tracking], by_tracking: &BTreeMap<i64, Vec<&Update>>) -> Vec<i64> {
+    let has_answer = |id: &i64| {
+        let updates = by_tracking.get(id).into_iter().flatten();
+        updates
             .into_iter()
-            .map(|event| (event, event.digest(*journey)))
-            .filter(|(_, digest)| seen.insert(*digest))
-            .collect();
-        // So that the ids of a batch's events follow their times.
-        distinct.sort_by_key(|(event, _)| event.event_time);
-        rows.extend(distinct.into_iter().map(|(event, digest)| EventRow {
-            tracking_id: *id,
-            journey: *journey,
-            event,
-            digest,
-        }));
-    }
-    rows
+            .any(|update| matches!(update.outcome, Outcome::Seen { .. }))
+    };
+    let ids = rows
+        .iter()
+        .filter(|row| row.heard == Heard::Seen)
+        .map(|row| row.id);
+    ids.filter(has_answer).collect()
 }

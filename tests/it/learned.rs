@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
+use trackbox::model::history::History;
 use trackbox::model::merge::merge;
 use trackbox::plan::hazard::Counts;
 use trackbox::plan::parcel::{class_of, learn_from};
@@ -62,6 +63,7 @@ async fn the_store_learns_from_each_answer_once_and_what_the_plan_does() {
         ];
         let mut model: BTreeMap<&'static str, Counts> = BTreeMap::new();
         let mut known: BTreeMap<i64, _> = rows.iter().map(|row| (row.id, row.clone())).collect();
+        let mut histories: BTreeMap<i64, History> = BTreeMap::new();
         let mut check = 0;
         for round in 1..12_i64 {
             let mut updates = Vec::new();
@@ -91,7 +93,8 @@ async fn the_store_learns_from_each_answer_once_and_what_the_plan_does() {
                         .or_insert_with(|| Counts::new(class_of(code)))
                         .add(&gain);
                 });
-                let next = merge(row, update, at(500));
+                let history = histories.entry(update.tracking_id).or_default();
+                let next = merge(row, update, history, at(500));
                 known.insert(update.tracking_id, next);
             }
             applier

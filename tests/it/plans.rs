@@ -73,7 +73,7 @@ async fn work_with(store: &WholeStore) {
         );
         let newest = store.events_after(n * 1_000, 500).await.expect("reads");
         assert_eq!(newest.len(), 500);
-        let events = store.events(42 + n, 100, 0).await.expect("reads");
+        let events = store.events(42 + n, false, 100, 0).await.expect("reads");
         assert!(!events.expect("is there").is_empty());
         let pairs = [(code("CDEK"), number(&format!("NEW{n}")))];
         store

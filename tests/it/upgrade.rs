@@ -16,7 +16,7 @@ use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
 use trackbox::model::status::{Direction, Status, SubStatus};
-use trackbox::model::{Event, Heard, Outcome, Report, Source, Tracking, Update};
+use trackbox::model::{Event, Heard, Outcome, Report, Source, Tracking, Unreadable, Update};
 use uuid::Uuid;
 
 use crate::support::engines::server;
@@ -37,6 +37,10 @@ fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
         outcome,
         next_check_at: precise(900),
         check_fail_count: Some(check_fail_count),
+        place: 0,
+        whole: true,
+        unreadable: Unreadable::default(),
+        looks_again: false,
     };
     Checked {
         update,
@@ -58,6 +62,8 @@ fn seen() -> Outcome {
         mapping_version: 3,
         order_at: None,
         taken_back: false,
+        own: None,
+        stated: false,
     };
     let unmapped = Event {
         status: Status::Unknown,
@@ -70,6 +76,8 @@ fn seen() -> Outcome {
         mapping_version: 3,
         order_at: None,
         taken_back: false,
+        own: None,
+        stated: false,
     };
     // Nothing here follows from something else: a reader that misses a field cannot make it up.
     let report = Report {
@@ -123,9 +131,47 @@ fn messages() -> [(&'static str, Checked); 4] {
 fn a_message_of_the_version_before_is_read_to_the_same_update() {
     for (file, checked) in messages() {
         let value = recorded(file).to_string();
-        let read = decode(Some(value.as_bytes()), at(50), at(60)).expect(file);
+        let mut read = decode(Some(value.as_bytes()), at(50), at(60)).expect(file);
+        if let Outcome::Seen { report, events } = &mut read.outcome
+            && report.status == Status::Returning
+        {
+            // It gave a status that follows from none of its events, so that is kept beside them.
+            let stated = events.pop().expect("has it");
+            assert!(
+                stated.stated && stated.status == report.status,
+                "{stated:?}"
+            );
+            assert_eq!(Some(stated.event_time), report.status_at);
+        }
         assert_eq!(read, checked.update, "{file}");
     }
+}
+
+/// A check whose status follows from its events, one of which the carrier took back.
+fn derived() -> Checked {
+    let Outcome::Seen { report, mut events } = seen() else {
+        panic!("was seen");
+    };
+    events[0].own = Some((Status::InTransit, None));
+    events[0].order_at = Some(precise(-59));
+    events[0].taken_back = true;
+    let mut checked = checked(Outcome::Seen { report, events }, 0);
+    checked.update.unreadable = Unreadable {
+        count: 2,
+        example: "the time is \"soon\"".to_owned(),
+    };
+    checked.update.looks_again = true;
+    checked
+}
+
+#[test]
+fn a_message_keeps_what_its_history_is_decided_by() {
+    let file = "tracking.updated/history.json";
+    let value = recorded(file);
+    let read = decode(Some(value.to_string().as_bytes()), at(50), at(60)).expect(file);
+    assert_eq!(read, derived().update);
+    let written = serde_json::from_slice(&encode(&derived())[0].value).expect("is JSON");
+    assert_keeps(&value, &written, file);
 }
 
 #[test]
@@ -150,6 +196,8 @@ fn tracking() -> Tracking {
         direction: Direction::Return,
         status_raw: "Возврат".to_owned(),
         status_at: Some(precise(-30)),
+        stage: Status::Unknown,
+        first_event_at: None,
         heard: Heard::Seen,
         status_checked_at: Some(precise(5)),
         status_check_id: Some(Uuid::from_u128(1)),
@@ -161,8 +209,10 @@ fn tracking() -> Tracking {
         next_check_at: precise(900),
         check_fail_count: 3,
         last_error: "the carrier answered 502".to_owned(),
+        unreadable: Unreadable::default(),
         urgent: true,
         refreshed_at: Some(precise(8)),
+        looks_again: false,
         active: true,
         lease_until: Some(precise(120)),
         lease_id: Some(Uuid::from_u128(3)),

@@ -183,7 +183,8 @@ fn year_one_means_absent_and_absent_times_have_their_defaults() {
     let Outcome::Seen { report, events } = &one.outcome else {
         panic!("was seen")
     };
-    assert_eq!((report.status_at, events.len()), (None, 0));
+    assert_eq!((report.status_at, events.len()), (None, 1));
+    assert!(events[0].stated, "its status is all that is told");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::merge;
 use crate::model::fixture::{at, event, seen, tracking, update};
+use crate::model::history::History;
 use crate::model::status::Status;
 use crate::model::{Heard, Outcome, Tracking, Update};
 
@@ -72,9 +73,10 @@ fn start() -> impl Strategy<Value = Tracking> {
 }
 
 fn fold<'a>(row: &Tracking, updates: impl IntoIterator<Item = &'a Update>) -> Tracking {
-    updates
-        .into_iter()
-        .fold(row.clone(), |row, update| merge(&row, update, at(1_000)))
+    let mut history = History::default();
+    updates.into_iter().fold(row.clone(), |row, update| {
+        merge(&row, update, &mut history, at(1_000))
+    })
 }
 
 /// The row without the fields that depend on the order of arrival.
@@ -96,9 +98,9 @@ proptest! {
 
     #[test]
     fn nothing_ever_goes_back(row in start(), (checks, order) in messages()) {
-        let mut now = row;
+        let (mut now, mut history) = (row, History::default());
         for place in order {
-            let next = merge(&now, &checks[place], at(1_000));
+            let next = merge(&now, &checks[place], &mut history, at(1_000));
             assert!(next.version >= now.version);
             assert!(next.updated_at >= now.updated_at);
             assert!(next.last_checked_at >= now.last_checked_at);
@@ -114,8 +116,9 @@ proptest! {
 
     #[test]
     fn a_repeated_message_changes_nothing(row in start(), one in check(1)) {
-        let once = merge(&row, &one, at(1_000));
-        prop_assert_eq!(merge(&once, &one, at(2_000)), once);
+        let mut history = History::default();
+        let once = merge(&row, &one, &mut history, at(1_000));
+        prop_assert_eq!(merge(&once, &one, &mut history, at(2_000)), once);
     }
 }
 

@@ -11,8 +11,8 @@ use crate::carriers::{CarrierError, Observation, Sighting, Verdict};
 use crate::config::{Config, Policy};
 use crate::kafka::message::Checked;
 use crate::model::fixture::{at, event, tracking};
-use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Report, Tracking, Unreadable};
+use crate::model::status::{Status, SubStatus};
+use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Tracking, Unreadable};
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
 
@@ -24,6 +24,8 @@ fn cadence() -> Cadence {
         in_transit_max: Duration::from_secs(60),
         unknown: Duration::from_secs(600),
         backoff: [5, 10, 20].map(Duration::from_secs).to_vec(),
+        after_delivery: Vec::new(),
+        old_history: Duration::ZERO,
     }
 }
 
@@ -81,15 +83,6 @@ fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
 
 fn seen(status: Status) -> Verdict {
     Verdict::Seen(Observation {
-        report: Report {
-            status,
-            sub_status: None,
-            direction: Direction::Forward,
-            status_raw: "raw".to_owned(),
-            status_at: Some(at(50)),
-            last_event_code: Some(status.as_str().to_owned()),
-            last_event_at: Some(at(50)),
-        },
         events: vec![event(status, "raw", 50)],
         unreadable: Unreadable::default(),
         mapping_version: 7,
@@ -264,4 +257,70 @@ fn a_parcel_given_up_keeps_its_last_event() {
     assert_eq!(report.sub_status, Some(SubStatus::ExpiredNoNews));
     assert_eq!(report.last_event_code.as_deref(), Some("ACCEPTED"));
     assert_eq!(report.last_event_at, Some(at(-9)));
+}
+
+#[test]
+fn a_delivered_parcel_is_looked_at_again_as_often_as_the_configuration_wants() {
+    let day = 86_400;
+    let account = cdek(Policy::Fixed);
+    let cadence = Cadence {
+        after_delivery: [1, 3]
+            .map(|days| Duration::from_secs(days * 86_400))
+            .to_vec(),
+        ..cadence()
+    };
+    let look = |asked_at| {
+        let judge = Judge {
+            account: &account,
+            adapter: ADAPTER,
+            cadence: &cadence,
+            sections: &Sections::new(["CDEK".to_owned()]),
+            learned: None,
+        };
+        let row = tracking(1, 1);
+        let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
+        let update = judge
+            .updates(&[row], &answer, at(asked_at))
+            .remove(0)
+            .update;
+        let wait = update.next_check_at - update.checked_at;
+        (update.looks_again, wait.num_days())
+    };
+    // It was delivered at `at(50)`.
+    assert_eq!(look(100), (true, 1));
+    assert_eq!(look(100 + day), (true, 3));
+    assert_eq!(look(100 + 4 * day), (false, 365));
+}
+
+#[test]
+fn a_history_from_long_before_is_not_believed_for_thirty_days() {
+    let day = 86_400;
+    let account = cdek(Policy::Fixed);
+    let cadence = Cadence {
+        old_history: Duration::from_secs(90 * 86_400),
+        ..cadence()
+    };
+    let told = |age: i64| {
+        let judge = Judge {
+            account: &account,
+            adapter: ADAPTER,
+            cadence: &cadence,
+            sections: &Sections::new(["CDEK".to_owned()]),
+            learned: None,
+        };
+        let mut row = tracking(1, 1);
+        row.created_at = at(100 * day);
+        let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
+        let asked_at = at((100 + age) * day);
+        let update = judge.updates(&[row], &answer, asked_at).remove(0).update;
+        let Outcome::Seen { report, events } = update.outcome else {
+            panic!("was seen");
+        };
+        assert_eq!(events.len(), 1, "its history is kept");
+        let wait = update.next_check_at - update.checked_at;
+        (report.status, report.sub_status, wait.num_days())
+    };
+    let unbelieved = Some(SubStatus::PendingOldHistory);
+    assert_eq!(told(1), (Status::Pending, unbelieved, 1));
+    assert_eq!(told(31), (Status::Delivered, None, 365));
 }

@@ -71,6 +71,8 @@ impl House {
                 in_transit_max: Duration::from_secs(7_200),
                 unknown: Duration::from_secs(5_400),
                 backoff: vec![Duration::from_secs(300)],
+                after_delivery: Vec::new(),
+                old_history: Duration::ZERO,
             },
         })
     }

@@ -5,7 +5,7 @@ use sea_orm::{
     EnumIter, PrimaryKeyTrait,
 };
 
-use crate::store::column::Stamp;
+use crate::store::column::{Key, Stamp};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "tracking_events")]
@@ -24,6 +24,20 @@ pub struct Model {
     pub digest: Vec<u8>,
     pub mapping_version: i32,
     pub created_at: Stamp,
+    /// What its own words mean; NULL in rows of older programs: the same as `status` and `sub_status`.
+    pub own_status: Option<String>,
+    pub own_sub_status: Option<String>,
+    pub order_at: Option<Stamp>,
+    /// NULL in rows of older programs: `created_at`.
+    pub first_checked_at: Option<Stamp>,
+    pub first_check_id: Option<Key>,
+    pub place: i32,
+    pub whole: bool,
+    /// Hexadecimal names of events, separated by commas.
+    pub beside: String,
+    pub taken_back: bool,
+    pub stated: bool,
+    pub superseded: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

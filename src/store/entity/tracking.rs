@@ -42,6 +42,13 @@ pub struct Model {
     pub version: i64,
     pub created_at: Stamp,
     pub updated_at: Stamp,
+    pub unreadable_events: i32,
+    pub unreadable_example: String,
+    /// The last status that was known; empty in rows of older programs: the same as `status`.
+    pub stage: String,
+    pub first_event_at: Option<Stamp>,
+    /// Checked again although its status is terminal.
+    pub looks_again: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

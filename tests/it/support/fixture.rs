@@ -124,7 +124,7 @@ pub async fn read(store: &Store, id: i64) -> Tracking {
 
 /// The tracking's events, the newest first.
 pub async fn events(store: &Store, id: i64) -> Vec<TrackingEvent> {
-    let events = store.events(id, 1_000_000, 0).await.expect("reads");
+    let events = store.events(id, true, 1_000_000, 0).await.expect("reads");
     events.expect("is there")
 }
 

@@ -61,7 +61,7 @@ pub async fn assert_truth(store: &Store, emulator: &Emulator) {
             "{number}"
         );
         let events = store
-            .events(row.id, 1_000_000, 0)
+            .events(row.id, true, 1_000_000, 0)
             .await
             .expect("reads")
             .expect("is there");

@@ -1,0 +1,110 @@
+//! What one answer of a carrier says of a parcel, before its history is at hand.
+
+use crate::clock::Time;
+use crate::model::history::AHEAD_MAX;
+use crate::model::journey::{Journey, Step};
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{Event, Heard, Report, Tracking};
+
+/// What an answer says of a parcel, by the answer and what was known before. Says of each event what it means on the way.
+///
+/// An answer that reaches from the oldest event to the one that gave the status is whole: it counts by itself. Any other
+/// is a stale copy or a part: only what comes after that event counts.
+pub fn told(row: &Tracking, events: &mut [Event], asked_at: Time) -> Report {
+    let is_known = row.heard == Heard::Seen && !row.is_overruled();
+    let alone = alone(events, asked_at);
+    let Some(status_at) = row.status_at.filter(|_| is_known) else {
+        return alone;
+    };
+    let gave = |event: &Event| event.event_time == status_at && event.status_raw == row.status_raw;
+    let gave = events.iter().position(gave);
+    let oldest = events.iter().map(|event| event.event_time).min();
+    if gave.is_some() && oldest <= row.first_event_at.or(oldest) {
+        let turned = (row.direction, alone.direction) == (Direction::Return, Direction::Forward);
+        return match turned {
+            true => follow_all(Journey::new(Direction::Return), events, asked_at),
+            false => alone,
+        };
+    }
+    let mut journey = Journey::of(row);
+    for (nth, event) in events.iter_mut().enumerate() {
+        let is_newer = gave.map_or(event.stands_at() > status_at, |gave| nth > gave);
+        if is_newer && event.decides(asked_at) {
+            let own = event.own();
+            (event.status, event.sub_status) = journey.follow(event.step());
+            event.own = Some(own);
+        }
+    }
+    journey.report()
+}
+
+/// What an answer says by itself. Says of each event what it means on the way.
+pub fn alone(events: &mut [Event], asked_at: Time) -> Report {
+    follow_all(Journey::new(Direction::Forward), events, asked_at)
+}
+
+fn follow_all(mut journey: Journey, events: &mut [Event], asked_at: Time) -> Report {
+    for event in events {
+        let own = event.own();
+        let shown = if event.decides(asked_at) {
+            journey.follow(event.step())
+        } else {
+            own
+        };
+        event.own = Some(own);
+        (event.status, event.sub_status) = shown;
+    }
+    journey.report()
+}
+
+impl Event {
+    /// What its own words mean.
+    pub fn own(&self) -> (Status, Option<SubStatus>) {
+        self.own.unwrap_or((self.status, self.sub_status))
+    }
+
+    fn stands_at(&self) -> Time {
+        self.order_at.unwrap_or(self.event_time)
+    }
+
+    fn decides(&self, checked_at: Time) -> bool {
+        !self.taken_back && self.event_time <= checked_at + AHEAD_MAX
+    }
+
+    fn step(&self) -> Step<'_> {
+        let (status, sub_status) = self.own();
+        Step {
+            status,
+            sub_status,
+            status_raw: &self.status_raw,
+            at: (self.event_time != Time::UNIX_EPOCH).then_some(self.event_time),
+            stated: self.stated,
+        }
+    }
+
+    /// The status that a carrier gives the whole parcel, as an event; `None` if it follows from `events`, or cannot.
+    pub fn stated(report: &Report, events: &[Event], checked_at: Time) -> Option<Self> {
+        let stated = Self {
+            status: report.status,
+            sub_status: report.sub_status,
+            status_raw: report.status_raw.clone(),
+            event_time: report.status_at.unwrap_or(Time::UNIX_EPOCH),
+            location: String::new(),
+            message: String::new(),
+            payload_json: String::new(),
+            mapping_version: 0,
+            order_at: report.status_at.is_none().then_some(checked_at),
+            taken_back: false,
+            own: None,
+            stated: true,
+        };
+        let mut journey = Journey::new(Direction::Forward);
+        for event in events.iter().filter(|event| event.decides(checked_at)) {
+            journey.follow(event.step());
+        }
+        let follows = journey.clone().report().status == report.status;
+        journey.follow(stated.step());
+        let adds = journey.report().status == report.status;
+        (events.is_empty() || (adds && !follows)).then_some(stated)
+    }
+}

@@ -1,0 +1,322 @@
+//! A parcel's whole history, and the status that follows from it.
+//!
+//! All that is kept of an event only grows as messages come in: when it was first reported, where it stands at the latest,
+//! which of its kind some answer listed beside it. So the same messages in any order, repeated or late, end in the same
+//! history, and the history alone decides.
+//!
+//! An event is *superseded* by another of the same code and time if the carrier wrote the other in its place: a whole
+//! answer held the other, no answer ever held both, and it was reported first. An event that is merely missing from an
+//! answer stays.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::model::journey::{Journey, Step};
+use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::{Event, Outcome, Report, Update};
+
+/// How far ahead of the check that first reported it an event may be dated and still decide: further than any zone.
+pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
+
+/// The most events of one code and time whose neighbours are told apart; more of them supersede nothing.
+const ALIKE_MAX: usize = 16;
+
+/// Stands among the neighbours of an event that has too many.
+const CROWDED: u64 = 0;
+
+/// What identifies an event: [`Event::digest`].
+pub type Digest = [u8; 32];
+
+/// What is kept of an event to decide by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its row's id; `None` if it has no row yet.
+    pub id: Option<i64>,
+    /// The whole event, if it has no row yet.
+    pub event: Option<Event>,
+    /// Whether it has a newer mapping than its row.
+    pub remapped: bool,
+    pub digest: Digest,
+    /// What its own words mean.
+    pub own: (Status, Option<SubStatus>),
+    /// What that means on the parcel's way.
+    pub shown: (Status, Option<SubStatus>),
+    pub status_raw: String,
+    pub event_time: Time,
+    pub order_at: Option<Time>,
+    pub journey: i32,
+    pub mapping_version: i32,
+    /// The check that reported it first.
+    pub first: (Time, Uuid),
+    /// Its place in that check's list.
+    pub place: i32,
+    /// Whether some whole answer held it.
+    pub whole: bool,
+    /// The events of the same code and time that some answer held too, by [`short`].
+    pub beside: Vec<u64>,
+    pub taken_back: bool,
+    pub stated: bool,
+    pub superseded: bool,
+}
+
+/// What follows from a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub report: Report,
+    /// The last status that was known: an unknown text hides it.
+    pub stage: Status,
+    /// When the oldest event happened.
+    pub first_event_at: Time,
+}
+
+/// A parcel's history. It says which events are new and which have changed since it was loaded.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    events: Vec<Kept>,
+    by_digest: HashMap<Digest, usize>,
+    changed: HashSet<usize>,
+}
+
+impl History {
+    /// The history as the store has it.
+    pub fn new(events: Vec<Kept>) -> Self {
+        let by_digest = events
+            .iter()
+            .enumerate()
+            .map(|(nth, kept)| (kept.digest, nth));
+        Self {
+            by_digest: by_digest.collect(),
+            events,
+            changed: HashSet::new(),
+        }
+    }
+
+    /// Adds what an update reports.
+    pub fn add(&mut self, update: &Update, journey: i32) {
+        let Outcome::Seen { events, .. } = &update.outcome else {
+            return;
+        };
+        let first = (update.checked_at, update.check_id);
+        let mut held: Vec<usize> = Vec::with_capacity(events.len());
+        for (place, event) in (update.place..).zip(events) {
+            held.push(self.hold(event, journey, first, place, update.whole));
+        }
+        self.note_beside(held);
+    }
+
+    /// Adds one event, or what a message says of a known one. Answers its place in the history.
+    fn hold(
+        &mut self,
+        event: &Event,
+        journey: i32,
+        first: (Time, Uuid),
+        place: i32,
+        whole: bool,
+    ) -> usize {
+        let (own, digest) = (event.own(), event.digest(journey));
+        let Some(&nth) = self.by_digest.get(&digest) else {
+            let nth = self.events.len();
+            self.events.push(Kept {
+                id: None,
+                event: Some(event.clone()),
+                remapped: false,
+                digest,
+                own,
+                shown: (event.status, event.sub_status),
+                status_raw: event.status_raw.clone(),
+                event_time: event.event_time,
+                order_at: event.order_at,
+                journey,
+                mapping_version: event.mapping_version,
+                first,
+                place,
+                whole,
+                beside: Vec::new(),
+                taken_back: event.taken_back,
+                stated: event.stated,
+                superseded: false,
+            });
+            self.by_digest.insert(digest, nth);
+            self.changed.insert(nth);
+            return nth;
+        };
+        let known = &mut self.events[nth];
+        let before = known.clone();
+        // Of one mapping the greater meaning: the carrier's flags may tell more of an event than its words did.
+        let told = (event.mapping_version, own);
+        known.remapped |= known.id.is_some() && event.mapping_version > known.mapping_version;
+        (known.mapping_version, known.own) = told.max((known.mapping_version, known.own));
+        if (first, place) < (known.first, known.place) {
+            (known.first, known.place) = (first, place);
+        }
+        known.order_at = known.order_at.max(event.order_at);
+        known.whole |= whole;
+        known.taken_back |= event.taken_back;
+        if *known != before {
+            self.changed.insert(nth);
+        }
+        nth
+    }
+
+    /// Notes which events of the same code and time one answer held together.
+    fn note_beside(&mut self, held: Vec<usize>) {
+        let mut alike: HashMap<(&str, Time), Vec<usize>> = HashMap::new();
+        let mut once = HashSet::with_capacity(held.len());
+        for nth in held {
+            let kept = &self.events[nth];
+            if once.insert(nth) && !kept.stated {
+                alike
+                    .entry((kept.status_raw.as_str(), kept.event_time))
+                    .or_default()
+                    .push(nth);
+            }
+        }
+        let groups: Vec<Vec<usize>> = alike
+            .into_values()
+            .filter(|group| group.len() > 1)
+            .collect();
+        for group in groups {
+            let names: Vec<u64> = group
+                .iter()
+                .map(|nth| short(&self.events[*nth].digest))
+                .collect();
+            for nth in group {
+                let kept = &mut self.events[nth];
+                let own = short(&kept.digest);
+                let mut beside: Vec<u64> = kept
+                    .beside
+                    .iter()
+                    .chain(&names)
+                    .copied()
+                    .filter(|name| *name != own)
+                    .collect();
+                beside.sort_unstable();
+                beside.dedup();
+                if beside.len() > ALIKE_MAX || beside.first() == Some(&CROWDED) {
+                    beside = vec![CROWDED];
+                }
+                if beside != kept.beside {
+                    kept.beside = beside;
+                    self.changed.insert(nth);
+                }
+            }
+        }
+    }
+
+    /// Decides anew: marks what is superseded, says of every event what it means on the way, and answers where the parcel
+    /// is. `None` if no event decides.
+    pub fn decide(&mut self) -> Option<Decided> {
+        self.mark_superseded();
+        let mut order: Vec<usize> = (0..self.events.len()).collect();
+        order.sort_by(|a, b| self.events[*a].order().cmp(&self.events[*b].order()));
+        let mut journey = Journey::new(Direction::Forward);
+        let mut first = None;
+        for nth in order {
+            let kept = &self.events[nth];
+            let shown = if kept.decides() {
+                first = first.or(Some(kept.event_time));
+                journey.follow(kept.step())
+            } else {
+                kept.own
+            };
+            if kept.shown != shown {
+                self.events[nth].shown = shown;
+                self.changed.insert(nth);
+            }
+        }
+        Some(Decided {
+            first_event_at: first?,
+            stage: journey.stage(),
+            report: journey.report(),
+        })
+    }
+
+    fn mark_superseded(&mut self) {
+        let mut alike: HashMap<(&str, Time), Vec<usize>> = HashMap::new();
+        for (nth, kept) in self
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(_, kept)| !kept.stated)
+        {
+            alike
+                .entry((kept.status_raw.as_str(), kept.event_time))
+                .or_default()
+                .push(nth);
+        }
+        let mut superseded = vec![false; self.events.len()];
+        for group in alike.into_values().filter(|group| group.len() > 1) {
+            for &nth in &group {
+                let kept = &self.events[nth];
+                superseded[nth] = group
+                    .iter()
+                    .any(|other| kept.gives_way_to(&self.events[*other]));
+            }
+        }
+        for (nth, superseded) in superseded.into_iter().enumerate() {
+            let kept = &mut self.events[nth];
+            let superseded = superseded || kept.taken_back;
+            if kept.superseded != superseded {
+                kept.superseded = superseded;
+                self.changed.insert(nth);
+            }
+        }
+    }
+
+    /// The events that are new or have changed since the history was loaded.
+    pub fn changed(&self) -> impl Iterator<Item = &Kept> {
+        self.changed.iter().map(|nth| &self.events[*nth])
+    }
+}
+
+impl Kept {
+    /// By time, or by the carrier's list where it tells more; of events of one time by when they became known, then by the
+    /// list. A status that the carrier gives the whole parcel comes after its events.
+    fn order(&self) -> (Time, bool, (Time, Uuid), i32, Option<i64>, Digest) {
+        let at = self.order_at.unwrap_or(self.event_time);
+        (
+            at,
+            self.stated,
+            self.first,
+            self.place,
+            self.id,
+            self.digest,
+        )
+    }
+
+    fn decides(&self) -> bool {
+        !self.superseded && self.event_time <= self.first.0 + AHEAD_MAX
+    }
+
+    fn step(&self) -> Step<'_> {
+        Step {
+            status: self.own.0,
+            sub_status: self.own.1,
+            status_raw: &self.status_raw,
+            at: (self.event_time != Time::UNIX_EPOCH).then_some(self.event_time),
+            stated: self.stated,
+        }
+    }
+
+    /// Whether the carrier wrote `other`, of the same code and time, in this one's place.
+    fn gives_way_to(&self, other: &Self) -> bool {
+        let names = [CROWDED, short(&other.digest)];
+        let together =
+            names.iter().any(|name| self.beside.contains(name)) || other.beside.contains(&CROWDED);
+        other.whole && self.first < other.first && !together
+    }
+}
+
+/// A name for an event among those of its code and time.
+fn short(digest: &Digest) -> u64 {
+    let (first, _) = digest.split_at(8);
+    first
+        .iter()
+        .fold(0, |name, byte| name << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

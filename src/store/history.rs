@@ -1,0 +1,230 @@
+//! Histories: what is kept of the events of a batch's trackings, read whole to decide by, and written where it changed.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait as _, IdenStatic as _, QueryResult};
+use uuid::Uuid;
+
+use crate::clock::Time;
+use crate::model::history::{History, Kept};
+use crate::model::status::{Status, SubStatus};
+use crate::store::Store;
+use crate::store::column::{Key, Stamp};
+use crate::store::entity::event::Column;
+use crate::store::error::StoreError;
+use crate::store::native::Transaction;
+use crate::store::rows::{Readable, Unreadable, get};
+use crate::store::set::Set;
+
+/// What is read of an event, without its texts.
+const COLUMNS: &str = "id, tracking_id, status, sub_status, status_raw, event_time, journey, digest, mapping_version, created_at, \
+     own_status, own_sub_status, order_at, first_checked_at, first_check_id, place, whole, beside, taken_back, stated, \
+     superseded";
+
+/// A row of a history.
+struct Row {
+    tracking_id: i64,
+    kept: Kept,
+}
+
+impl Readable for Row {
+    const TABLE: &'static str = "tracking_events";
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let meaning = |status: String, sub_status: Option<String>| {
+            (
+                Status::parse(&status).unwrap_or(Status::Unknown),
+                sub_status.and_then(|word| SubStatus::parse(&word)),
+            )
+        };
+        let shown = meaning(get(row, "status")?, get(row, "sub_status")?);
+        let own: Option<String> = get(row, "own_status")?;
+        let own_sub_status = get(row, "own_sub_status")?;
+        let created_at: Stamp = get(row, "created_at")?;
+        let first_checked_at: Option<Stamp> = get(row, "first_checked_at")?;
+        let first_check_id: Option<Key> = get(row, "first_check_id")?;
+        let order_at: Option<Stamp> = get(row, "order_at")?;
+        let digest: Vec<u8> = get(row, "digest")?;
+        let beside: String = get(row, "beside")?;
+        let names = beside.split(',').filter(|name| !name.is_empty());
+        let names = names.map(|name| u64::from_str_radix(name, 16));
+        Ok(Self {
+            tracking_id: get(row, "tracking_id")?,
+            kept: Kept {
+                id: Some(get(row, "id")?),
+                event: None,
+                remapped: false,
+                digest: digest
+                    .try_into()
+                    .map_err(|_| Unreadable::new("digest", "it has not 32 bytes"))?,
+                own: own.map_or(shown, |own| meaning(own, own_sub_status)),
+                shown,
+                status_raw: get(row, "status_raw")?,
+                event_time: get::<Stamp>(row, "event_time")?.0,
+                order_at: order_at.map(|at| at.0),
+                journey: get(row, "journey")?,
+                mapping_version: get(row, "mapping_version")?,
+                first: (
+                    first_checked_at.unwrap_or(created_at).0,
+                    first_check_id.map_or(Uuid::nil(), |id| id.0),
+                ),
+                place: get(row, "place")?,
+                whole: get(row, "whole")?,
+                beside: names
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| Unreadable::new("beside", error))?,
+                taken_back: get(row, "taken_back")?,
+                stated: get(row, "stated")?,
+                superseded: get(row, "superseded")?,
+            },
+        })
+    }
+}
+
+impl Store {
+    /// The histories of these trackings, by id. The trackings are locked, so nobody else changes them.
+    pub(super) async fn histories(
+        &self,
+        transaction: &Transaction,
+        ids: &[i64],
+    ) -> Result<HashMap<i64, History>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let set = self.set(ids).column("row_id", |id| *id);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM tracking_events WHERE tracking_id IN (SELECT u.row_id FROM {})",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
+        let found = transaction.query_all_raw(sql.statement()).await?;
+        let mut events: HashMap<i64, Vec<Kept>> = HashMap::new();
+        for row in self.rows.readable::<Row>(&found) {
+            events.entry(row.tracking_id).or_default().push(row.kept);
+        }
+        let histories = events
+            .into_iter()
+            .map(|(id, events)| (id, History::new(events)));
+        Ok(histories.collect())
+    }
+
+    /// Writes what changed. Answers how many events are new or got a newer mapping's status, and how many of these are
+    /// unmapped.
+    pub(super) async fn write_histories(
+        &self,
+        transaction: &Transaction,
+        histories: &HashMap<i64, History>,
+        now: Time,
+    ) -> Result<(u64, u64), StoreError> {
+        let changed = histories.iter();
+        let changed = changed.flat_map(|(id, history)| history.changed().map(|kept| (*id, kept)));
+        let (mut new, known): (Vec<_>, Vec<_>) = changed.partition(|(_, kept)| kept.id.is_none());
+        // So that the ids of a tracking's events follow their times, and two programs lock in the same order.
+        new.sort_by_key(|(id, kept)| (*id, kept.event_time, kept.first, kept.place));
+        let told = new
+            .iter()
+            .chain(known.iter().filter(|(_, kept)| kept.remapped));
+        let told: Vec<_> = told.filter(|(_, kept)| !kept.stated).collect();
+        let unmapped = told
+            .iter()
+            .filter(|(_, kept)| kept.shown.0 == Status::Unknown);
+        let counts = (told.len() as u64, unmapped.count() as u64);
+        self.insert_events(transaction, &new, now).await?;
+        self.update_events(transaction, &known).await?;
+        Ok(counts)
+    }
+
+    async fn insert_events(
+        &self,
+        transaction: &Transaction,
+        rows: &[(i64, &Kept)],
+        now: Time,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let text = |kept: &Kept, of: fn(&crate::model::Event) -> &String| {
+            kept.event
+                .as_ref()
+                .map_or_else(String::new, |event| of(event).clone())
+        };
+        let set = with_facts(self.set(rows))
+            .column(Column::TrackingId.as_str(), |(id, _)| *id)
+            .column(Column::StatusRaw.as_str(), |(_, kept)| {
+                kept.status_raw.clone()
+            })
+            .column(Column::EventTime.as_str(), |(_, kept)| kept.event_time)
+            .column(Column::Location.as_str(), |(_, kept)| {
+                text(kept, |event| &event.location)
+            })
+            .column(Column::Message.as_str(), |(_, kept)| {
+                text(kept, |event| &event.message)
+            })
+            .column(Column::PayloadJson.as_str(), |(_, kept)| {
+                text(kept, |event| &event.payload_json)
+            })
+            .column(Column::Digest.as_str(), |(_, kept)| kept.digest.to_vec())
+            .column(Column::Journey.as_str(), |(_, kept)| kept.journey)
+            .column(Column::Stated.as_str(), |(_, kept)| kept.stated);
+        let sql = format!(
+            "INSERT INTO tracking_events ({}, created_at) SELECT {}, :now FROM {} WHERE TRUE ORDER BY u.nth",
+            set.names(""),
+            set.names("u."),
+            set.from()
+        );
+        let sql = self.sql(sql).bind("now", now).bind_set(set);
+        transaction.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+
+    async fn update_events(
+        &self,
+        transaction: &Transaction,
+        rows: &[(i64, &Kept)],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let set = with_facts(self.set(rows));
+        let assignments = set.assignments();
+        let set = set.column("row_id", |(_, kept)| kept.id.unwrap_or_default());
+        let sql = format!(
+            "UPDATE tracking_events SET {assignments} FROM {} WHERE tracking_events.id = u.row_id",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
+        transaction.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+}
+
+/// The columns that may change after an event was written.
+fn with_facts<'a>(set: Set<'a, (i64, &'a Kept)>) -> Set<'a, (i64, &'a Kept)> {
+    let word = |sub_status: Option<SubStatus>| sub_status.map(|word| word.to_string());
+    set.column(Column::Status.as_str(), |(_, kept)| {
+        kept.shown.0.to_string()
+    })
+    .nullable(Column::SubStatus.as_str(), |(_, kept)| word(kept.shown.1))
+    .nullable(Column::OwnStatus.as_str(), |(_, kept)| {
+        Some(kept.own.0.to_string())
+    })
+    .nullable(Column::OwnSubStatus.as_str(), |(_, kept)| word(kept.own.1))
+    .nullable(Column::OrderAt.as_str(), |(_, kept)| kept.order_at)
+    .nullable(Column::FirstCheckedAt.as_str(), |(_, kept)| {
+        Some(kept.first.0)
+    })
+    .nullable(Column::FirstCheckId.as_str(), |(_, kept)| {
+        Some(kept.first.1)
+    })
+    .column(Column::Place.as_str(), |(_, kept)| kept.place)
+    .column(Column::Whole.as_str(), |(_, kept)| kept.whole)
+    .column(Column::Beside.as_str(), |(_, kept)| {
+        let names = kept.beside.iter().map(|name| format!("{name:x}"));
+        names.collect::<Vec<_>>().join(",")
+    })
+    .column(Column::TakenBack.as_str(), |(_, kept)| kept.taken_back)
+    .column(Column::Superseded.as_str(), |(_, kept)| kept.superseded)
+    .column(Column::MappingVersion.as_str(), |(_, kept)| {
+        kept.mapping_version
+    })
+}
