@@ -77,6 +77,11 @@ pub trait Carrier: Send + Sync {
     /// # Errors
     /// [`CarrierError`] if the call failed for all its numbers.
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError>;
+
+    /// A known event as it would be read today: the same event, with the meaning and the edition of today's mapping.
+    fn reread(&self, event: Event) -> Event {
+        event
+    }
 }
 
 /// What to do next.

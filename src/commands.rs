@@ -1,5 +1,7 @@
 //! Commands that do one thing and end.
 
+pub mod reread;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

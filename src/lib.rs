@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod model;
 pub mod outage;
 pub mod plan;
+pub mod reread;
 pub mod scheduler;
 pub mod serving;
 pub mod simulate;

@@ -57,6 +57,10 @@ enum Command {
     Simulate(Box<Simulation>),
     /// Shows how many records of the topic are not applied yet, by partition.
     Lag,
+    /// Judges the stored events again by today's words and rules, shows what would change, and with --apply changes it.
+    ///
+    /// Use it after an upgrade: a parcel that ended with a wrong status is asked for no more, so only this mends it.
+    Reread(commands::reread::Reread),
     /// Lists or retries records that were set aside because they could not be read or applied.
     DeadLetters {
         #[command(subcommand)]
@@ -181,6 +185,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Role(RunRole(role)) => app::run(config, role).await,
             Command::Migrate { status } => commands::migrate(&config, status).await,
             Command::Health { role } => commands::health(&config, role).await,
+            Command::Reread(reread) => commands::reread::run(&config, &reread).await,
             Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Config | Command::Simulate(_) => Ok(()),

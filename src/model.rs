@@ -323,11 +323,21 @@ pub struct Update {
     pub check_fail_count: Option<u32>,
     /// The place in the answer's list of the first of `events`.
     pub place: i32,
-    /// Whether `events` are all that the answer held, so that what it lacks is told too.
-    pub whole: bool,
+    pub held: Held,
     pub unreadable: Unreadable,
     /// Whether it is checked again although its status is terminal.
     pub looks_again: bool,
+}
+
+/// What the events of an update are of what the carrier holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// All of its answer: what it lacks, the carrier did not list.
+    Whole,
+    /// Some of its answer: nothing is proven to be missing.
+    Part,
+    /// No answer: known events, read anew.
+    Reread,
 }
 
 /// How a check ended.
@@ -348,13 +358,15 @@ pub struct Change {
     pub new: Tracking,
 }
 
-/// How the news came to us: we polled the carrier, or it pushed.
+/// How the news came to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     #[default]
     Poll,
     Push,
+    /// The carrier was not asked: known events were read anew.
+    Reread,
 }
 
 /// `text` as it can be stored: without NUL, and cut to [`TEXT_CHARS_MAX`] characters.

@@ -12,7 +12,7 @@ use crate::clock::{Time, cut};
 use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{
-    Event, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text, overrules,
+    Event, Held, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text, overrules,
 };
 
 /// The most events in one record. The others go into further records of the same check.
@@ -264,8 +264,13 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         .unwrap_or(checked_at + NEXT_CHECK_DEFAULT)
         .min(checked_at + NEXT_CHECK_MAX);
     let check_id = wire.check_id.unwrap_or_else(|| hash_id(value));
-    // Without an id of its own, or told in parts, an answer does not prove that anything is missing from it.
-    let whole = wire.check_id.is_some() && wire.first_event.is_none();
+    let held = if wire.source.as_deref() == Some("reread") {
+        Held::Reread
+    } else if wire.check_id.is_none() || wire.first_event.is_some() {
+        Held::Part
+    } else {
+        Held::Whole
+    };
     let mut unreadable = wire.unreadable_events.clone().unwrap_or_default();
     unreadable.example = clean_text(&unreadable.example);
     Ok(Update {
@@ -277,7 +282,7 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         checked_at,
         check_id,
         next_check_at,
-        whole,
+        held,
         unreadable,
     })
 }

@@ -10,7 +10,7 @@ use crate::model::limits::{Limits, Window};
 use crate::model::quota::{Period, Quota};
 use crate::model::status::{Direction, Status};
 use crate::model::{
-    CarrierCode, Event, Heard, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
+    CarrierCode, Event, Heard, Held, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
 };
 
 /// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
@@ -119,7 +119,7 @@ pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Upd
         next_check_at: at(secs + 60),
         check_fail_count: Some(u32::from(failed)),
         place: 0,
-        whole: true,
+        held: Held::Whole,
         unreadable: Unreadable::default(),
         looks_again: false,
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::model::journey::{Journey, Step};
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Outcome, Report, Update};
+use crate::model::{Event, Held, Outcome, Report, Update};
 
 /// How far ahead of the check that first reported it an event may be dated and still decide: further than any zone.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
@@ -102,9 +102,12 @@ impl History {
         let first = (update.checked_at, update.check_id);
         let mut held: Vec<usize> = Vec::with_capacity(events.len());
         for (place, event) in (update.place..).zip(events) {
-            held.push(self.hold(event, journey, first, place, update.whole));
+            let whole = update.held == Held::Whole;
+            held.push(self.hold(event, journey, first, place, whole));
         }
-        self.note_beside(held);
+        if update.held != Held::Reread {
+            self.note_beside(held);
+        }
     }
 
     /// Adds one event, or what a message says of a known one. Answers its place in the history.

@@ -7,7 +7,7 @@
 use crate::clock::Time;
 use crate::model::history::History;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Heard, Outcome, Report, Tracking, Update};
+use crate::model::{Heard, Held, NEVER_AGAIN, Outcome, Report, Tracking, Update, overrules};
 
 /// The tracking that `update` makes of `row` and its `history`, to which it is added; equal to `row` if the update is not
 /// news.
@@ -16,7 +16,12 @@ use crate::model::{Heard, Outcome, Report, Tracking, Update};
 /// holds it.
 pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) -> Tracking {
     let mut next = row.clone();
-    merge_status(&mut next, update);
+    if update.held == Held::Reread {
+        lift(&mut next, update);
+    } else {
+        merge_status(&mut next, update);
+        merge_check(&mut next, update);
+    }
     history.add(update, row.journey);
     if matches!(update.outcome, Outcome::Seen { .. })
         && let Some(decided) = history.decide()
@@ -27,8 +32,14 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
             put(&mut next, decided.report);
         }
     }
-    merge_check(&mut next, update);
     next.active = next.urgent || !next.status.is_terminal() || next.looks_again;
+    let is_put_off = next
+        .last_checked_at
+        .is_some_and(|at| next.next_check_at == at + NEVER_AGAIN);
+    if next.active && is_put_off {
+        // Its newest check thought that it had ended.
+        next.next_check_at = next.last_checked_at.unwrap_or(now);
+    }
     if next != *row {
         next.version = row.version.saturating_add(1);
         next.updated_at = row.updated_at.max(now);
@@ -38,6 +49,18 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
         next.lease_until = None;
     }
     next
+}
+
+/// Events that were read anew lift a verdict over the history that was given without them.
+fn lift(next: &mut Tracking, update: &Update) {
+    if let Outcome::Seen { report, .. } = &update.outcome
+        && next.is_overruled()
+        && !overrules(report.status, report.sub_status)
+        && (next.status_checked_at, next.status_check_id)
+            == (Some(update.checked_at), Some(update.check_id))
+    {
+        put(next, report.clone());
+    }
 }
 
 /// A report replaces an older one. "Not found yet" never replaces a report, even an older one.

@@ -2,7 +2,7 @@
 
 use crate::clock::{Time, hours};
 use crate::model::status::{Status, SubStatus};
-use crate::model::{Event, Outcome, Tracking, Update};
+use crate::model::{Event, Held, Outcome, Tracking, Update};
 use crate::plan::hazard::{Gain, NewsItem, learn};
 use crate::plan::{Class, IMPORTANT};
 
@@ -99,13 +99,16 @@ impl Standing {
 /// Calls `gain` with everything that `update` adds to the counts, code by code.
 ///
 /// That is nothing for the first answer, because its events happened before the parcel was watched, nor for failures,
-/// repetitions, and parcels that were done before. Of a history that was not found before, the first event alone counts.
+/// repetitions, events read anew, and parcels that were done before. Of a history that was not found before, the first event alone counts.
 pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str, Gain)) {
     let events: &[Event] = match &update.outcome {
         Outcome::Seen { events, .. } => events,
         Outcome::NotFoundYet => &[],
         Outcome::Failed { .. } => return,
     };
+    if update.held == Held::Reread {
+        return;
+    }
     let Some(last_ok) = row.last_ok_at.filter(|at| *at < update.checked_at) else {
         return;
     };

@@ -17,7 +17,8 @@ use crate::learned::LearnedAccount;
 use crate::model::answer::told;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update, clean_text,
+    Held, NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update,
+    clean_text,
 };
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
@@ -25,6 +26,10 @@ use crate::plan::parcel::Standing;
 
 /// The adapter's name in records of checks that asked no carrier.
 const NO_ADAPTER: &str = "none";
+
+/// The next check of a parcel whose old history is its end, whatever its status: not the time of those that have ended,
+/// which would be mended.
+const OLD_HISTORY_ENDED: TimeDelta = TimeDelta::days(364);
 
 /// How soon a check is tried again whose connection the carrier closed before any answer, the first time.
 const CLOSED_WAIT: TimeDelta = TimeDelta::seconds(5);
@@ -156,7 +161,7 @@ impl Judge<'_> {
                 report.sub_status = Some(SubStatus::PendingOldHistory);
                 *told = report;
             }
-            next = waits.unwrap_or(asked_at + NEVER_AGAIN);
+            next = waits.unwrap_or(asked_at + OLD_HISTORY_ENDED);
         }
         Decision {
             outcome,
@@ -274,7 +279,7 @@ fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
             next_check_at: decision.next_check_at,
             check_fail_count: Some(decision.fails),
             place: 0,
-            whole: true,
+            held: Held::Whole,
             unreadable: decision.unreadable,
             looks_again: decision.looks_again,
         },

@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait as _, IdenStatic as _, QueryResult};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _, QueryFilter as _,
+    QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _,
+};
 use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::model::history::{History, Kept};
 use crate::model::status::{Status, SubStatus};
+use crate::model::{CarrierCode, Event, Heard, Tracking};
 use crate::store::Store;
 use crate::store::column::{Key, Stamp};
 use crate::store::entity::event::Column;
+use crate::store::entity::tracking;
 use crate::store::error::StoreError;
 use crate::store::native::Transaction;
 use crate::store::rows::{Readable, Unreadable, get};
@@ -81,7 +86,77 @@ impl Readable for Row {
     }
 }
 
+/// A row of a history with the event's texts.
+struct FullRow(Row);
+
+impl Readable for FullRow {
+    const TABLE: &'static str = Row::TABLE;
+
+    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
+        let mut read = Row::read(row)?;
+        let kept = &mut read.kept;
+        kept.event = Some(Event {
+            status: kept.shown.0,
+            sub_status: kept.shown.1,
+            status_raw: kept.status_raw.clone(),
+            event_time: kept.event_time,
+            location: get(row, "location")?,
+            message: get(row, "message")?,
+            payload_json: get(row, "payload_json")?,
+            mapping_version: kept.mapping_version,
+            order_at: kept.order_at,
+            taken_back: kept.taken_back,
+            own: Some(kept.own),
+            stated: kept.stated,
+        });
+        Ok(Self(read))
+    }
+}
+
 impl Store {
+    /// Trackings with an id above `after` that have a history, by id, at most `limit`, each with its whole history; only of
+    /// `carrier` and changed `since` if these are given. The id of the last one that was looked at, or `None` at the end.
+    pub async fn full_histories(
+        &self,
+        after: i64,
+        limit: u32,
+        carrier: Option<&CarrierCode>,
+        since: Option<Time>,
+    ) -> Result<(Vec<(Tracking, Vec<Kept>)>, Option<i64>), StoreError> {
+        use tracking::Column as Of;
+        let rows = tracking::Entity::find()
+            .filter(Of::Id.gt(after))
+            .filter(Of::Heard.eq(Heard::Seen.rank()))
+            .apply_if(carrier, |rows, code| {
+                rows.filter(Of::CarrierCode.eq(code.as_str()))
+            })
+            .apply_if(since, |rows, since| {
+                rows.filter(Of::UpdatedAt.gte(Stamp(since)))
+            })
+            .order_by_asc(Of::Id)
+            .limit(u64::from(limit));
+        let rows: Vec<Tracking> = self.find(rows).await?;
+        let last = rows.last().map(|row| row.id);
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let set = self.set(&ids).column("row_id", |id| *id);
+        let sql = format!(
+            "SELECT {COLUMNS}, location, message, payload_json FROM tracking_events \
+             WHERE tracking_id IN (SELECT u.row_id FROM {})",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        let mut events: HashMap<i64, Vec<Kept>> = HashMap::new();
+        for FullRow(row) in self.rows.readable(&found) {
+            events.entry(row.tracking_id).or_default().push(row.kept);
+        }
+        let with = |row: Tracking| {
+            let events = events.remove(&row.id).unwrap_or_default();
+            (row, events)
+        };
+        Ok((rows.into_iter().map(with).collect(), last))
+    }
+
     /// The histories of these trackings, by id. The trackings are locked, so nobody else changes them.
     pub(super) async fn histories(
         &self,
@@ -143,7 +218,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        let text = |kept: &Kept, of: fn(&crate::model::Event) -> &String| {
+        let text = |kept: &Kept, of: fn(&Event) -> &String| {
             kept.event
                 .as_ref()
                 .map_or_else(String::new, |event| of(event).clone())

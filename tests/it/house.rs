@@ -61,6 +61,10 @@ const TIERS: &[&[(&str, &str)]] = &[
             "trackings as they are now: the store and the cache in one, and the order between them",
         ),
         (
+            "reread",
+            "known events read anew: what today's words and rules would change",
+        ),
+        (
             "learned",
             "what this process knows of when to check again, read from the store",
         ),

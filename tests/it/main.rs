@@ -34,6 +34,8 @@ mod policy;
 mod postgres;
 mod prices;
 mod process;
+mod real;
+mod reread;
 mod roles;
 mod set;
 mod starting;

@@ -13,6 +13,7 @@ pub mod pipe;
 pub mod prices;
 pub mod process;
 pub mod reader;
+pub mod scripted;
 pub mod time;
 pub mod truth;
 pub mod wire;

@@ -16,7 +16,7 @@ use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
 use trackbox::model::status::{Direction, Status, SubStatus};
-use trackbox::model::{Event, Heard, Outcome, Report, Source, Tracking, Unreadable, Update};
+use trackbox::model::{Event, Heard, Held, Outcome, Report, Source, Tracking, Unreadable, Update};
 use uuid::Uuid;
 
 use crate::support::engines::server;
@@ -38,7 +38,7 @@ fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
         next_check_at: precise(900),
         check_fail_count: Some(check_fail_count),
         place: 0,
-        whole: true,
+        held: Held::Whole,
         unreadable: Unreadable::default(),
         looks_again: false,
     };

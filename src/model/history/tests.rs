@@ -9,7 +9,7 @@ use crate::model::answer::told;
 use crate::model::fixture::{at, event, seen, tracking};
 use crate::model::merge::merge;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Event, Outcome, Tracking, Unreadable, Update};
+use crate::model::{Event, Held, Outcome, Tracking, Unreadable, Update};
 
 const DAY: i64 = 86_400;
 
@@ -90,6 +90,22 @@ fn a_suffix_of_a_way_back_stays_on_the_way_back() {
     ];
     assert_eq!(parcel.check(50, later), Status::Returned);
     assert_eq!(parcel.row.direction, Direction::Return);
+}
+
+#[test]
+fn a_part_that_begins_with_an_unknown_text_knows_what_was_before_it() {
+    let events = [
+        event(Status::InTransit, "Прием", 0),
+        event(Status::Unknown, "Прочее", 10),
+        event(Status::InfoReceived, "Заказ создан", 20),
+    ];
+    let mut parcel = Parcel::new();
+    assert_eq!(parcel.check(30, events[..2].to_vec()), Status::Unknown);
+    assert_eq!(
+        parcel.check(40, events[1..].to_vec()),
+        Status::Unknown,
+        "no order after the parcel"
+    );
 }
 
 #[test]
@@ -254,7 +270,7 @@ fn answers() -> impl Strategy<Value = Vec<Update>> {
             }
             let secs = 1_000 + i64::from(check);
             let mut update = published(&row, secs, check.into(), held);
-            update.whole = whole;
+            update.held = if whole { Held::Whole } else { Held::Part };
             row = merge(&row, &update, &mut history, at(secs));
             updates.push(update);
         }

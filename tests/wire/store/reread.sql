@@ -1,0 +1,220 @@
+-- A SQLite database as the program of migration 8 filled it, from a carrier that answered as tests/it/reread.rs tells.
+CREATE TABLE _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+CREATE TABLE call_errors (
+    hour    INTEGER NOT NULL,
+    budget  TEXT    NOT NULL,
+    kind    TEXT    NOT NULL,
+    count   INTEGER NOT NULL,
+    words   TEXT    NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (hour, budget, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE call_minutes (
+    minute  INTEGER NOT NULL,
+    budget  TEXT    NOT NULL,
+    calls   INTEGER NOT NULL,
+    numbers INTEGER NOT NULL,
+    claimed INTEGER NOT NULL,
+    late    REAL    NOT NULL,
+    first   INTEGER NOT NULL,
+    idle    INTEGER NOT NULL,
+    PRIMARY KEY (minute, budget)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE call_splits (
+    tracking_id INTEGER NOT NULL PRIMARY KEY,
+    numbers     INTEGER NOT NULL
+) STRICT;
+CREATE TABLE calls_taken (
+    budget  TEXT   NOT NULL,
+    quarter INTEGER NOT NULL,
+    calls   INTEGER NOT NULL CHECK (calls BETWEEN 0 AND 1000000000),
+    PRIMARY KEY (budget, quarter)
+) STRICT;
+CREATE TABLE carrier_state (
+    budget       TEXT    NOT NULL PRIMARY KEY,
+    paused_until INTEGER,
+    pause_reason TEXT    NOT NULL DEFAULT '',
+    -- Calls that failed for all their numbers, in a row.
+    fails        INTEGER NOT NULL DEFAULT 0,
+    -- The calendar day (UTC, days since 1970) that day_used counts the calls of.
+    day          INTEGER NOT NULL DEFAULT 0,
+    day_used     INTEGER NOT NULL DEFAULT 0,
+    updated_at   INTEGER NOT NULL
+, tokens       REAL    NOT NULL DEFAULT 0, tokens_at    INTEGER, minute       INTEGER NOT NULL DEFAULT 0, minute_calls INTEGER NOT NULL DEFAULT 0, before_calls INTEGER NOT NULL DEFAULT 0, refusals   INTEGER NOT NULL DEFAULT 0, suspicion  TEXT    NOT NULL DEFAULT '', suspects   INTEGER NOT NULL DEFAULT 0, gate_until INTEGER) STRICT;
+CREATE TABLE consumer_members (
+    group_name TEXT    NOT NULL,
+    member     TEXT    NOT NULL,
+    live_until INTEGER NOT NULL,
+    PRIMARY KEY (group_name, member)
+) STRICT;
+CREATE TABLE consumer_partitions (
+    group_name     TEXT    NOT NULL,
+    topic          TEXT    NOT NULL,
+    partition      INTEGER NOT NULL,
+    next_offset    INTEGER NOT NULL,
+    -- Grows with every change of owner: the token that shuts out an owner who does not know that it lost its lease.
+    epoch          INTEGER NOT NULL DEFAULT 0,
+    owner          TEXT,
+    lease_until    INTEGER,
+    high_watermark INTEGER,
+    updated_at     INTEGER NOT NULL,
+    PRIMARY KEY (group_name, topic, partition)
+) STRICT;
+CREATE TABLE dead_letters (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic         TEXT    NOT NULL,
+    partition     INTEGER NOT NULL,
+    record_offset INTEGER NOT NULL,
+    record_key    BLOB,
+    -- At most the first 64 KiB.
+    value         BLOB    NOT NULL,
+    size_bytes    INTEGER NOT NULL,
+    error         TEXT    NOT NULL,
+    at            INTEGER NOT NULL,
+    UNIQUE (topic, partition, record_offset)
+) STRICT;
+CREATE TABLE hazard_cells (
+    section     TEXT    NOT NULL,
+    code        TEXT    NOT NULL,
+    age         INTEGER NOT NULL,
+    slot        INTEGER NOT NULL,
+    events      REAL    NOT NULL,
+    hours       REAL    NOT NULL,
+    fast_events REAL    NOT NULL,
+    fast_hours  REAL    NOT NULL,
+    PRIMARY KEY (section, code, age, slot)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hazard_leaves (
+    section TEXT    NOT NULL,
+    code    TEXT    NOT NULL,
+    events  REAL    NOT NULL,
+    weights REAL    NOT NULL,
+    ended   REAL    NOT NULL,
+    PRIMARY KEY (section, code)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE prices (
+    budget      TEXT    NOT NULL PRIMARY KEY,
+    -- In weighted hours of unseen events.
+    whole       REAL    NOT NULL,
+    -- Factors of the 24 hours and of the 3 kinds of days, as JSON.
+    by_hour     TEXT    NOT NULL,
+    by_day      TEXT    NOT NULL,
+    -- How long looking at every parcel once took when the price was last set anew, in hours.
+    round       REAL    NOT NULL,
+    -- How the day's calls are spread over its hours: 24 shares, as JSON; of this day (UTC, days since 1970).
+    shares      TEXT    NOT NULL,
+    shares_day  INTEGER NOT NULL,
+    parcels     INTEGER NOT NULL,
+    counted_at  INTEGER NOT NULL,
+    adjusted_at INTEGER NOT NULL,
+    refitted_at INTEGER NOT NULL,
+    owner       TEXT    NOT NULL,
+    lease_until INTEGER NOT NULL
+, failing          INTEGER NOT NULL DEFAULT 0, unanswered_since INTEGER, held_until       INTEGER, made_by TEXT NOT NULL DEFAULT '') STRICT, WITHOUT ROWID;
+CREATE TABLE tracking_events (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    tracking_id     INTEGER NOT NULL REFERENCES trackings (id) ON DELETE CASCADE,
+    status          TEXT    NOT NULL,
+    sub_status      TEXT,
+    status_raw      TEXT    NOT NULL,
+    event_time      INTEGER NOT NULL,
+    location        TEXT    NOT NULL,
+    message         TEXT    NOT NULL,
+    payload_json    TEXT    NOT NULL,
+    journey         INTEGER NOT NULL,
+    -- SHA-256 over status_raw, event_time, location, message and journey: what makes two reports one event.
+    digest          BLOB    NOT NULL,
+    mapping_version INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    UNIQUE (tracking_id, digest)
+) STRICT;
+CREATE TABLE trackings (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    carrier_code      TEXT    NOT NULL,
+    track_number      TEXT    NOT NULL,
+    status            TEXT    NOT NULL DEFAULT 'UNKNOWN',
+    sub_status        TEXT,
+    direction         TEXT    NOT NULL DEFAULT 'FORWARD',
+    status_raw        TEXT    NOT NULL DEFAULT 'UNKNOWN',
+    status_at         INTEGER,
+    -- What the status rests on: 0 nothing heard, 1 not found yet, 2 seen by the carrier.
+    heard             INTEGER NOT NULL DEFAULT 0,
+    status_checked_at INTEGER,
+    status_check_id   TEXT,
+    last_event_code   TEXT,
+    last_event_at     INTEGER,
+    last_ok_at        INTEGER,
+    last_checked_at   INTEGER,
+    last_check_id     TEXT,
+    next_check_at     INTEGER NOT NULL,
+    check_fail_count  INTEGER NOT NULL DEFAULT 0,
+    last_error        TEXT    NOT NULL DEFAULT '',
+    -- 1: refreshed and not checked since.
+    priority          INTEGER NOT NULL DEFAULT 0,
+    refreshed_at      INTEGER,
+    active            INTEGER NOT NULL DEFAULT 1,
+    lease_until       INTEGER,
+    lease_id          TEXT,
+    journey           INTEGER NOT NULL DEFAULT 1,
+    version           INTEGER NOT NULL DEFAULT 1,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL, payer INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (carrier_code, track_number)
+) STRICT;
+INSERT INTO "trackings" VALUES(1,'T24','B2A','IN_TRANSIT','IN_TRANSIT_SORTED','FORWARD','Сортировка',1408513800000000,2,1796033530585483,'01a22bf0-cac8-743c-ad32-87dc0f6e2a38','IN_TRANSIT_SORTED',1408513800000000,1796033530585483,1796033530585483,'01a22bf0-cac8-743c-ad32-87dc0f6e2a38',1796033536691804,0,'',0,NULL,1,NULL,NULL,1,5,1796033499723069,1796033530587291,0);
+INSERT INTO "trackings" VALUES(2,'T24','B2B','OUT_FOR_DELIVERY','OUT_FOR_DELIVERY_WITH_COURIER','FORWARD','Передано курьеру',1795689900000000,2,1796033534141271,'01a22bf0-d8b6-74c1-b03d-516cc1820829','OUT_FOR_DELIVERY_WITH_COURIER',1795689900000000,1796033534141271,1796033534141271,'01a22bf0-d8b6-74c1-b03d-516cc1820829',1796033537506229,0,'',0,NULL,1,NULL,NULL,1,6,1796033499723069,1796033534142628,0);
+INSERT INTO "trackings" VALUES(3,'T24','B5','EXPIRED','EXPIRED_NO_NEWS','FORWARD','EXPIRED',1796033523394218,2,1796033523394218,'01a22bf0-aec1-767c-bcc3-9b8b8c784621','UNKNOWN',1791962227000000,1796033523394218,1796033523394218,'01a22bf0-aec1-767c-bcc3-9b8b8c784621',1827569523394218,0,'',0,NULL,0,NULL,NULL,1,3,1792577499723069,1796033523394280,0);
+INSERT INTO "trackings" VALUES(4,'T24','B5ALONE','EXPIRED','EXPIRED_NO_NEWS','FORWARD','EXPIRED',1796033523405593,2,1796033523405593,'01a22bf0-aecd-7489-808d-e2505e0aa226','UNKNOWN',1791962227000000,1796033523405593,1796033523405593,'01a22bf0-aecd-7489-808d-e2505e0aa226',1827569523405593,0,'',0,NULL,0,NULL,NULL,1,3,1792577499723069,1796033523405624,0);
+INSERT INTO "trackings" VALUES(5,'T24','B70','DELIVERED',NULL,'FORWARD','Вручено',1774857600000000,2,1796033503449321,'01a22bf0-5ed5-749a-bf02-c8c739541d48','DELIVERED',1774857600000000,1796033503449321,1796033503449321,'01a22bf0-5ed5-749a-bf02-c8c739541d48',1827569503449321,0,'',0,NULL,0,NULL,NULL,1,2,1796033499723069,1796033503450332,0);
+INSERT INTO "trackings" VALUES(6,'T24','B71','DELIVERED',NULL,'FORWARD','Вручено',1774857600000000,2,1796033503966147,'01a22bf0-60d9-731d-9553-64f6bf05d540','DELIVERED',1774857600000000,1796033503966147,1796033503966147,'01a22bf0-60d9-731d-9553-64f6bf05d540',1827569503966147,0,'',0,NULL,0,NULL,NULL,1,2,1796033499723069,1796033503967960,0);
+INSERT INTO "trackings" VALUES(7,'T24','B72','DELIVERED',NULL,'FORWARD','Вручено',1774857600000000,2,1796033504485220,'01a22bf0-62de-7525-8bbf-dde175673a4e','DELIVERED',1774857600000000,1796033504485220,1796033504485220,'01a22bf0-62de-7525-8bbf-dde175673a4e',1827569504485220,0,'',0,NULL,0,NULL,NULL,1,2,1796033499723069,1796033504487983,0);
+INSERT INTO "trackings" VALUES(8,'T24','GOOD','IN_TRANSIT','IN_TRANSIT_ARRIVED_AT_DESTINATION','FORWARD','Прибыло в место вручения',1795672800000000,2,1796033528507857,'01a22bf0-c2bb-75ba-a75f-8d5316fb843e','IN_TRANSIT_ARRIVED_AT_DESTINATION',1795672800000000,1796033528507857,1796033528507857,'01a22bf0-c2bb-75ba-a75f-8d5316fb843e',1796033534712147,0,'',0,NULL,1,NULL,NULL,1,5,1796033499723069,1796033528509500,0);
+INSERT INTO "_sqlx_migrations" VALUES(1,'trackings','2026-11-30 10:11:37',1,X'475E6679BBD7FD3C53891D7C90B0A61CD9E4693E86E4E9513109045212D7CD7F89E552FB706372E724510382B65E870D',780635);
+INSERT INTO "_sqlx_migrations" VALUES(2,'claim order','2026-11-30 10:11:37',1,X'821610D19A27C25FB3013B511EAA98873D9B422FFCB123F0A276BAF5DC642DFD2CDA9C4042B57B2AB2FC64913019546F',177435);
+INSERT INTO "_sqlx_migrations" VALUES(3,'plan','2026-11-30 10:11:37',1,X'E9238A32F668693E15331504E6CF4668A6D93350A79E3BECEFB03167F67EDE6AD8B09EC77858C8B158054A9EF5BB7F73',758091);
+INSERT INTO "_sqlx_migrations" VALUES(4,'times','2026-11-30 10:11:37',1,X'BC9BD2F1ED076AF89FCED61953DFDF1FC0E761B64A64B8E6AD0AB0A19C5BF78CBBB12ABBAE94C7A95D2351E1CCBDBB74',92638);
+INSERT INTO "_sqlx_migrations" VALUES(5,'failures','2026-11-30 10:11:37',1,X'48FC56214951FA2A007E517A7BEA5FF6F340FBE4C6FA2AF3D33AFC412792F3D66BD6CD606DC76DD1942B6C4153F17A30',531023);
+INSERT INTO "_sqlx_migrations" VALUES(6,'queues','2026-11-30 10:11:37',1,X'A3CED6E862D92C5D32B424A7DC8F11AE955935C002D4CC972420FC676247FE490C81D48261D50A89EF5F17D90E34EBA7',253949);
+INSERT INTO "_sqlx_migrations" VALUES(7,'counts','2026-11-30 10:11:37',1,X'8C55370ED3068A018EF4AC0D584ADD5575C6D264D694CC917FB6EBB0D073FFC67F9C919DEA02B701DADAF434AC3EE746',620406);
+INSERT INTO "_sqlx_migrations" VALUES(8,'calls taken','2026-11-30 10:11:37',1,X'720BCFE6EDFD37FAF62D6AB7F5A42211E18329780120DB0165BF56BFD89D8C851F5D860581A06C86ACC3E7CEE40B73AB',125197);
+INSERT INTO "prices" VALUES('*',2.0e-14,'[1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]','[1.0,1.0,1.0]',1.0e-06,'[0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.018180593949775167,0.018180593949775167,0.018180593949775167]',20787,0,1796033497856824,1796033497856824,1796033497856824,'01a22bf0-4afd-72cb-b81d-8274444dd10a',1796033677856824,0,NULL,NULL,'fixed, 10 s');
+INSERT INTO "prices" VALUES('CDEK',2.0e-14,'[1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]','[1.0,1.0,1.0]',1.0e-06,'[0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.018180593949775167,0.018180593949775167,0.018180593949775167]',20787,0,1796033497856824,1796033497856824,1796033497856824,'01a22bf0-4afd-72cb-b81d-8274444dd10a',1796033677856824,0,NULL,NULL,'fixed, 10 s');
+INSERT INTO "prices" VALUES('POST_RU',2.0e-14,'[1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]','[1.0,1.0,1.0]',1.0e-06,'[0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.018180593949775167,0.018180593949775167,0.018180593949775167]',20787,0,1796033497856824,1796033497856824,1796033497856824,'01a22bf0-4afd-72cb-b81d-8274444dd10a',1796033677856824,0,NULL,NULL,'fixed, 10 s');
+INSERT INTO "prices" VALUES('T24',2.0e-14,'[1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]','[1.0,1.0,1.0]',1.0e-06,'[0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.018180593949775167,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.05844243289301774,0.018180593949775167,0.018180593949775167,0.018180593949775167]',20787,0,1796033497856824,1796033497856824,1796033497856824,'01a22bf0-4afd-72cb-b81d-8274444dd10a',1796033677856824,0,NULL,NULL,'fixed, 10 s');
+INSERT INTO "tracking_events" VALUES(1,1,'IN_TRANSIT','IN_TRANSIT_ACCEPTED','Прием',1408082400000000,'','Единичный','{"id":"15.08.2014 10:00:00","operationAttribute":"Прием","operationDateTime":"15.08.2014 10:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Единичный"}',1,X'056A37B80669201750ED2EA26F500E1AA4D81B50C3A8D274A590E80912BFC89E',1,1796033501389895);
+INSERT INTO "tracking_events" VALUES(2,1,'DELIVERED','DELIVERED_TO_ADDRESSEE','Вручение адресату',1408354800000000,'','Вручение','{"id":"18.08.2014 13:40:00","operationAttribute":"Вручение адресату","operationDateTime":"18.08.2014 13:40:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Вручение"}',1,X'3D5415516568283463243B050B69FEE89657C54FC6DBA67FB335E81CFD8A869D',1,1796033501389895);
+INSERT INTO "tracking_events" VALUES(3,1,'IN_TRANSIT','IN_TRANSIT_SORTED','Сортировка',1408513800000000,'','Обработка','{"id":"20.08.2014 09:50:00","operationAttribute":"Сортировка","operationDateTime":"20.08.2014 09:50:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Обработка"}',1,X'F73BB47E05D003061D22E2F0E0186F1A12EDD323F57B9B1BA8A238287C212F46',1,1796033501389895);
+INSERT INTO "tracking_events" VALUES(4,2,'IN_TRANSIT','IN_TRANSIT_ARRIVED_AT_DESTINATION','Прибыло в место вручения',1795672800000000,'','','{"id":"26.11.2026 09:00:00","operationAttribute":"Прибыло в место вручения","operationDateTime":"26.11.2026 09:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'01EC0925FA2CF7256B6AB67E62097ADBB1C0BE745402B5D9CC9C838709E2F514',1,1796033501908940);
+INSERT INTO "tracking_events" VALUES(5,2,'DELIVERED','DELIVERED_TO_ADDRESSEE','Вручено адресату курьером',1795689600000000,'','Вручение','{"id":"26.11.2026 13:40:00","operationAttribute":"Вручено адресату курьером","operationDateTime":"26.11.2026 13:40:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Вручение"}',1,X'92BE0CA1E192FDB23D3DD0458393E6647FDFA161918332DF1D2B1C43828C88FE',1,1796033501908940);
+INSERT INTO "tracking_events" VALUES(6,2,'OUT_FOR_DELIVERY','OUT_FOR_DELIVERY_WITH_COURIER','Передано курьеру',1795689900000000,'','Обработка','{"id":"26.11.2026 13:45:00","operationAttribute":"Передано курьеру","operationDateTime":"26.11.2026 13:45:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Обработка"}',1,X'A40AF15DD6E033C3224BB8B11C05DADEDD5400A44354C6B289A1FE7FA8B46554',1,1796033501908940);
+INSERT INTO "tracking_events" VALUES(7,3,'DELIVERED','DELIVERED_TO_ADDRESSEE','Вручение адресату',1795417209000000,'','Вручение','{"id":"23.11.2026 10:00:09","operationAttribute":"Вручение адресату","operationDateTime":"23.11.2026 10:00:09","operationPlaceName":"","operationPlacePostalCode":"","operationType":"Вручение"}',1,X'805EBDE335869B6E116E1CD51F9AC1391F8B82F4387B73986ACB3C0954DA4460',1,1796033502422096);
+INSERT INTO "tracking_events" VALUES(8,3,'UNKNOWN',NULL,'Delivered',1795418227000000,'','','{"id":"23.11.2026 10:17:07","operationAttribute":"Delivered","operationAttributeTranslated":"Доставлено","operationDateTime":"23.11.2026 10:17:07","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'EB12FC47CDE56487C071F5B677E846BFDFF5F088E3CA0AB34EA087A7B844936E',1,1796033502422096);
+INSERT INTO "tracking_events" VALUES(9,4,'UNKNOWN',NULL,'Delivered',1795418227000000,'','','{"id":"23.11.2026 10:17:07","operationAttribute":"Delivered","operationAttributeTranslated":"Доставлено","operationDateTime":"23.11.2026 10:17:07","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'EB12FC47CDE56487C071F5B677E846BFDFF5F088E3CA0AB34EA087A7B844936E',1,1796033502934250);
+INSERT INTO "tracking_events" VALUES(10,5,'AVAILABLE_FOR_PICKUP',NULL,'Вручено извещение',1772692200000000,'','','{"id":"05.03.2026 09:30:00","operationAttribute":"Вручено извещение","operationDateTime":"05.03.2026 09:30:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'27AAC9AC445FDA85B83FDEF03A01F550EDFC1D3E1E65AE906C090638F6F4C440',1,1796033503450332);
+INSERT INTO "tracking_events" VALUES(11,5,'UNKNOWN',NULL,'Возврат отправителю по иным обстоятельствам',1773990000000000,'','','{"id":"20.03.2026 10:00:00","operationAttribute":"Возврат отправителю по иным обстоятельствам","operationDateTime":"20.03.2026 10:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'E495599C2D71D698B4E0695306B2E25230636D98FCF2408ADF48641C18C56C35',1,1796033503450332);
+INSERT INTO "tracking_events" VALUES(12,5,'IN_TRANSIT','IN_TRANSIT_ARRIVED','Прибыло в сортировочный центр',1774598400000000,'','','{"id":"27.03.2026 11:00:00","operationAttribute":"Прибыло в сортировочный центр","operationDateTime":"27.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'5D386F414EA3D15434B74B81F49E387B7E998CAA485CD7D8EB643E08F0458C7A',1,1796033503450332);
+INSERT INTO "tracking_events" VALUES(13,5,'DELIVERED',NULL,'Вручено',1774857600000000,'','','{"id":"30.03.2026 11:00:00","operationAttribute":"Вручено","operationDateTime":"30.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'485FBB3BBD204BBEB4BE495D51BFE19C3FDAB3210FB32DC2A592CA7C71723D36',1,1796033503450332);
+INSERT INTO "tracking_events" VALUES(14,6,'AVAILABLE_FOR_PICKUP',NULL,'Вручено извещение',1772692200000000,'','','{"id":"05.03.2026 09:30:00","operationAttribute":"Вручено извещение","operationDateTime":"05.03.2026 09:30:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'27AAC9AC445FDA85B83FDEF03A01F550EDFC1D3E1E65AE906C090638F6F4C440',1,1796033503967960);
+INSERT INTO "tracking_events" VALUES(15,6,'UNKNOWN',NULL,'Срок хранения истек. Выслано обратно отправителю',1773990000000000,'','','{"id":"20.03.2026 10:00:00","operationAttribute":"Срок хранения истек. Выслано обратно отправителю","operationDateTime":"20.03.2026 10:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'D5913AC3CA2F1431FF4AF887FD2EC141FC4C3AD9232C3A80A616368604A0AB4E',1,1796033503967960);
+INSERT INTO "tracking_events" VALUES(16,6,'IN_TRANSIT','IN_TRANSIT_ARRIVED','Прибыло в сортировочный центр',1774598400000000,'','','{"id":"27.03.2026 11:00:00","operationAttribute":"Прибыло в сортировочный центр","operationDateTime":"27.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'5D386F414EA3D15434B74B81F49E387B7E998CAA485CD7D8EB643E08F0458C7A',1,1796033503967960);
+INSERT INTO "tracking_events" VALUES(17,6,'DELIVERED',NULL,'Вручено',1774857600000000,'','','{"id":"30.03.2026 11:00:00","operationAttribute":"Вручено","operationDateTime":"30.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'485FBB3BBD204BBEB4BE495D51BFE19C3FDAB3210FB32DC2A592CA7C71723D36',1,1796033503967960);
+INSERT INTO "tracking_events" VALUES(18,7,'AVAILABLE_FOR_PICKUP',NULL,'Вручено извещение',1772692200000000,'','','{"id":"05.03.2026 09:30:00","operationAttribute":"Вручено извещение","operationDateTime":"05.03.2026 09:30:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'27AAC9AC445FDA85B83FDEF03A01F550EDFC1D3E1E65AE906C090638F6F4C440',1,1796033504487983);
+INSERT INTO "tracking_events" VALUES(19,7,'UNKNOWN',NULL,'Отправлено обратно отправителю',1773990000000000,'','','{"id":"20.03.2026 10:00:00","operationAttribute":"Отправлено обратно отправителю","operationDateTime":"20.03.2026 10:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'DC074239C8A6613C6AA64479F59FB5C0786CC42D8081F74A4925DADA5988CC2E',1,1796033504487983);
+INSERT INTO "tracking_events" VALUES(20,7,'IN_TRANSIT','IN_TRANSIT_ARRIVED','Прибыло в сортировочный центр',1774598400000000,'','','{"id":"27.03.2026 11:00:00","operationAttribute":"Прибыло в сортировочный центр","operationDateTime":"27.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'5D386F414EA3D15434B74B81F49E387B7E998CAA485CD7D8EB643E08F0458C7A',1,1796033504487983);
+INSERT INTO "tracking_events" VALUES(21,7,'DELIVERED',NULL,'Вручено',1774857600000000,'','','{"id":"30.03.2026 11:00:00","operationAttribute":"Вручено","operationDateTime":"30.03.2026 11:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'485FBB3BBD204BBEB4BE495D51BFE19C3FDAB3210FB32DC2A592CA7C71723D36',1,1796033504487983);
+INSERT INTO "tracking_events" VALUES(22,8,'IN_TRANSIT','IN_TRANSIT_ARRIVED_AT_DESTINATION','Прибыло в место вручения',1795672800000000,'','','{"id":"26.11.2026 09:00:00","operationAttribute":"Прибыло в место вручения","operationDateTime":"26.11.2026 09:00:00","operationPlaceName":"","operationPlacePostalCode":"","operationType":""}',1,X'01EC0925FA2CF7256B6AB67E62097ADBB1C0BE745402B5D9CC9C838709E2F514',1,1796033505000453);
+INSERT INTO "sqlite_sequence" VALUES('trackings',8);
+INSERT INTO "sqlite_sequence" VALUES('tracking_events',46);
+CREATE INDEX tracking_events_list ON tracking_events (tracking_id, event_time DESC, id DESC);
+CREATE INDEX tracking_events_unmapped ON tracking_events (id) WHERE status = 'UNKNOWN';
+CREATE INDEX dead_letters_at ON dead_letters (at);
+CREATE INDEX trackings_queues ON trackings (
+    carrier_code, payer, (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END), next_check_at, id
+) WHERE active;
