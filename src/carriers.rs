@@ -21,12 +21,11 @@ pub mod track24;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use reqwest::Url;
 use serde_json::error::Category;
 
-use crate::clock::{Time, cut};
+use crate::clock::Time;
 use crate::model::{CarrierCode, Event, TrackNumber, Unreadable};
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
@@ -285,12 +284,6 @@ pub fn path(base_url: &Url, segments: &[&str]) -> Url {
     let mut url = base_url.clone();
     url.set_path(&path);
     url
-}
-
-/// A time in RFC 3339, converted to UTC and whole microseconds; `None` if it is not one.
-pub fn read_time(text: &str) -> Option<Time> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?;
-    Some(cut(time.with_timezone(&Utc)))
 }
 
 /// The error for an answer that is not the expected JSON: names the place, never the content.

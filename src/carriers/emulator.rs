@@ -6,17 +6,21 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use crate::carriers::reading::time::{When, when};
+use crate::carriers::reading::{self, Dated};
 use crate::carriers::russian::meaning_of_two;
 use crate::carriers::texts::code;
 use crate::carriers::{
     Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method, Observation,
-    Request, Sighting, State, Step, Verdict, path, reading,
+    Request, Sighting, State, Step, Verdict, path,
 };
 use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, Event, Report, TrackNumber, Unreadable, clean_payload};
+use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
 
 /// How many numbers the batch call takes.
 const BATCH: usize = 30;
@@ -118,16 +122,16 @@ impl Emulator {
         if !parcel["status"].is_string() {
             return Err(reading::misshapen("it has no status"));
         }
-        let word = reading::text(parcel, "status").unwrap_or_default();
-        let mut events: Vec<Event> = match &parcel["events"] {
-            Value::Array(events) => events.iter().filter_map(event).collect(),
-            Value::Null => Vec::new(),
-            _ => return Err(reading::misshapen("its events are no list")),
+        let Some(records) = reading::list(&parcel["events"]) else {
+            return Err(reading::misshapen("its events are no list"));
         };
-        // Stable: of events at the same time the later in the list is the newer.
-        events.sort_by_key(|event| event.event_time);
+        let zone = self.access.zone;
+        let (dated, unreadable) =
+            reading::each(&records, &self.access.api_key, |it| event(it, zone))?;
+        let mut events = in_order(dated);
         events.drain(..events.len().saturating_sub(EVENTS_MAX));
-        let raw = reading::text(parcel, "status_raw").unwrap_or_default();
+        let word = reading::text(parcel, "status");
+        let raw = reading::text(parcel, "status_raw");
         let (status, status_raw) = status_and_raw(&word, raw);
         let newest = events.last();
         let report = Report {
@@ -137,14 +141,14 @@ impl Emulator {
                 .and_then(|event| event.sub_status),
             direction: direction(status, &events),
             status_raw,
-            status_at: parcel["status_at"].as_str().and_then(reading::time),
+            status_at: when(&parcel["status_at"], zone).ok().map(|when| when.at),
             last_event_code: newest.map(code),
             last_event_at: newest.map(|event| event.event_time),
         };
         events.extend(Event::stated(&report, &events, now));
         Ok(Verdict::Seen(Observation {
             events,
-            unreadable: Unreadable::default(),
+            unreadable,
             mapping_version: MAPPING_VERSION,
         }))
     }
@@ -209,20 +213,19 @@ impl Carrier for Emulator {
     }
 }
 
-/// One event; `None` if it is not one or has no readable time, without which its repetition would look like a new one.
-fn event(record: &Value) -> Option<Event> {
-    if !record.is_object() {
-        return None;
-    }
-    let word = reading::text(record, "status")?;
-    let (status, status_raw) = status_and_raw(&word, reading::text(record, "status_raw")?);
-    let message = reading::text(record, "message")?;
-    Some(Event {
+/// One event, or why it cannot be read: without a time its repetition would look like a new one.
+fn event(record: &Value, zone: Tz) -> Result<(When, Event), String> {
+    let when = when(&record["event_time"], zone)?;
+    let word = reading::main_text(record, "status")?;
+    let raw = reading::main_text(record, "status_raw")?;
+    let (status, status_raw) = status_and_raw(&word, raw);
+    let message = reading::text(record, "message");
+    let event = Event {
         status,
         sub_status: sub_status(status, &status_raw, &message),
         status_raw,
-        event_time: reading::time(&reading::text(record, "event_time")?)?,
-        location: reading::text(record, "location")?,
+        event_time: when.at,
+        location: reading::text(record, "location"),
         message,
         payload_json: clean_payload(&record["payload"]),
         mapping_version: MAPPING_VERSION,
@@ -230,7 +233,34 @@ fn event(record: &Value) -> Option<Event> {
         taken_back: false,
         own: None,
         stated: false,
-    })
+    };
+    Ok((when, event))
+}
+
+/// Oldest first; of events at the same time the later in the list is the newer. A day without a time of day has its
+/// place after the event before it in the list, if that is of the same day.
+fn in_order(dated: Vec<Dated<Event>>) -> Vec<Event> {
+    let mut events = Vec::with_capacity(dated.len());
+    let mut before = None;
+    for Dated {
+        day_only,
+        mut record,
+        ..
+    } in dated
+    {
+        let day = record.event_time..record.event_time + TimeDelta::days(1);
+        let after = before.filter(|before| day_only && day.contains(before));
+        record.order_at = after.map(|before| before + TimeDelta::microseconds(1));
+        before = Some(place(&record));
+        events.push(record);
+    }
+    events.sort_by_key(place);
+    events
+}
+
+/// Where an event stands among the others.
+fn place(event: &Event) -> Time {
+    event.order_at.unwrap_or(event.event_time)
 }
 
 /// The status of a word. An unknown word becomes the raw text, if that is empty.

@@ -11,7 +11,7 @@ use crate::carriers::{
 };
 use crate::model::answer::alone;
 use crate::model::fixture::at;
-use crate::model::{CarrierCode, TrackNumber};
+use crate::model::{CarrierCode, Event, TrackNumber};
 
 /// The access of an account with the key `k3y` for `shop.example`, at local times in UTC.
 pub fn access(base_url: &str) -> Access {
@@ -96,7 +96,8 @@ pub fn survives(adapter: &dyn Carrier, body: Vec<u8>) {
                     "{text}"
                 );
             }
-            assert!(events.is_sorted_by_key(|event| event.order_at.unwrap_or(event.event_time)));
+            let place = |event: &Event| event.order_at.unwrap_or(event.event_time);
+            assert!(events.is_sorted_by_key(place));
         }
     }
 }

@@ -10,26 +10,17 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::one_number::OneNumber;
-use crate::carriers::texts::{DatedText, observe};
+use crate::carriers::reading::time::{When, when};
+use crate::carriers::texts::DatedText;
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
-use crate::clock::Time;
-use crate::model::{Unreadable, clean_payload};
+use crate::model::clean_payload;
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
-
-/// How times without an offset are written.
-const LOCAL_FORMS: &[&str] = &[
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M",
-];
 
 /// gdeposylka, as the configuration names it.
 pub const ADAPTER: Adapter = Adapter {
@@ -58,20 +49,15 @@ impl OneNumber for Gdeposylka {
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
-        let Value::Array(checkpoints) = &body["checkpoints"] else {
+        if body.get("checkpoints").is_none() {
+            return self.complaint(body);
+        }
+        let Some(checkpoints) = reading::list(&body["checkpoints"]) else {
             return self.complaint(body);
         };
-        let texts: Vec<DatedText> = checkpoints
-            .iter()
-            .filter_map(|checkpoint| self.text(checkpoint))
-            .collect();
-        if texts.is_empty() && !checkpoints.is_empty() {
-            return Err(reading::misshapen(
-                "none of its checkpoints has a time and a text",
-            ));
-        }
-        Ok(observe(texts, Unreadable::default(), MAPPING_VERSION)
-            .map_or(Verdict::NotFoundYet, Verdict::Seen))
+        reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, |checkpoint| {
+            self.text(checkpoint)
+        })
     }
 }
 
@@ -84,28 +70,22 @@ impl Gdeposylka {
         }
     }
 
-    /// One checkpoint; `None` if it has no readable time or no text.
-    fn text(&self, checkpoint: &Value) -> Option<DatedText> {
-        let time = reading::text(checkpoint, "time")?;
-        let status = reading::text(checkpoint, "status")?;
-        let message = reading::text(checkpoint, "message")?;
+    /// One checkpoint, or why it cannot be read.
+    fn text(&self, checkpoint: &Value) -> Result<(When, DatedText), String> {
+        let when = when(&checkpoint["time"], self.0.zone)?;
+        let status = reading::main_text(checkpoint, "status")?;
+        let message = reading::text(checkpoint, "message");
         let (raw, message) = reading::raw_and_message(status, message)?;
-        Some(DatedText {
+        let text = DatedText {
             day_only: false,
-            at: reading::time(time.trim()).or_else(|| self.local_time(time.trim()))?,
+            at: when.at,
             raw,
             message,
-            location: reading::place(checkpoint, "postal_code", "location")?,
+            location: reading::place(checkpoint, "postal_code", "location"),
             payload_json: clean_payload(checkpoint),
             hint: None,
-        })
-    }
-
-    fn local_time(&self, text: &str) -> Option<Time> {
-        let local = LOCAL_FORMS
-            .iter()
-            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())?;
-        reading::local_time(local, self.0.zone)
+        };
+        Ok((when, text))
     }
 }
 

@@ -1,18 +1,16 @@
-//! How adapters read what carriers write: loosely typed fields, local times, refusals and error messages.
+//! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error messages.
 
-use chrono::{Datelike as _, NaiveDateTime, Offset as _, TimeDelta, TimeZone as _};
-use chrono_tz::Tz;
+pub mod time;
+
 use serde_json::Value;
 
-use crate::carriers::{CarrierError, Verdict, read_time, unreadable};
-use crate::clock::Time;
-use crate::model::clean_text;
+use crate::carriers::reading::time::{When, days_only};
+use crate::carriers::texts::{DatedText, observe};
+use crate::carriers::{CarrierError, Verdict, unreadable};
+use crate::model::{Unreadable, clean_text};
 
 /// The most characters of a carrier's own words that become part of an error.
 const WORDS_CHARS_MAX: usize = 200;
-
-/// The longest gap in local time, in quarters of an hour: a day (Samoa skipped 30 December 2011) and one hour to spare.
-const GAP_QUARTERS_MAX: i32 = 4 * 25;
 
 /// A whole answer as JSON, with or without a byte order mark.
 ///
@@ -89,67 +87,150 @@ fn failure_of_account(said: &str, key: &str) -> Option<CarrierError> {
     says(KEY_REFUSED).then(|| CarrierError::KeyRefused { said: words() })
 }
 
-/// A field's text: a number's digits, empty if the field is absent or null; `None` if it is of another type.
-pub fn text(record: &Value, field: &str) -> Option<String> {
-    match &record[field] {
-        Value::Null => Some(String::new()),
-        Value::String(text) => Some(clean_text(text)),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+/// The members of a list, in each form that PHP gives one: an empty list may be null, false or "", and a list that lost
+/// members an object whose keys are the remaining places. `None` if it is no list.
+pub fn list(value: &Value) -> Option<Vec<&Value>> {
+    match value {
+        Value::Array(members) => Some(members.iter().collect()),
+        Value::Null | Value::Bool(false) => Some(Vec::new()),
+        Value::String(text) if text.is_empty() => Some(Vec::new()),
+        Value::Object(members) => {
+            let placed = members
+                .iter()
+                .map(|(key, member)| Some((key.parse().ok()?, member)));
+            let mut members: Vec<(u64, &Value)> = placed.collect::<Option<_>>()?;
+            members.sort_by_key(|(place, _)| *place);
+            Some(members.into_iter().map(|(_, member)| member).collect())
+        }
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => None,
     }
 }
 
-/// An event's `statusRaw` and message; `None` if both texts are empty.
+/// A record that was read, with the time that it names.
+pub struct Dated<T> {
+    pub when: When,
+    /// The carrier gave a date without a time of day.
+    pub day_only: bool,
+    pub record: T,
+}
+
+/// Reads every record of a list that can be read, in the list's order, and tells of the others.
 ///
-/// If the main text is empty, the other takes its place.
-pub fn raw_and_message(main: String, other: String) -> Option<(String, String)> {
+/// `read` says why a record cannot be read. `key` is the account's, which no example shows.
+///
+/// # Errors
+/// [`CarrierError::Unreadable`] if none of them can be read.
+pub fn each<T>(
+    records: &[&Value],
+    key: &str,
+    read: impl Fn(&Value) -> Result<(When, T), String>,
+) -> Result<(Vec<Dated<T>>, Unreadable), CarrierError> {
+    let mut unreadable = Unreadable::default();
+    let (mut times, mut read_ones) = (Vec::new(), Vec::new());
+    for record in records {
+        match read(record) {
+            Ok((when, record)) => {
+                times.push(when);
+                read_ones.push(record);
+            }
+            Err(why) => {
+                unreadable.count = unreadable.count.saturating_add(1);
+                if unreadable.example.is_empty() {
+                    unreadable.example = example(&why, key);
+                }
+            }
+        }
+    }
+    if times.is_empty() && unreadable.count > 0 {
+        let example = &unreadable.example;
+        return Err(misshapen(&format!(
+            "none of its events can be read; of one of them, {example}"
+        )));
+    }
+    let days = days_only(&times);
+    let dated = times.into_iter().zip(days).zip(read_ones);
+    let dated = dated.map(|((when, day_only), record)| Dated {
+        when,
+        day_only,
+        record,
+    });
+    Ok((dated.collect(), unreadable))
+}
+
+/// What a list of dated texts says of a number; `read` as in [`each`].
+///
+/// # Errors
+/// As [`each`].
+pub fn verdict_of_texts(
+    records: &[&Value],
+    key: &str,
+    mapping_version: i32,
+    read: impl Fn(&Value) -> Result<(When, DatedText), String>,
+) -> Result<Verdict, CarrierError> {
+    let (dated, unreadable) = each(records, key, read)?;
+    let texts = dated.into_iter().map(|dated| DatedText {
+        day_only: dated.day_only,
+        ..dated.record
+    });
+    let seen = observe(texts.collect(), unreadable, mapping_version);
+    Ok(seen.map_or(Verdict::NotFoundYet, Verdict::Seen))
+}
+
+/// Why a record cannot be read, as a short line without the key.
+fn example(why: &str, key: &str) -> String {
+    if !key.is_empty() && why.contains(key) {
+        return "it holds what must not be shown".to_owned();
+    }
+    let words: Vec<&str> = why.split(is_blank).filter(|it| !it.is_empty()).collect();
+    words.join(" ").chars().take(WORDS_CHARS_MAX).collect()
+}
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// A text that says what happened: a number's digits, empty if the field is absent or null.
+///
+/// # Errors
+/// If it is of another type, which would lose the event's meaning.
+pub fn main_text(record: &Value, field: &str) -> Result<String, String> {
+    match &record[field] {
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Err(format!("its {field} is no text"))
+        }
+        Value::Null | Value::Number(_) | Value::String(_) => Ok(text(record, field)),
+    }
+}
+
+/// A text that an event can do without: a number's digits, empty if the field is absent or of another type.
+pub fn text(record: &Value, field: &str) -> String {
+    match &record[field] {
+        Value::String(text) => clean_text(text),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}
+
+/// An event's `statusRaw` and message. If the main text is empty, the other takes its place.
+///
+/// # Errors
+/// If both texts are empty.
+pub fn raw_and_message(main: String, other: String) -> Result<(String, String), String> {
     match (main.trim().is_empty(), other.trim().is_empty()) {
-        (true, true) => None,
-        (true, false) => Some((other, String::new())),
-        (false, _) if main == other => Some((main, String::new())),
-        (false, _) => Some((main, other)),
+        (true, true) => Err("it has no text".to_owned()),
+        (true, false) => Ok((other, String::new())),
+        (false, _) if main == other => Ok((main, String::new())),
+        (false, _) => Ok((main, other)),
     }
 }
 
-/// A place after its postal code, as in Russian addresses; `None` if a field is not a text.
-pub fn place(record: &Value, postal_code: &str, name: &str) -> Option<String> {
-    let (postal_code, name) = (text(record, postal_code)?, text(record, name)?);
+/// A place after its postal code, as in Russian addresses.
+pub fn place(record: &Value, postal_code: &str, name: &str) -> String {
+    let (postal_code, name) = (text(record, postal_code), text(record, name));
     if postal_code.is_empty() || name.contains(&postal_code) {
-        return Some(name);
+        return name;
     }
-    Some(clean_text(format!("{postal_code} {name}").trim_end()))
-}
-
-/// A time in RFC 3339; `None` if it is not one or means "unset".
-pub fn time(text: &str) -> Option<Time> {
-    read_time(text).and_then(set)
-}
-
-/// Converts a local time to UTC. Ambiguous times (DST ends): the earlier. Non-existent times (DST starts): shifted by
-/// the size of the gap. `None` before 1970, which means "unset".
-pub fn local_time(local: NaiveDateTime, zone: Tz) -> Option<Time> {
-    if !(1969..=9999).contains(&local.year()) {
-        return None;
-    }
-    let offset_before = || {
-        (1..=GAP_QUARTERS_MAX).find_map(|quarters| {
-            let before = local.checked_sub_signed(TimeDelta::minutes(15 * i64::from(quarters)))?;
-            Some(zone.from_local_datetime(&before).latest()?.offset().fix())
-        })
-    };
-    let utc = match zone.from_local_datetime(&local).earliest() {
-        Some(time) => time.naive_utc(),
-        None => local.checked_sub_offset(offset_before()?)?,
-    };
-    set(utc.and_utc())
-}
-
-/// A time in whole microseconds; `None` before 1970: programs write the years 1 and 1900 for "unset".
-fn set(time: Time) -> Option<Time> {
-    let micros = time.timestamp_micros();
-    (micros >= 0)
-        .then(|| Time::from_timestamp_micros(micros))
-        .flatten()
+    clean_text(format!("{postal_code} {name}").trim_end())
 }
 
 /// What the carrier's words of an error are: a failed check of one number, in these words if they can be repeated.
@@ -169,7 +250,6 @@ pub fn failed(text: &str, key: &str) -> Result<Verdict, CarrierError> {
 
 /// A carrier's error message on one line; `None` if it is empty or too long, or holds `key`.
 pub fn words_of_error(text: &str, key: &str) -> Option<String> {
-    let is_blank = |c: char| c.is_whitespace() || c.is_control();
     let words: Vec<&str> = text
         .split(is_blank)
         .filter(|word| !word.is_empty())
@@ -182,54 +262,9 @@ pub fn words_of_error(text: &str, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::NaiveDateTime;
-    use chrono_tz::Tz;
+    use serde_json::json;
 
-    use super::{local_time, time, words_of_error};
-
-    fn utc(local: &str, zone: Tz) -> Option<String> {
-        let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%d %H:%M:%S").expect("a time");
-        Some(local_time(local, zone)?.to_rfc3339())
-    }
-
-    #[test]
-    fn of_an_ambiguous_local_time_the_earlier_counts() {
-        assert_eq!(
-            utc("2026-10-25 02:30:00", Tz::Europe__Berlin).as_deref(),
-            Some("2026-10-25T00:30:00+00:00")
-        );
-        // Moscow's last change: from +4 to +3 for good.
-        assert_eq!(
-            utc("2014-10-26 01:30:00", Tz::Europe__Moscow).as_deref(),
-            Some("2014-10-25T21:30:00+00:00")
-        );
-    }
-
-    #[test]
-    fn a_non_existent_local_time_is_shifted_by_the_gap() {
-        assert_eq!(
-            utc("2026-03-29 02:30:00", Tz::Europe__Berlin).as_deref(),
-            Some("2026-03-29T01:30:00+00:00")
-        );
-        assert_eq!(
-            utc("2010-03-28 02:30:00", Tz::Europe__Moscow).as_deref(),
-            Some("2010-03-27T23:30:00+00:00")
-        );
-        assert_eq!(
-            utc("2011-12-30 12:00:00", Tz::Pacific__Apia).as_deref(),
-            Some("2011-12-30T22:00:00+00:00")
-        );
-    }
-
-    #[test]
-    fn years_that_mean_unset_are_no_time() {
-        assert_eq!(utc("1900-01-01 00:00:00", Tz::Europe__Moscow), None);
-        assert_eq!(time("0001-01-01T00:00:00Z"), None);
-        assert_eq!(time("1969-12-31T23:59:59Z"), None);
-        assert!(time("1970-01-01T00:00:00Z").is_some());
-        assert!(time("9999-12-31T23:59:59.999999999Z").is_some());
-        assert_eq!(time("yesterday"), None);
-    }
+    use super::{list, words_of_error};
 
     #[test]
     fn an_error_message_is_one_short_line_without_the_key() {
@@ -240,5 +275,25 @@ mod tests {
         assert_eq!(words_of_error("bad apiKey=k3y", "k3y"), None);
         assert_eq!(words_of_error(&"x".repeat(201), ""), None);
         assert_eq!(words_of_error(" \n", ""), None);
+    }
+
+    #[test]
+    fn a_list_is_read_in_every_form_that_php_gives_it() {
+        for empty in [json!([]), json!({}), json!(null), json!(false), json!("")] {
+            assert_eq!(list(&empty), Some(Vec::new()), "{empty}");
+        }
+        let filtered = json!({"10": "c", "2": "b", "0": "a"});
+        assert_eq!(
+            list(&filtered),
+            Some(vec![&json!("a"), &json!("b"), &json!("c")])
+        );
+        for other in [
+            json!(true),
+            json!("none"),
+            json!(0),
+            json!({"0": 1, "x": 2}),
+        ] {
+            assert_eq!(list(&other), None, "{other}");
+        }
     }
 }

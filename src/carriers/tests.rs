@@ -145,6 +145,16 @@ fn no_json_makes_an_adapter_panic() {
 }
 
 fn shown(sighting: &Sighting) -> Value {
+    let mut shown = shown_verdict(sighting);
+    if let Verdict::Seen(seen) = &sighting.verdict
+        && seen.unreadable.count > 0
+    {
+        shown["unreadableEvents"] = json!(seen.unreadable);
+    }
+    shown
+}
+
+fn shown_verdict(sighting: &Sighting) -> Value {
     let number = sighting.number.as_str();
     match &sighting.verdict {
         Verdict::Seen(seen) => {

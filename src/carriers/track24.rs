@@ -9,20 +9,17 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::one_number::OneNumber;
-use crate::carriers::texts::{DatedText, observe};
+use crate::carriers::reading::time::{When, when};
+use crate::carriers::texts::DatedText;
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
-use crate::model::{Unreadable, clean_payload};
+use crate::model::clean_payload;
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
-
-/// The forms of its times.
-const TIME_FORMS: &[&str] = &["%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"];
 
 /// The `serviceName` of the events that Track24 adds by itself.
 const OWN_SERVICE: &str = "track24";
@@ -71,50 +68,42 @@ impl OneNumber for Track24 {
         if body["status"] != "ok" {
             return self.complaint(body);
         }
-        let events = match &body["data"]["events"] {
-            Value::Array(events) => events.as_slice(),
-            Value::Null if body["data"].is_object() => &[],
-            _ => return Err(reading::misshapen("it has no list of events")),
+        let data = &body["data"];
+        // PHP writes an object without fields as an empty list.
+        let is_object = data.is_object() || data.as_array().is_some_and(Vec::is_empty);
+        let events = reading::list(&data["events"]).filter(|_| is_object);
+        let Some(mut events) = events else {
+            return Err(reading::misshapen("it has no list of events"));
         };
         let is_own = |event: &Value| {
             event["serviceName"]
                 .as_str()
                 .is_some_and(|name| name.eq_ignore_ascii_case(OWN_SERVICE))
         };
-        let of_parcel: Vec<&Value> = events.iter().filter(|event| !is_own(event)).collect();
-        let texts: Vec<DatedText> = of_parcel
-            .iter()
-            .filter_map(|event| self.text(event))
-            .collect();
-        if texts.is_empty() && !of_parcel.is_empty() {
-            return Err(reading::misshapen(
-                "none of its events has a time and a text",
-            ));
-        }
-        Ok(observe(texts, Unreadable::default(), MAPPING_VERSION)
-            .map_or(Verdict::NotFoundYet, Verdict::Seen))
+        events.retain(|event| !is_own(event));
+        reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, |event| {
+            self.text(event)
+        })
     }
 }
 
 impl Track24 {
-    /// One event; `None` if it has no readable time or no text.
-    fn text(&self, event: &Value) -> Option<DatedText> {
-        let time = reading::text(event, "operationDateTime")?;
-        let local = TIME_FORMS
-            .iter()
-            .find_map(|form| NaiveDateTime::parse_from_str(time.trim(), form).ok())?;
-        let attribute = reading::text(event, "operationAttribute")?;
-        let kind = reading::text(event, "operationType")?;
+    /// One event, or why it cannot be read.
+    fn text(&self, event: &Value) -> Result<(When, DatedText), String> {
+        let when = when(&event["operationDateTime"], self.0.zone)?;
+        let attribute = reading::main_text(event, "operationAttribute")?;
+        let kind = reading::text(event, "operationType");
         let (raw, message) = reading::raw_and_message(attribute, kind)?;
-        Some(DatedText {
+        let text = DatedText {
             day_only: false,
-            at: reading::local_time(local, self.0.zone)?,
+            at: when.at,
             raw,
             message,
-            location: reading::place(event, "operationPlacePostalCode", "operationPlaceName")?,
+            location: reading::place(event, "operationPlacePostalCode", "operationPlaceName"),
             payload_json: clean_payload(event),
             hint: None,
-        })
+        };
+        Ok((when, text))
     }
 
     /// Reads an answer whose status is not "ok".

@@ -141,3 +141,37 @@ fn bytes_that_are_no_utf8_are_unreadable() {
     let error = fixture::verdicts(&*adapter("http://h", false), &answer, &["N1"]);
     assert!(matches!(error, Err(CarrierError::Unreadable { .. })));
 }
+
+#[test]
+fn a_day_without_a_time_stands_after_the_event_before_it_in_the_list() {
+    let event = |time: &str, raw: &str| json!({"status": "IN_TRANSIT", "status_raw": raw, "event_time": time});
+    let body = json!({"status": "IN_TRANSIT", "events": [
+        event("2026-11-19T10:00:00Z", "a"),
+        event("2026-11-20T10:00:00Z", "b"),
+        event("2026-11-20", "c"),
+        event("2026-11-20T00:00:00Z", "d"),
+        event("2026-11-21", "e"),
+        event("2026-11-20T09:00:00Z", "late"),
+    ]});
+    let verdicts = said(false, 200, &body.to_string(), &["N1"]).expect("is an answer");
+    let Verdict::Seen(seen) = &verdicts[0] else {
+        panic!("{verdicts:?}");
+    };
+    let order: Vec<(&str, bool)> = seen
+        .events
+        .iter()
+        .map(|event| (event.status_raw.as_str(), event.order_at.is_some()))
+        .collect();
+    assert_eq!(
+        order,
+        [
+            ("a", false),
+            ("late", false),
+            ("b", false),
+            ("c", true),
+            ("d", true),
+            ("e", false)
+        ]
+    );
+    assert_eq!(seen.events[4].order_at, Some(seen.events[2].event_time));
+}
