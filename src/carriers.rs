@@ -203,14 +203,23 @@ pub enum CarrierError {
     /// The carrier's documented words for a limit that is used up, with any status.
     #[error("the carrier says that our calls are used up: {said}")]
     UsedUp { said: String },
-    #[error("the carrier refused our credentials: it answered {status}")]
-    Unauthorized { status: u16 },
+    #[error(
+        "the carrier refused our credentials: it answered {status}{}",
+        after_colon(said)
+    )]
+    Unauthorized { status: u16, said: Option<String> },
     /// The carrier's documented words for a refused key or domain, with any status.
     #[error("the carrier refused our credentials: {said}")]
     KeyRefused { said: String },
-    /// A refusal that the carrier did not write: a gateway before it, or a wrong address.
-    #[error("the carrier answered {status}, but not in its own form")]
-    Foreign { status: u16 },
+    /// The carrier's words for an account that it does not serve: unpaid, blocked, or called from the wrong place.
+    #[error("the carrier does not serve our account: {said}")]
+    NotServed { said: String },
+    /// An answer that the carrier did not write, with any status: a gateway before it, a page, or a wrong address.
+    #[error(
+        "the carrier answered {status}, but not in its own form{}",
+        after_colon(said)
+    )]
+    Foreign { status: u16, said: Option<String> },
     /// A refusal in the carrier's own form: of the numbers that were asked for.
     #[error("the carrier answered {status}: {said}")]
     Refused { status: u16, said: String },
@@ -250,6 +259,7 @@ impl CarrierError {
             | Self::UsedUp { .. }
             | Self::Unauthorized { .. }
             | Self::KeyRefused { .. }
+            | Self::NotServed { .. }
             | Self::Foreign { .. } => FailureOf::Account,
             Self::Refused { .. } | Self::Unreadable { .. } | Self::TooLong | Self::TooManySteps => {
                 FailureOf::Number
@@ -265,6 +275,12 @@ impl CarrierError {
     pub fn is_limit(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::UsedUp { .. })
     }
+}
+
+/// Words as the end of a sentence that may do without them.
+fn after_colon(said: &Option<String>) -> String {
+    said.as_ref()
+        .map_or_else(String::new, |said| format!(": {said}"))
 }
 
 /// `base_url` with further path segments, each escaped, so that no number can change the path.

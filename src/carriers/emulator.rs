@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::reading::{self, Dated};
 use crate::carriers::russian::meaning_of_two;
@@ -28,8 +29,11 @@ const BATCH: usize = 30;
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
 
-/// A batch's error for an unknown number.
+/// The emulator's words for an unknown number. A framework before it writes "Not Found".
 const UNKNOWN_NUMBER: &str = "not found";
+
+/// The fields that may hold the words of an error.
+const ERROR_FIELDS: &[&str] = &["error", "detail"];
 
 /// The emulator, asked for one number a call.
 pub const ADAPTER: Adapter = Adapter {
@@ -92,8 +96,10 @@ impl Emulator {
 
     /// Reads a batch. Results are matched to numbers by name; a number without a result gets no sighting.
     fn batch(&self, state: State, body: &Value, now: Time) -> Result<Step, CarrierError> {
-        let Value::Array(results) = &body["results"] else {
-            return Err(reading::misshapen("it has no list of results"));
+        let results = body.get("results").and_then(reading::list);
+        let Some(results) = results else {
+            let key = &self.access.api_key;
+            return Err(not_in_form(body, key, "it has no list of results"));
         };
         let carrier = state.carrier;
         let is_of = |result: &Value, number: &TrackNumber| {
@@ -116,18 +122,21 @@ impl Emulator {
     }
 
     fn verdict(&self, parcel: &Value, now: Time) -> Result<Verdict, CarrierError> {
-        if let Some(error) = parcel["error"].as_str().filter(|error| !error.is_empty()) {
-            return self.complaint(error);
+        let key = &self.access.api_key;
+        let is_parcel = parcel["status"].is_string();
+        // A parcel has no words of an error but those of a batch's error.
+        let fields = if is_parcel { &["error"] } else { ERROR_FIELDS };
+        if let Some(said) = said(parcel, fields) {
+            return complaint(said, key, is_unknown);
         }
-        if !parcel["status"].is_string() {
-            return Err(reading::misshapen("it has no status"));
+        if !is_parcel {
+            return Err(not_in_form(parcel, key, "it has no status"));
         }
         let Some(records) = reading::list(&parcel["events"]) else {
             return Err(reading::misshapen("its events are no list"));
         };
         let zone = self.access.zone;
-        let (dated, unreadable) =
-            reading::each(&records, &self.access.api_key, |it| event(it, zone))?;
+        let (dated, unreadable) = reading::each(&records, key, |it| event(it, zone))?;
         let mut events = in_order(dated);
         events.drain(..events.len().saturating_sub(EVENTS_MAX));
         let word = reading::text(parcel, "status");
@@ -151,13 +160,6 @@ impl Emulator {
             unreadable,
             mapping_version: MAPPING_VERSION,
         }))
-    }
-
-    fn complaint(&self, error: &str) -> Result<Verdict, CarrierError> {
-        if error.eq_ignore_ascii_case(UNKNOWN_NUMBER) {
-            return Ok(Verdict::NotFoundYet);
-        }
-        reading::failed(error, &self.access.api_key)
     }
 }
 
@@ -191,26 +193,27 @@ impl Carrier for Emulator {
     }
 
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
-        match answer.status {
+        let key = &self.access.api_key;
+        let body = reading::json(answer, key);
+        let verdict = match answer.status {
             200..=299 => {
-                let body = reading::json(&answer.body)?;
+                let body = body?;
                 if self.batch {
                     return self.batch(state, &body, now);
                 }
-                let verdict = self.verdict(&body, now)?;
-                Ok(Step::Done(state.all(&verdict)))
+                self.verdict(&body, now)?
             }
             status => {
-                let key = &self.access.api_key;
-                match (status, reading::own_words(&answer.body, &["detail"], key)) {
-                    (404, Some(_)) if !self.batch => {
-                        Ok(Step::Done(state.all(&Verdict::NotFoundYet)))
-                    }
-                    (status, words) => Err(reading::refusal(status, words)),
-                }
+                let is_unknown = |said: &str| !self.batch && is_unknown(said);
+                refused(status, &body, ERROR_FIELDS, key, is_unknown)?
             }
-        }
+        };
+        Ok(Step::Done(state.all(&verdict)))
     }
+}
+
+fn is_unknown(said: &str) -> bool {
+    said == UNKNOWN_NUMBER
 }
 
 /// One event, or why it cannot be read: without a time its repetition would look like a new one.

@@ -14,6 +14,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::one_number::OneNumber;
+use crate::carriers::reading::complaint::{complaint, not_in_form, said, says_unknown_number};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::texts::DatedText;
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
@@ -34,7 +35,7 @@ struct Gdeposylka(Access);
 
 impl OneNumber for Gdeposylka {
     const NAME: &'static str = "gdeposylka";
-    const ERROR_FIELDS: &'static [&'static str] = &["error", "message", "detail", "result"];
+    const ERROR_FIELDS: &'static [&'static str] = &["error", "messages", "message", "detail"];
 
     fn key(&self) -> &str {
         &self.0.api_key
@@ -46,6 +47,11 @@ impl OneNumber for Gdeposylka {
             .append_pair("token", &self.0.api_key)
             .append_pair("track", number);
         url
+    }
+
+    fn is_unknown(said: &str) -> bool {
+        // The emulator's words, then an aggregator's.
+        said == "not found" || said.ends_with(" is not known") || says_unknown_number(said)
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
@@ -64,9 +70,14 @@ impl OneNumber for Gdeposylka {
 impl Gdeposylka {
     /// Reads an answer without checkpoints: an error in the carrier's words, or unreadable.
     fn complaint(&self, body: &Value) -> Result<Verdict, CarrierError> {
-        match body["error"].as_str() {
-            Some(said) if !said.trim().is_empty() => reading::failed(said, self.key()),
-            Some(_) | None => Err(reading::misshapen("it has no list of checkpoints")),
+        let is_own = body["result"].is_string() || body["status"].is_string();
+        match said(body, Self::ERROR_FIELDS).filter(|_| is_own) {
+            Some(said) => complaint(said, self.key(), Self::is_unknown),
+            None => Err(not_in_form(
+                body,
+                self.key(),
+                "it has no list of checkpoints",
+            )),
         }
     }
 

@@ -3,6 +3,7 @@
 use reqwest::Url;
 use serde_json::Value;
 
+use crate::carriers::reading::complaint::refused;
 use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
 use crate::clock::Time;
 use crate::model::{CarrierCode, TrackNumber};
@@ -21,10 +22,13 @@ pub trait OneNumber: Send + Sync {
     /// The URL that answers for `number`.
     fn url(&self, number: &str) -> Url;
 
+    /// Whether these words of an error are the ones that the carrier documents for a number that it does not know.
+    fn is_unknown(said: &str) -> bool;
+
     /// What the JSON of a successful answer says of the number.
     ///
     /// # Errors
-    /// [`CarrierError::Unreadable`] if it does not have the agreed form.
+    /// If it does not have the agreed form, or says that the account is not served.
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError>;
 }
 
@@ -40,15 +44,16 @@ impl<T: OneNumber> Carrier for T {
     }
 
     fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
+        let body = reading::json(answer, self.key());
         let verdict = match answer.status {
-            200..=299 => self.verdict(&reading::json(&answer.body)?)?,
-            status => match (
+            200..=299 => self.verdict(&body?)?,
+            status => refused(
                 status,
-                reading::own_words(&answer.body, Self::ERROR_FIELDS, self.key()),
-            ) {
-                (404, Some(_)) => Verdict::NotFoundYet,
-                (status, words) => return Err(reading::refusal(status, words)),
-            },
+                &body,
+                Self::ERROR_FIELDS,
+                self.key(),
+                Self::is_unknown,
+            )?,
         };
         Ok(Step::Done(state.all(&verdict)))
     }

@@ -1,24 +1,26 @@
 //! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error messages.
 
+pub mod complaint;
 pub mod time;
+pub mod words;
 
 use serde_json::Value;
 
+use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
 use crate::carriers::reading::time::{When, days_only};
 use crate::carriers::texts::{DatedText, observe};
-use crate::carriers::{CarrierError, Verdict, unreadable};
+use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
 use crate::model::{Unreadable, clean_text};
 
-/// The most characters of a carrier's own words that become part of an error.
-const WORDS_CHARS_MAX: usize = 200;
-
-/// A whole answer as JSON, with or without a byte order mark.
+/// A whole answer as JSON, with or without a byte order mark. `key` is the account's, which no error shows.
 ///
 /// # Errors
-/// [`CarrierError::Unreadable`] if it is not JSON.
-pub fn json(body: &[u8]) -> Result<Value, CarrierError> {
+/// [`CarrierError::Unreadable`] if it is not JSON; the account's error if it is a page or says so in plain words.
+pub fn json(answer: &Answer, key: &str) -> Result<Value, CarrierError> {
+    let body = answer.body.as_slice();
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    serde_json::from_slice(body).map_err(|error| unreadable(&error))
+    serde_json::from_slice(body)
+        .map_err(|error| no_json(answer, key).unwrap_or_else(|| unreadable(&error)))
 }
 
 /// The error for an answer of the wrong form; `what` is in our words, not the carrier's.
@@ -26,65 +28,6 @@ pub fn misshapen(what: &str) -> CarrierError {
     CarrierError::Unreadable {
         reason: what.to_owned(),
     }
-}
-
-/// The error for a status other than success. `words` are the carrier's own, and `None` if the answer is not in its form.
-pub fn refusal(status: u16, words: Option<String>) -> CarrierError {
-    match (status, words) {
-        (401..=403, _) => CarrierError::Unauthorized { status },
-        (429, _) => CarrierError::RateLimited {
-            status,
-            retry_after: None,
-        },
-        (400..=499, Some(said)) => CarrierError::Refused { status, said },
-        (500..=599, _) => CarrierError::Status { status },
-        _ => CarrierError::Foreign { status },
-    }
-}
-
-/// The words of an answer that is an object with one of these fields; `None` if it is none, such as a gateway's page.
-pub fn own_words(body: &[u8], fields: &[&str], key: &str) -> Option<String> {
-    let body = json(body).ok()?;
-    let said = fields.iter().find_map(|field| body[*field].as_str())?;
-    let words = words_of_error(said, key);
-    Some(words.unwrap_or_else(|| "an error in words that are not shown".to_owned()))
-}
-
-/// Words, in lower case, that say together that the account's calls are used up.
-const USED_UP: &[&[&str]] = &[
-    &["лимит", "превы"],
-    &["лимит", "исчерп"],
-    &["limit", "exceeded"],
-    &["limit", "reached"],
-    &["quota"],
-    &["too many requests"],
-];
-
-/// Words that say together that the key, or the domain that it was given to, is refused.
-const KEY_REFUSED: &[&[&str]] = &[
-    &["неверн", "ключ"],
-    &["неверн", "key"],
-    &["неверн", "домен"],
-    &["invalid", "key"],
-    &["invalid", "token"],
-    &["invalid", "domain"],
-    &["wrong", "key"],
-    &["bad", "token"],
-];
-
-/// The error that a carrier's words are if they are about the account; `None` if they are about a number.
-fn failure_of_account(said: &str, key: &str) -> Option<CarrierError> {
-    let lower = said.to_lowercase();
-    let says = |sets: &[&[&str]]| {
-        let all = |parts: &&[&str]| parts.iter().all(|part| lower.contains(part));
-        sets.iter().any(all)
-    };
-    let words =
-        || words_of_error(said, key).unwrap_or_else(|| "in words not shown here".to_owned());
-    if says(USED_UP) {
-        return Some(CarrierError::UsedUp { said: words() });
-    }
-    says(KEY_REFUSED).then(|| CarrierError::KeyRefused { said: words() })
 }
 
 /// The members of a list, in each form that PHP gives one: an empty list may be null, false or "", and a list that lost
@@ -178,15 +121,11 @@ pub fn verdict_of_texts(
 
 /// Why a record cannot be read, as a short line without the key.
 fn example(why: &str, key: &str) -> String {
-    if !key.is_empty() && why.contains(key) {
+    let line = one_line(why);
+    if holds(&line, key) {
         return "it holds what must not be shown".to_owned();
     }
-    let words: Vec<&str> = why.split(is_blank).filter(|it| !it.is_empty()).collect();
-    words.join(" ").chars().take(WORDS_CHARS_MAX).collect()
-}
-
-fn is_blank(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
+    line.chars().take(WORDS_CHARS_MAX).collect()
 }
 
 /// A text that says what happened: a number's digits, empty if the field is absent or null.
@@ -233,49 +172,11 @@ pub fn place(record: &Value, postal_code: &str, name: &str) -> String {
     clean_text(format!("{postal_code} {name}").trim_end())
 }
 
-/// What the carrier's words of an error are: a failed check of one number, in these words if they can be repeated.
-///
-/// # Errors
-/// [`CarrierError::UsedUp`] and [`CarrierError::KeyRefused`] if the words are about the account.
-pub fn failed(text: &str, key: &str) -> Result<Verdict, CarrierError> {
-    if let Some(error) = failure_of_account(text, key) {
-        return Err(error);
-    }
-    let reason = match words_of_error(text, key) {
-        Some(words) => format!("the carrier says: {words}"),
-        None => "the carrier reports an error without saying which".to_owned(),
-    };
-    Ok(Verdict::Failed { reason })
-}
-
-/// A carrier's error message on one line; `None` if it is empty or too long, or holds `key`.
-pub fn words_of_error(text: &str, key: &str) -> Option<String> {
-    let words: Vec<&str> = text
-        .split(is_blank)
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    let is_short = !line.is_empty() && line.chars().count() <= WORDS_CHARS_MAX;
-    let holds_key = !key.is_empty() && line.contains(key);
-    (is_short && !holds_key).then_some(line)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{list, words_of_error};
-
-    #[test]
-    fn an_error_message_is_one_short_line_without_the_key() {
-        assert_eq!(
-            words_of_error(" no\n such\u{0} code ", "k3y").as_deref(),
-            Some("no such code")
-        );
-        assert_eq!(words_of_error("bad apiKey=k3y", "k3y"), None);
-        assert_eq!(words_of_error(&"x".repeat(201), ""), None);
-        assert_eq!(words_of_error(" \n", ""), None);
-    }
+    use super::list;
 
     #[test]
     fn a_list_is_read_in_every_form_that_php_gives_it() {

@@ -13,6 +13,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::one_number::OneNumber;
+use crate::carriers::reading::complaint::{complaint, not_in_form, said, says_unknown_number};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::texts::DatedText;
 use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
@@ -23,18 +24,6 @@ const MAPPING_VERSION: i32 = 1;
 
 /// The `serviceName` of the events that Track24 adds by itself.
 const OWN_SERVICE: &str = "track24";
-
-/// The fields that may hold the words of an error.
-const ERROR_FIELDS: &[&str] = &["message", "error", "msg", "data"];
-
-/// Parts of the words that mean "unknown number", in lower case.
-const NOTHING_KNOWN: &[&str] = &[
-    "нет данных",
-    "не найден",
-    "нет информации",
-    "not found",
-    "no data",
-];
 
 /// Track24, as the configuration names it.
 pub const ADAPTER: Adapter = Adapter {
@@ -48,8 +37,7 @@ struct Track24(Access);
 
 impl OneNumber for Track24 {
     const NAME: &'static str = "track24";
-    const ERROR_FIELDS: &'static [&'static str] =
-        &["message", "error", "msg", "data", "status", "detail"];
+    const ERROR_FIELDS: &'static [&'static str] = &["message", "error", "msg", "data", "detail"];
 
     fn key(&self) -> &str {
         &self.0.api_key
@@ -62,6 +50,10 @@ impl OneNumber for Track24 {
             .append_pair("domain", &self.0.domain)
             .append_pair("code", number);
         url
+    }
+
+    fn is_unknown(said: &str) -> bool {
+        says_unknown_number(said)
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
@@ -109,17 +101,10 @@ impl Track24 {
     /// Reads an answer whose status is not "ok".
     fn complaint(&self, body: &Value) -> Result<Verdict, CarrierError> {
         if !body["status"].is_string() {
-            return Err(reading::misshapen("it has no status"));
+            return Err(not_in_form(body, self.key(), "it has no status"));
         }
-        let said = ERROR_FIELDS
-            .iter()
-            .find_map(|field| body[field].as_str())
-            .unwrap_or_default();
-        let lower = said.to_lowercase();
-        if NOTHING_KNOWN.iter().any(|part| lower.contains(part)) {
-            return Ok(Verdict::NotFoundYet);
-        }
-        reading::failed(said, self.key())
+        let said = said(body, Self::ERROR_FIELDS).unwrap_or_default();
+        complaint(said, self.key(), Self::is_unknown)
     }
 }
 
@@ -210,8 +195,20 @@ mod tests {
             fixture::verdicts(&*adapter, &answer, &["N1"]).expect_err("is a refusal")
         };
         let error = |status| said(status, "");
-        assert_eq!(error(404), CarrierError::Foreign { status: 404 });
-        assert_eq!(error(400), CarrierError::Foreign { status: 400 });
+        assert_eq!(
+            error(404),
+            CarrierError::Foreign {
+                status: 404,
+                said: None
+            }
+        );
+        assert_eq!(
+            error(400),
+            CarrierError::Foreign {
+                status: 400,
+                said: None
+            }
+        );
         assert_eq!(
             said(400, r#"{"status":"error","message":"Bad code"}"#),
             CarrierError::Refused {
@@ -219,7 +216,13 @@ mod tests {
                 said: "Bad code".to_owned()
             }
         );
-        assert_eq!(error(403), CarrierError::Unauthorized { status: 403 });
+        assert_eq!(
+            error(403),
+            CarrierError::Unauthorized {
+                status: 403,
+                said: None
+            }
+        );
         assert_eq!(error(500), CarrierError::Status { status: 500 });
         assert!(matches!(
             error(429),

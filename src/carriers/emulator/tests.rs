@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::carriers::emulator::{ADAPTER, BATCH_ADAPTER};
-use crate::carriers::{Answer, Carrier, CarrierError, Method, Step, Verdict, fixture};
+use crate::carriers::{Answer, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture};
 
 fn adapter(base_url: &str, batch: bool) -> Arc<dyn Carrier> {
     let adapter = if batch { BATCH_ADAPTER } else { ADAPTER };
@@ -101,12 +101,24 @@ fn a_batch_is_one_post_of_at_most_thirty() {
 fn a_batch_that_is_not_found_is_no_news_of_its_numbers() {
     assert_eq!(
         said(true, 404, "", &["N1"]),
-        Err(CarrierError::Foreign { status: 404 })
+        Err(CarrierError::Foreign {
+            status: 404,
+            said: None
+        })
     );
     assert_eq!(
         said(false, 404, r#"{"detail":"not found"}"#, &["N1"]),
         Ok(vec![Verdict::NotFoundYet])
     );
+    for other in [
+        r#"{"detail":"Not Found"}"#,
+        r#"{"detail":"there is no /v2/tracking/CDEK/N1"}"#,
+        r#"{"message":"not found"}"#,
+        "<html>404</html>",
+    ] {
+        let error = said(false, 404, other, &["N1"]).expect_err(other);
+        assert_eq!(error.failure_of(), FailureOf::Account, "{other}");
+    }
 }
 
 #[test]
@@ -125,7 +137,7 @@ fn an_unreadable_answer_is_told_by_its_place_without_its_words() {
 
 #[test]
 fn an_error_of_a_number_never_repeats_the_key() {
-    let body = r#"{"results":[{"track_number":"N1","error":"bad key k3y"}]}"#;
+    let body = r#"{"results":[{"track_number":"N1","error":"bad number k3y"}]}"#;
     let failed = Verdict::Failed {
         reason: "the carrier reports an error without saying which".to_owned(),
     };
