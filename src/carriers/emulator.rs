@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said};
+use crate::carriers::reading::number::{Told, another, folded};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::reading::{self, Dated};
 use crate::carriers::russian::meaning_of_two;
@@ -94,20 +95,33 @@ impl Emulator {
         }
     }
 
-    /// Reads a batch. Results are matched to numbers by name; a number without a result gets no sighting.
+    /// Reads a batch. A result belongs to the number that it names, in another spelling only if no other number of the
+    /// batch can be meant; a number without a result gets no sighting.
     fn batch(&self, state: State, body: &Value, now: Time) -> Result<Step, CarrierError> {
         let results = body.get("results").and_then(reading::list);
         let Some(results) = results else {
             let key = &self.access.api_key;
             return Err(not_in_form(body, key, "it has no list of results"));
         };
-        let carrier = state.carrier;
-        let is_of = |result: &Value, number: &TrackNumber| {
+        let carrier = state.carrier.as_str();
+        let of_carrier = |result: &&Value| {
             let of = &result["carrier"];
-            result["track_number"] == number.as_str() && (of.is_null() || of == carrier.as_str())
+            of.is_null()
+                || of
+                    .as_str()
+                    .is_some_and(|of| of.eq_ignore_ascii_case(carrier))
         };
-        let sightings = state.numbers.into_iter().filter_map(|number| {
-            let result = results.iter().find(|result| is_of(result, &number))?;
+        let results: Vec<&Value> = results.into_iter().filter(of_carrier).collect();
+        let asked: Vec<String> = state.numbers.iter().map(|it| folded(it.as_str())).collect();
+        let is_only = |told: &Told| asked.iter().filter(|asked| told.is(asked)).count() == 1;
+        let told = |result: &&Value| Told::of(&result["track_number"]).filter(is_only);
+        let told: Vec<Option<Told>> = results.iter().map(told).collect();
+        let places = state.numbers.into_iter().zip(&asked);
+        let sightings = places.filter_map(|(number, folded)| {
+            let exact = |result: &&Value| result["track_number"] == number.as_str();
+            let spelt = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.is(folded));
+            let place = results.iter().position(exact);
+            let result = results[place.or_else(|| told.iter().position(spelt))?];
             let verdict = match self.verdict(result, now) {
                 Err(error) if error.failure_of() == FailureOf::Number => Verdict::Failed {
                     reason: error.to_string(),
@@ -127,6 +141,10 @@ impl Emulator {
         // A parcel has no words of an error but those of a batch's error.
         let fields = if is_parcel { &["error"] } else { ERROR_FIELDS };
         if let Some(said) = said(parcel, fields) {
+            // A record with a number was not written by a framework, so the case of its words tells nothing.
+            let is_own = parcel.get("track_number").is_some();
+            let is_unknown =
+                |said: &str| is_unknown(said) || (is_own && is_unknown(&said.to_lowercase()));
             return complaint(said, key, is_unknown);
         }
         if !is_parcel {
@@ -201,7 +219,9 @@ impl Carrier for Emulator {
                 if self.batch {
                     return self.batch(state, &body, now);
                 }
-                self.verdict(&body, now)?
+                let verdict = self.verdict(&body, now)?;
+                let other = |asked| another(asked, &[&body["track_number"]], key);
+                state.numbers.first().and_then(other).unwrap_or(verdict)
             }
             status => {
                 let is_unknown = |said: &str| !self.batch && is_unknown(said);

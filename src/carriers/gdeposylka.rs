@@ -2,7 +2,7 @@
 //!
 //! Format: the emulator's own, after gdeposylka.ru's page on its API v4, read November 2026; the live service takes its
 //! token in a header and asks for the carrier's name first, so this adapter is for the emulator and what is shaped like
-//! it. The service's terms forbid use by services whose main purpose is tracking parcels: it is never a default, and
+//! it. The live service's answers (`result`, `data.checkpoints`) are read too, for a gateway that asks for them. The service's terms forbid use by services whose main purpose is tracking parcels: it is never a default, and
 //! enabling it requires the service's permission.
 //!
 //! `statusRaw` is the checkpoint's status, and the message its message if the two differ; if there is no status,
@@ -22,6 +22,36 @@ use crate::model::clean_payload;
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
+
+/// The fields of a checkpoint.
+struct Fields {
+    status: &'static str,
+    message: &'static str,
+    postal_code: &'static str,
+    place: &'static str,
+}
+
+const EMULATED: Fields = Fields {
+    status: "status",
+    message: "message",
+    postal_code: "postal_code",
+    place: "location",
+};
+
+/// The live service's, as public clients read them (read November 2026).
+const LIVE: Fields = Fields {
+    status: "status_name",
+    message: "status_raw",
+    postal_code: "location_zip_code",
+    place: "location_translated",
+};
+
+/// The numbers that the live service gives for a parcel: the one that was asked for, and what it was changed to.
+const LIVE_NUMBERS: [&str; 3] = [
+    "tracking_number",
+    "tracking_number_secondary",
+    "tracking_number_current",
+];
 
 /// gdeposylka, as the configuration names it.
 pub const ADAPTER: Adapter = Adapter {
@@ -54,11 +84,16 @@ impl OneNumber for Gdeposylka {
         said == "not found" || said.ends_with(" is not known") || says_unknown_number(said)
     }
 
+    fn named_numbers(body: &Value) -> Vec<&Value> {
+        let data = &body["data"];
+        let in_data = LIVE_NUMBERS.iter().map(|field| &data[*field]);
+        [&body["track"]].into_iter().chain(in_data).collect()
+    }
+
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
-        if body.get("checkpoints").is_none() {
-            return self.complaint(body);
-        }
-        let Some(checkpoints) = reading::list(&body["checkpoints"]) else {
+        let checkpoints = body.get("checkpoints");
+        let checkpoints = checkpoints.or_else(|| body["data"].get("checkpoints"));
+        let Some(checkpoints) = checkpoints.and_then(reading::list) else {
             return self.complaint(body);
         };
         reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, |checkpoint| {
@@ -84,15 +119,17 @@ impl Gdeposylka {
     /// One checkpoint, or why it cannot be read.
     fn text(&self, checkpoint: &Value) -> Result<(When, DatedText), String> {
         let when = when(&checkpoint["time"], self.0.zone)?;
-        let status = reading::main_text(checkpoint, "status")?;
-        let message = reading::text(checkpoint, "message");
+        let is_live = checkpoint.get("status_name").is_some();
+        let fields = if is_live { &LIVE } else { &EMULATED };
+        let status = reading::main_text(checkpoint, fields.status)?;
+        let message = reading::text(checkpoint, fields.message);
         let (raw, message) = reading::raw_and_message(status, message)?;
         let text = DatedText {
             day_only: false,
             at: when.at,
             raw,
             message,
-            location: reading::place(checkpoint, "postal_code", "location"),
+            location: reading::place(checkpoint, fields.postal_code, fields.place),
             payload_json: clean_payload(checkpoint),
             hint: None,
         };

@@ -4,6 +4,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::reading::complaint::refused;
+use crate::carriers::reading::number::another;
 use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
 use crate::clock::Time;
 use crate::model::{CarrierCode, TrackNumber};
@@ -24,6 +25,9 @@ pub trait OneNumber: Send + Sync {
 
     /// Whether these words of an error are the ones that the carrier documents for a number that it does not know.
     fn is_unknown(said: &str) -> bool;
+
+    /// The fields of a successful answer that may name its number, or the one that the carrier changed it to.
+    fn named_numbers(body: &Value) -> Vec<&Value>;
 
     /// What the JSON of a successful answer says of the number.
     ///
@@ -46,7 +50,13 @@ impl<T: OneNumber> Carrier for T {
     fn resume(&self, state: State, answer: &Answer, _now: Time) -> Result<Step, CarrierError> {
         let body = reading::json(answer, self.key());
         let verdict = match answer.status {
-            200..=299 => self.verdict(&body?)?,
+            200..=299 => {
+                let body = body?;
+                let verdict = self.verdict(&body)?;
+                let named = Self::named_numbers(&body);
+                let other = |asked| another(asked, &named, self.key());
+                state.numbers.first().and_then(other).unwrap_or(verdict)
+            }
             status => refused(
                 status,
                 &body,

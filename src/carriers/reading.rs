@@ -1,6 +1,7 @@
 //! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error messages.
 
 pub mod complaint;
+pub mod number;
 pub mod time;
 pub mod words;
 

@@ -5,6 +5,8 @@
 //!   `statusRaw` is the type. Both together give the status.
 //! - Texts come as strings or as numbers. The whole record is kept as the event's payload.
 //! - A number just added has an event of Track24's own (`serviceName`), which is not about the parcel and is left out.
+//! - `trackCode` is the number that the answer is about; `trackCodeModified` names the other spelling of one that Track24
+//!   changed.
 //! - An unknown number has an empty list of events, or an error that says so.
 
 use std::sync::Arc;
@@ -54,6 +56,11 @@ impl OneNumber for Track24 {
 
     fn is_unknown(said: &str) -> bool {
         says_unknown_number(said)
+    }
+
+    fn named_numbers(body: &Value) -> Vec<&Value> {
+        let data = &body["data"];
+        vec![&data["trackCode"], &data["trackCodeModified"]]
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {

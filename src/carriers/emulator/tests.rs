@@ -187,3 +187,12 @@ fn a_day_without_a_time_stands_after_the_event_before_it_in_the_list() {
     );
     assert_eq!(seen.events[4].order_at, Some(seen.events[2].event_time));
 }
+
+#[test]
+fn an_unknown_number_of_a_batch_may_be_told_in_any_case() {
+    let body = r#"{"results":[{"track_number":"N1","error":"Not Found"}]}"#;
+    assert_eq!(
+        said(true, 200, body, &["N1"]),
+        Ok(vec![Verdict::NotFoundYet])
+    );
+}
