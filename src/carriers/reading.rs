@@ -1,6 +1,7 @@
 //! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error messages.
 
 pub mod complaint;
+mod lenient;
 pub mod number;
 pub mod time;
 pub mod words;
@@ -8,12 +9,13 @@ pub mod words;
 use serde_json::Value;
 
 use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
+use crate::carriers::reading::lenient::mended;
 use crate::carriers::reading::time::{When, days_only};
 use crate::carriers::texts::{DatedText, observe};
 use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
 use crate::model::{Unreadable, clean_text};
 
-/// A whole answer as JSON, with or without a byte order mark. `key` is the account's, which no error shows.
+/// A whole answer as JSON, with or without a byte order mark, mended where that is needed. `key` is the account's, which no error shows.
 ///
 /// # Errors
 /// [`CarrierError::Unreadable`] if it is not JSON; the account's error if it is a page or says so in plain words.
@@ -21,6 +23,7 @@ pub fn json(answer: &Answer, key: &str) -> Result<Value, CarrierError> {
     let body = answer.body.as_slice();
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     serde_json::from_slice(body)
+        .or_else(|_| serde_json::from_str(&mended(body)))
         .map_err(|error| no_json(answer, key).unwrap_or_else(|| unreadable(&error)))
 }
 

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::{any, proptest};
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::ADAPTERS;
-use crate::carriers::{Adapter, Answer, Sighting, Verdict, fixture};
+use crate::carriers::{Adapter, Answer, Sighting, Verdict, emulator, fixture, gdeposylka, track24};
 use crate::clock::Time;
 use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};
@@ -141,6 +141,75 @@ fn no_json_makes_an_adapter_panic() {
         access.zone = chrono_tz::Europe::Moscow;
         let made = (adapter.make)(access);
         proptest!(|(body in fixture::json_like(fields(adapter)))| fixture::survives(&*made, body));
+    }
+}
+
+/// An answer of each adapter with one event for each member: a good one of that text, or something else in its place.
+fn answers(members: &[Result<&str, Value>]) -> Vec<(&'static Adapter, String)> {
+    let events = |fields: [&str; 3]| {
+        let [time, text, place] = fields;
+        let event = |(index, member): (usize, &Result<&str, Value>)| match member {
+            Ok(raw) => {
+                let at = at(60 * index as i64)
+                    .format("%d.%m.%Y %H:%M:%S")
+                    .to_string();
+                json!({time: at, text: raw, place: "RAW"})
+            }
+            Err(other) => other.clone(),
+        };
+        let events = members.iter().enumerate().map(event);
+        json!(events.collect::<Vec<Value>>())
+    };
+    let emulated = events(["event_time", "status_raw", "location"]);
+    let emulated = json!({"track_number": "N1", "status": "IN_TRANSIT", "events": emulated});
+    let track24 = events([
+        "operationDateTime",
+        "operationAttribute",
+        "operationPlaceName",
+    ]);
+    let answers = [
+        (&emulator::ADAPTER, emulated.clone()),
+        (&emulator::BATCH_ADAPTER, json!({"results": [emulated]})),
+        (
+            &gdeposylka::ADAPTER,
+            json!({"checkpoints": events(["time", "status", "location"])}),
+        ),
+        (
+            &track24::ADAPTER,
+            json!({"status": "ok", "data": {"events": track24}}),
+        ),
+    ];
+    // Faults that JSON does not allow.
+    let raw = |answer: Value| answer.to_string().replace("RAW", "a\u{1}\\ud800\n");
+    answers
+        .map(|(adapter, answer)| (adapter, raw(answer)))
+        .to_vec()
+}
+
+proptest! {
+    #[test]
+    fn no_event_that_can_be_read_is_lost_beside_others(
+        members in proptest::collection::vec(proptest::option::of(fixture::json_like(vec!["x".to_owned()])), 0..12),
+    ) {
+        let junk = |body: &Vec<u8>| serde_json::from_slice(body).expect("is JSON");
+        let texts: Vec<String> = (0..members.len()).map(|index| format!("text {index}")).collect();
+        let members: Vec<Result<&str, Value>> = members
+            .iter()
+            .zip(&texts)
+            .map(|(member, text)| member.as_ref().map_or(Ok(text.as_str()), |body| Err(junk(body))))
+            .collect();
+        let expected: Vec<&str> = members.iter().filter_map(|member| member.as_ref().ok().copied()).collect();
+        for (adapter, body) in answers(&members) {
+            let made = fixture::adapter(adapter, "https://api.example/");
+            let verdicts = fixture::verdicts(&*made, &fixture::ok(&body), &["N1"]);
+            let Ok([Verdict::Seen(seen)]) = verdicts.as_deref() else {
+                prop_assert!(expected.is_empty(), "{}: {verdicts:?} of {body}", adapter.name);
+                continue;
+            };
+            let read: Vec<&str> = seen.events.iter().map(|event| event.status_raw.as_str()).collect();
+            prop_assert_eq!(&read, &expected, "{} of {}", adapter.name, body);
+            prop_assert_eq!(seen.unreadable.count as usize, members.len() - expected.len());
+        }
     }
 }
 

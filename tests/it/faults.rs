@@ -41,7 +41,10 @@ fn faults() -> Vec<(Fault, Option<&'static str>)> {
             },
             Some("the carrier answered 400: malformed"),
         ),
-        (Fault::Malformed, Some("the carrier's answer is unreadable")),
+        (
+            Fault::Malformed,
+            Some("the carrier answered 200, but not in its own form"),
+        ),
         (Fault::Truncated, Some("the carrier could not be reached")),
         (Fault::WrongContentType, None),
         (
@@ -66,10 +69,7 @@ fn faults() -> Vec<(Fault, Option<&'static str>)> {
         (Fault::ManyEvents { count: 10_000 }, None),
         (Fault::ControlCharacters, None),
         (Fault::Nul, None),
-        (
-            Fault::InvalidUtf8,
-            Some("the carrier's answer is unreadable"),
-        ),
+        (Fault::InvalidUtf8, None),
     ]
 }
 

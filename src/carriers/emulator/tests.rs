@@ -145,13 +145,18 @@ fn an_error_of_a_number_never_repeats_the_key() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_are_unreadable() {
+fn bytes_that_are_no_utf8_are_replaced_and_the_rest_is_read() {
     let answer = Answer {
         status: 200,
-        body: b"{\"status\":\"IN_TRANSIT\",\"status_raw\":\"\xff\xfe\",\"events\":[]}".to_vec(),
+        body: b"{\"status\":\"IN_TRANSIT\",\"status_raw\":\"\xff\\ud800\n\",\"events\":[]}"
+            .to_vec(),
     };
-    let error = fixture::verdicts(&*adapter("http://h", false), &answer, &["N1"]);
-    assert!(matches!(error, Err(CarrierError::Unreadable { .. })));
+    let verdicts = fixture::verdicts(&*adapter("http://h", false), &answer, &["N1"]);
+    let verdicts = verdicts.expect("is an answer");
+    let Verdict::Seen(seen) = &verdicts[0] else {
+        panic!("{verdicts:?}");
+    };
+    assert_eq!(seen.report.status_raw, "\u{fffd}\u{fffd}\n");
 }
 
 #[test]
