@@ -9,6 +9,7 @@ mod ahead;
 mod backlog;
 pub mod call;
 mod claiming;
+mod coding;
 pub mod connections;
 pub mod counting;
 mod judge;

@@ -58,6 +58,9 @@ pub enum WireError {
     Closed,
     #[error("the answer has more than {0} bytes")]
     TooLong(usize),
+    /// The answer cannot be decompressed.
+    #[error("{0}")]
+    Coding(String),
     /// The innermost reason alone: the others may hold the URL, which may hold a key.
     #[error("{0}")]
     Failed(String),

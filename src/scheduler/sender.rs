@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::Full;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT,
+};
 use hyper::{Request as HttpRequest, http};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -18,6 +20,7 @@ use url::Position;
 use crate::carriers::routes::Account;
 use crate::carriers::{ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request};
 use crate::clock::{Clock, Time};
+use crate::scheduler::coding::decoded;
 use crate::scheduler::connections::{Connection, Connections, WireError};
 
 /// How long a request may be on its way to a carrier without a limit by the second or the minute.
@@ -85,9 +88,12 @@ impl Sender {
                 retry_after,
             });
         }
-        let reading = connection.read(response.into_body(), ANSWER_BYTES_MAX);
-        let body = reading.await.map_err(carrier_error)?.to_vec();
+        let (head, body) = response.into_parts();
+        let reading = connection.read(body, ANSWER_BYTES_MAX);
+        let body = reading.await.map_err(carrier_error)?;
         self.connections.keep(connection);
+        let body = decoded(&head.headers, body, ANSWER_BYTES_MAX).map_err(carrier_error)?;
+        let body = body.to_vec();
         Ok(Some(Answer { status, body }))
     }
 }
@@ -108,6 +114,7 @@ fn http_request(request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
         .uri(&url[Position::BeforePath..Position::AfterQuery])
         .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
         .header(ACCEPT, "*/*")
+        .header(ACCEPT_ENCODING, "gzip")
         .header(USER_AGENT, concat!("trackbox/", env!("CARGO_PKG_VERSION")));
     if let Some(credentials) = credentials(url) {
         builder = builder.header(AUTHORIZATION, credentials);
@@ -138,6 +145,7 @@ fn credentials(url: &Url) -> Option<String> {
 fn carrier_error(error: WireError) -> CarrierError {
     match error {
         WireError::TooLong(_) => CarrierError::TooLong,
+        WireError::Coding(reason) => CarrierError::Unreadable { reason },
         WireError::Closed => CarrierError::Closed,
         error => CarrierError::Unreachable {
             reason: error.to_string(),
@@ -157,4 +165,73 @@ fn read_retry_after(text: &str, now: Time) -> Option<Duration> {
             .to_std()
             .unwrap_or_default(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use hyper_util::client::proxy::matcher::Matcher;
+    use reqwest::Url;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::Sender;
+    use crate::carriers::{Answer, CarrierError, Request};
+    use crate::clock::Clock;
+    use crate::model::fixture::at;
+    use crate::scheduler::connections::Connections;
+
+    /// "hi", as gzip writes it.
+    const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xcb\xc8\x04\0\xac\x2a\x93\xd8\x02\0\0\0";
+
+    /// What comes of a server that sends `body` with this coding, and the head of the request that it got.
+    async fn sent(coding: &str, body: &[u8]) -> (Result<Option<Answer>, CarrierError>, String) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("are known")
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let connections = Connections::new(tls, Matcher::builder().build());
+        let sender = Sender::new(Clock::manual(at(0)), Arc::new(connections));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let port = listener.local_addr().expect("has an address").port();
+        let url = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("is a URL");
+        let request = Request::get(url);
+        let server = async {
+            let (mut stream, _) = listener.accept().await.expect("connects");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a request"));
+            }
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\ncontent-encoding: {coding}\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.expect("is sent");
+            stream.write_all(body).await.expect("is sent");
+            String::from_utf8(head).expect("is text")
+        };
+        let client = async {
+            let connection = sender.connect(&request).await?;
+            sender
+                .send(connection, &request, Duration::from_secs(10))
+                .await
+        };
+        tokio::join!(client, server)
+    }
+
+    #[tokio::test]
+    async fn a_compressed_answer_is_asked_for_and_read() {
+        let (answer, head) = sent("gzip", GZIP).await;
+        let body = b"hi".to_vec();
+        assert_eq!(answer, Ok(Some(Answer { status: 200, body })));
+        assert!(head.contains("accept-encoding: gzip\r\n"), "{head}");
+        let (answer, _) = sent("br", b"?").await;
+        let error = answer.expect_err("is not known").to_string();
+        assert!(error.contains("it is compressed as \"br\""), "{error}");
+    }
 }
