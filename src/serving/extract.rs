@@ -161,8 +161,14 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
         .ok()
 }
 
-/// Reads JSON; an error has a line and column, or a JSON pointer.
+/// Reads JSON, with or without a byte order mark; an error has a line and column, or a JSON pointer.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // RFC 8259, section 8.1: a reader may ignore the mark.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    if is_utf16(bytes) {
+        let detail = "the body is UTF-16 or UTF-32; send the JSON as UTF-8";
+        return Err(Problem::invalid(detail, Vec::new()));
+    }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         Problem::invalid(
@@ -189,6 +195,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)
+}
+
+/// Whether a body is in an encoding of two or four bytes a character: by its mark, or by the zeros beside the first one.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..]
+    )
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -288,7 +302,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Outer {
-        #[expect(dead_code, reason = "only its type matters")]
         list: Vec<Inner>,
     }
 
@@ -320,6 +333,21 @@ mod tests {
             let problem = parse::<Outer>(body).expect_err("is refused");
             let shown = format!("{problem:?}");
             assert!(shown.contains(part), "{part} in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_taken_and_another_encoding_told() {
+        let marked = parse::<Outer>("\u{feff}{\"list\": [{\"number\": 1}]}".as_bytes());
+        assert_eq!(marked.expect("is read").list.len(), 1);
+        let empty = parse::<Outer>("\u{feff}".as_bytes()).expect_err("is refused");
+        assert!(format!("{empty:?}").contains("empty"));
+        let units: Vec<u16> = "\u{feff}{\"list\": []}".encode_utf16().collect();
+        let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        for body in [&little[..], &big, &little[2..], &big[2..]] {
+            let problem = parse::<Outer>(body).expect_err("is refused");
+            assert!(format!("{problem:?}").contains("send the JSON as UTF-8"));
         }
     }
 
