@@ -23,6 +23,7 @@ mod show;
 mod span;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -158,9 +158,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,
     };
+    let variables = Config::variables();
     let config = Config::load(
         cli.config.as_deref(),
-        Config::variables(),
+        variables.clone(),
         preset,
         Routes::check,
     )?;
@@ -169,6 +170,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         return Ok(());
     }
     logging::start(&config.log)?;
+    let ignored = Config::ignored_variables(&variables).join(", ");
+    if !ignored.is_empty() {
+        tracing::warn!("ignoring the variables {ignored}, which name no key of the configuration");
+    }
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("the TLS provider is installed already"))?;

@@ -65,7 +65,7 @@ impl KeyPath {
     }
 
     /// The names in the section that stands here.
-    fn names(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&'static str> {
         let section = match self.entry() {
             Some(Entry::Section(node)) => node["properties"].as_object(),
             _ => None,

@@ -73,16 +73,13 @@ impl Layer {
         layer
     }
 
-    /// Reads the environment variables; those that do not begin with `TRACKBOX_` are ignored.
+    /// Reads the environment variables; those that are not meant for TrackBox are left out ([`ignored`] names them).
     pub fn from_variables(variables: &[(String, String)], mistakes: &mut Vec<Mistake>) -> Self {
         let mut layer = Self::new(Source::Variables);
-        let ours = variables.iter().filter(|(name, text)| {
-            let other = name == FILE_VARIABLE || name.starts_with(TESTS);
-            name.starts_with(PREFIX) && !other && !is_service_link(name, text)
-        });
-        for (name, text) in ours {
+        for (name, text) in ours(variables) {
             match KeyPath::of_variable(name) {
                 Some(path) => layer.take(&path, &Value::from(text.as_str()), mistakes),
+                None if is_foreign(name) => {}
                 None => mistakes.push(unknown_variable(name)),
             }
         }
@@ -174,18 +171,47 @@ fn unknown_key(path: &KeyPath) -> Wrong {
     (format!("{path} is not a known key"), advice)
 }
 
-fn unknown_variable(name: &str) -> Mistake {
+/// The variables that could be keys of ours: those with the prefix that nobody else set.
+fn ours(variables: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
+    variables.iter().filter(|(name, text)| {
+        let other = name == FILE_VARIABLE || name.starts_with(TESTS);
+        name.starts_with(PREFIX) && !other && !is_service_link(name, text)
+    })
+}
+
+/// The variables with our prefix that are meant for something else, such as `TRACKBOX_VERSION` in a compose file.
+pub fn ignored(variables: &[(String, String)]) -> Vec<&str> {
+    let names = ours(variables).map(|(name, _)| name.as_str());
+    names
+        .filter(|name| KeyPath::of_variable(name).is_none() && is_foreign(name))
+        .collect()
+}
+
+/// Whether a variable that is no key's comes near none: it has no parts, and begins with no section's name.
+fn is_foreign(name: &str) -> bool {
+    let bare = name.trim_start_matches(PREFIX);
+    let first = bare.split('_').next().unwrap_or_default();
+    let is_section = nearest(first, KeyPath::default().names()).is_some();
+    !first.is_empty() && !name.contains("__") && !is_section && meant(name).is_none()
+}
+
+/// The variable of a known key that this one is probably meant for.
+fn meant(name: &str) -> Option<String> {
     // The prefix, which all share, would make everything look alike.
     let bare = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     let known = KeyPath::near_variable(name).into_iter();
-    let meant = nearest(&bare(name), known.map(|key| bare(&key.variable())));
-    let advice = meant.map_or_else(
+    let meant = nearest(&bare(name), known.map(|key| bare(&key.variable())))?;
+    Some(format!("{PREFIX}{meant}"))
+}
+
+fn unknown_variable(name: &str) -> Mistake {
+    let advice = meant(name).map_or_else(
         || {
             "name it TRACKBOX_SECTION__KEY or TRACKBOX_CARRIERS__CODE__KEY, with two underscores between; \
              `trackbox config` shows every section and key"
                 .to_owned()
         },
-        |known| format!("did you mean {PREFIX}{known}?"),
+        |known| format!("did you mean {known}?"),
     );
     let what = format!("{name} is not the variable of a known key");
     Mistake::new(what, format!("variable {name}"), advice)

@@ -11,7 +11,7 @@ use figment::value::{Dict, Value};
 
 use crate::config::check::{self, Mistakes};
 use crate::config::keys::{KeyPath, PREFIX};
-use crate::config::layers::{FILE_VARIABLE, Layer};
+use crate::config::layers::{self, FILE_VARIABLE, Layer};
 use crate::config::mistakes::{ConfigError, Mistake};
 use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
 use crate::config::{Config, Preset};
@@ -53,6 +53,11 @@ impl Config {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let all = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         all.filter(|(name, _)| name.starts_with(PREFIX)).collect()
+    }
+
+    /// The names of those variables that [`Config::load`] leaves out, since they come near no key.
+    pub fn ignored_variables(variables: &[(String, String)]) -> Vec<&str> {
+        layers::ignored(variables)
     }
 }
 

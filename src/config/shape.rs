@@ -1,6 +1,5 @@
 //! What a key takes, as its schema says it, and how a value is read from a file or a variable.
 
-use chrono_tz::TZ_VARIANTS;
 use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Num, Value};
 use serde_json::{Value as Json, json};
@@ -8,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::config::Span;
 use crate::config::format::{self, wrong};
 use crate::config::keys::nearest;
+use crate::config::zone;
 
 /// The most members of one list.
 const LIST_MAX: usize = 100;
@@ -106,8 +106,8 @@ impl Shape {
     /// The valid text that was probably meant, as a question at the end of an advice; else nothing.
     pub fn meant(&self, text: &str) -> String {
         let meant = match self {
-            Self::Choice(names) => nearest(text, names.iter().copied()),
-            Self::Text("time zone") => nearest(text, TZ_VARIANTS.iter().map(|zone| zone.name())),
+            Self::Choice(names) => nearest(text, names.iter().copied()).map(str::to_owned),
+            Self::Text("time zone") => zone::meant(text),
             _ => None,
         };
         meant.map_or_else(String::new, |name| format!("; did you mean {name}?"))
@@ -140,6 +140,12 @@ impl Shape {
     /// What is wrong with it, fit to be shown.
     pub fn read_text(&self, text: &str) -> Result<Value, String> {
         let text = text.trim();
+        if is_in_quotes(text) {
+            // As from Docker's --env-file, which knows no quotes. The text may be a secret.
+            return Err(
+                "is in quotes, which are part of the value here: leave them out".to_owned(),
+            );
+        }
         let refused = |why: &str| Err(wrong(text, why));
         match self {
             Self::Text(format) => format::read(format, text).map(Value::from),
@@ -220,6 +226,11 @@ fn fields(schema: &'static Json) -> Vec<Field> {
         is_required: is_required(name),
     };
     properties.map(field).collect()
+}
+
+fn is_in_quotes(text: &str) -> bool {
+    let is_in = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    is_in('"') || is_in('\'')
 }
 
 /// A list without its brackets, which a variable may leave out.

@@ -291,7 +291,25 @@ fn variables_that_are_no_keys_are_ignored() {
         ("TRACKBOX_PORT_8080_TCP_ADDR", "10.0.0.1"),
     ];
     assert_eq!(of_variables(&variables), Ok(Config::default()));
-    assert!(of_variables(&[("TRACKBOX_PORT", "8080")]).is_err());
+    assert!(Config::ignored_variables(&owned(&variables)).is_empty());
+}
+
+#[test]
+fn variables_that_come_near_no_key_are_left_out_and_named() {
+    let foreign = [
+        "TRACKBOX_VERSION",
+        "TRACKBOX_IMAGE",
+        "TRACKBOX_TAG",
+        "TRACKBOX_PORT",
+    ];
+    let mut variables = owned(&foreign.map(|name| (name, "1")));
+    variables.extend(owned(&[
+        ("TRACKBOX_WORK__BATCH", "7"),
+        ("TRACKBOX_TEST_X", "1"),
+    ]));
+    let config = from_layers(None, &variables, None).expect("is good");
+    assert_eq!(config.work.batch, 7);
+    assert_eq!(Config::ignored_variables(&variables), foreign);
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn an_unknown_variable_is_refused_with_the_nearest_known_one() {
             "TRACKBOX_CARRIERS__DEFAULT__BURST",
         ),
         ("TRACKBOX_CARRIERS__CDEK", "TRACKBOX_SECTION__KEY"),
+        ("TRACKBOX_CARRIER_CDEK_API_KEY", "TRACKBOX_SECTION__KEY"),
+        ("TRACKBOX_LOG", "TRACKBOX_SECTION__KEY"),
+        ("TRACKBOX_STORE_URL", "TRACKBOX_STORE__URL"),
         ("TRACKBOX_", "TRACKBOX_SECTION__KEY"),
     ];
     for (name, advice) in unknown {
@@ -84,6 +87,55 @@ fn an_unknown_variable_is_refused_with_the_nearest_known_one() {
             error.contains(&format!("variable {name}\n")) && error.contains(advice),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn a_value_in_quotes_is_refused_in_every_kind_of_key() {
+    for (name, value) in [
+        ("TRACKBOX_CARRIERS__CDEK__API_KEY", "\"hunter2\""),
+        (
+            "TRACKBOX_CARRIERS__CDEK__BASE_URL",
+            "'https://h?key=hunter2'",
+        ),
+        ("TRACKBOX_HTTP__LISTEN", "\"127.0.0.1:1\""),
+        ("TRACKBOX_WORK__BATCH", "\"100\""),
+        ("TRACKBOX_WORK__CADENCE", "'demo'"),
+        ("TRACKBOX_KAFKA__BROKERS", "\"h:1\",\"h:2\""),
+        ("TRACKBOX_KAFKA__BROKERS", "h:1,\"h:2\""),
+    ] {
+        let error = of_variables(&[(name, value)]).expect_err(name).to_string();
+        let what = "is in quotes, which are part of the value here: leave them out";
+        assert!(error.contains(what) && error.contains(name), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_wrong_time_zone_is_refused_with_the_one_that_was_meant() {
+    for (zone, meant) in [
+        ("MSK", "Europe/Moscow?"),
+        ("msk", "Europe/Moscow?"),
+        ("Москва", "Europe/Moscow?"),
+        ("Moscow", "Europe/Moscow?"),
+        ("new york", "America/New_York?"),
+        ("europe/moscow", "Europe/Moscow?"),
+        ("YEKT", "Asia/Yekaterinburg?"),
+        (
+            "+03:00",
+            "Europe/Moscow or Etc/GMT-3 (always 3 h ahead of UTC",
+        ),
+        ("UTC+3", "Europe/Moscow or Etc/GMT-3"),
+        ("GMT+3", "Europe/Moscow or Etc/GMT-3"),
+        ("UTC +0300", "Europe/Moscow or Etc/GMT-3"),
+        ("utc-5", "did you mean Etc/GMT+5 (always 5 h behind UTC"),
+        ("+00:00", "did you mean UTC?"),
+        ("UTC+99", "an IANA name"),
+        ("", "an IANA name"),
+    ] {
+        let error = of_file(&format!("carriers.CDEK.time_zone = \"{zone}\""));
+        let error = error.expect_err(zone).to_string();
+        assert!(error.contains(meant), "{zone}: {error}");
     }
 }
 
@@ -244,8 +296,11 @@ fn a_wrong_value_of_a_variable_names_the_variable() {
 fn all_mistakes_of_file_and_variables_are_listed_together() {
     let text =
         "[http]\nlistn = 1\nbody_limit_bytes = \"x\"\n[htp]\na = 1\nb = 2\n[carriers.CDEK]\nx = 1";
-    let error = of_both(text, &[("TRACKBOX_X", "1"), ("TRACKBOX_WORK__BATCH", "x")])
-        .expect_err("seven mistakes");
+    let error = of_both(
+        text,
+        &[("TRACKBOX_X__Y", "1"), ("TRACKBOX_WORK__BATCH", "x")],
+    )
+    .expect_err("seven mistakes");
     assert_eq!(error.mistakes.len(), 7, "{error}");
     assert!(
         error
