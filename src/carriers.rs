@@ -43,6 +43,8 @@ pub struct Adapter {
     pub name: &'static str,
     /// The keys of a carrier's section that must be set; `base_url` always must.
     pub needs: &'static [&'static str],
+    /// The path segments that its requests add to `base_url`, as far as they are the same for all numbers.
+    pub path: &'static [&'static str],
     pub make: fn(Access) -> Arc<dyn Carrier>,
 }
 

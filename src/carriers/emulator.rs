@@ -24,6 +24,8 @@ use crate::clock::Time;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
 
+const PATH: &[&str] = &["v1", "tracking"];
+
 /// How many numbers the batch call takes.
 const BATCH: usize = 30;
 
@@ -40,6 +42,7 @@ const ERROR_FIELDS: &[&str] = &["error", "detail"];
 pub const ADAPTER: Adapter = Adapter {
     name: "emulator",
     needs: &[],
+    path: PATH,
     make: |access| {
         Arc::new(Emulator {
             access,
@@ -52,6 +55,7 @@ pub const ADAPTER: Adapter = Adapter {
 pub const BATCH_ADAPTER: Adapter = Adapter {
     name: "emulator-batch",
     needs: &[],
+    path: PATH,
     make: |access| {
         Arc::new(Emulator {
             access,
@@ -73,14 +77,12 @@ impl Emulator {
                 .iter()
                 .map(|number| json!({"carrier": carrier, "trackNumber": number}))
                 .collect();
-            let url = path(&self.access.base_url, &["v1", "tracking", "batch"]);
+            let url = path(&self.access.base_url, &[PATH, &["batch"]].concat());
             (Method::Post, url, Some(json!({"items": items})))
         } else {
             let number = numbers.first().map_or("", TrackNumber::as_str);
-            let url = path(
-                &self.access.base_url,
-                &["v1", "tracking", carrier.as_str(), number],
-            );
+            let of_number = [PATH, &[carrier.as_str(), number]].concat();
+            let url = path(&self.access.base_url, &of_number);
             (Method::Get, url, None)
         };
         if !self.access.api_key.is_empty() {

@@ -23,6 +23,8 @@ use crate::model::clean_payload;
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
 
+const PATH: &[&str] = &["gdeposylka", "api", "v4", "track"];
+
 /// The fields of a checkpoint.
 struct Fields {
     status: &'static str,
@@ -57,6 +59,7 @@ const LIVE_NUMBERS: [&str; 3] = [
 pub const ADAPTER: Adapter = Adapter {
     name: Gdeposylka::NAME,
     needs: &["api_key"],
+    path: PATH,
     make: |access| Arc::new(Gdeposylka(access)),
 };
 
@@ -72,7 +75,7 @@ impl OneNumber for Gdeposylka {
     }
 
     fn url(&self, number: &str) -> Url {
-        let mut url = path(&self.0.base_url, &["gdeposylka", "api", "v4", "track"]);
+        let mut url = path(&self.0.base_url, PATH);
         url.query_pairs_mut()
             .append_pair("token", &self.0.api_key)
             .append_pair("track", number);

@@ -176,7 +176,7 @@ fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<
     in_use
         .filter_map(|(code, section)| {
             let adapter = adapter(config, code, section, mistakes)?;
-            let base_url = base_url(code, section, mistakes);
+            let base_url = base_url(adapter, code, section, mistakes);
             let complete = has_needs(adapter, code, section, mistakes);
             let access = Access {
                 base_url: base_url.filter(|_| complete)?,
@@ -230,24 +230,75 @@ fn adapter(
         mistakes.add(&path, "is missing", advice);
     } else {
         let meant = nearest(&section.adapter, names);
-        let meant = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        let meant = meant.map_or_else(
+            || of_code(config, &section.adapter),
+            |name| format!("; did you mean {name}?"),
+        );
         let what = format!("is {}, which is not known", shown(&section.adapter));
         mistakes.add(&path, what, format!("give one of {list}{meant}"));
     }
     None
 }
 
-fn base_url(code: &str, section: &CarrierSection, mistakes: &mut Mistakes<'_>) -> Option<Url> {
+fn base_url(
+    adapter: &Adapter,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Url> {
+    let path = ["carriers", code, "base_url"];
     let text = section.base_url.expose();
     let what = match Url::parse(text) {
-        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => return Some(url),
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
+            let (what, advice) = match too_much(adapter, &url) {
+                None => return Some(url),
+                Some(mistake) => mistake,
+            };
+            mistakes.add(&path, what, advice);
+            return None;
+        }
         _ if text.is_empty() => "is missing".to_owned(),
         Ok(_) => format!("is {}, which is neither http nor https", shown(text)),
         Err(error) => format!("is {}, which is no address: {error}", shown(text)),
     };
     let advice = "give the address of the carrier's API, such as http://localhost:9000 or https://api.track24.ru";
-    mistakes.add(&["carriers", code, "base_url"], what, advice);
+    mistakes.add(&path, what, advice);
     None
+}
+
+/// What to know if the name of an adapter is a carrier's code; else nothing.
+fn of_code(config: &Config, name: &str) -> String {
+    let mut codes = config.carriers.keys();
+    let code = codes.find(|code| code.eq_ignore_ascii_case(name));
+    code.map_or_else(String::new, |code| {
+        format!("; {code} is a carrier's code, and the adapter names the API that is asked about its parcels")
+    })
+}
+
+/// What an address has that the adapter adds by itself, and what to give instead: often an example of a whole request
+/// was copied. The key in it is not repeated.
+fn too_much(adapter: &Adapter, url: &Url) -> Option<(&'static str, String)> {
+    let segments: Vec<&str> = url.path().split('/').collect();
+    // Two segments of it are no coincidence.
+    let own = &adapter.path[..adapter.path.len().min(2)];
+    let is_own = |part: &[&str]| {
+        let mut pairs = part.iter().zip(own);
+        pairs.all(|(ours, theirs)| ours.eq_ignore_ascii_case(theirs))
+    };
+    let place = segments.windows(own.len()).position(is_own);
+    let what = match place {
+        Some(_) => "holds the path of a request, which the adapter adds by itself",
+        None if url.query().is_some() || url.fragment().is_some() => {
+            "holds a query, which the adapter adds by itself"
+        }
+        None => return None,
+    };
+    let mut base = url.clone();
+    base.set_path(&segments[..place.unwrap_or(segments.len())].join("/"));
+    let base = without_credentials(base.as_str());
+    let base = base.trim_end_matches('/');
+    let advice = format!("give {base} alone, and the key as api_key if there is one");
+    Some((what, advice))
 }
 
 fn has_needs(

@@ -24,6 +24,8 @@ use crate::model::clean_payload;
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 1;
 
+const PATH: &[&str] = &["tracking.json.php"];
+
 /// The `serviceName` of the events that Track24 adds by itself.
 const OWN_SERVICE: &str = "track24";
 
@@ -31,6 +33,7 @@ const OWN_SERVICE: &str = "track24";
 pub const ADAPTER: Adapter = Adapter {
     name: Track24::NAME,
     needs: &["api_key", "domain"],
+    path: PATH,
     make: |access| Arc::new(Track24(access)),
 };
 
@@ -46,7 +49,7 @@ impl OneNumber for Track24 {
     }
 
     fn url(&self, number: &str) -> Url {
-        let mut url = path(&self.0.base_url, &["tracking.json.php"]);
+        let mut url = path(&self.0.base_url, PATH);
         url.query_pairs_mut()
             .append_pair("apiKey", &self.0.api_key)
             .append_pair("domain", &self.0.domain)

@@ -91,6 +91,41 @@ const WRONG: &[(&str, &str, &str)] = &[
         "did you mean Europe/Moscow?",
     ),
     (
+        "carriers.CDEK.adapter = \"track-24\"",
+        "which is not known",
+        "did you mean track24?",
+    ),
+    (
+        "carriers.CDEK.adapter = \"Track24\"",
+        "which is not known",
+        "did you mean track24?",
+    ),
+    (
+        "carriers.CDEK.adapter = \"gde-posylka\"",
+        "which is not known",
+        "did you mean gdeposylka?",
+    ),
+    (
+        "carriers.CDEK.adapter = \"cdek\"",
+        "which is not known",
+        "CDEK is a carrier's code, and the adapter names the API",
+    ),
+    (
+        "carriers.X = { adapter = \"track24\", api_key = \"k\", domain = \"d\", base_url = \"https://api.track24.ru/Tracking.json.php?apiKey=abc&code=1\" }",
+        "carriers.X.base_url holds the path of a request",
+        "give https://api.track24.ru alone, and the key as api_key",
+    ),
+    (
+        "carriers.CDEK.base_url = \"http://h:9000/a/v1/tracking/CDEK/1\"",
+        "holds the path of a request",
+        "give http://h:9000/a alone",
+    ),
+    (
+        "carriers.CDEK.base_url = \"http://h:9000/a/?apiKey=abc\"",
+        "holds a query",
+        "give http://h:9000/a alone",
+    ),
+    (
         "carriers.CDEK.adapter = \"gdeposylka\"",
         "api_key is missing",
         "TRACKBOX_CARRIERS__CDEK__API_KEY",

@@ -19,7 +19,7 @@ fn with_secrets() -> Config {
         ("TRACKBOX_CARRIERS__CDEK__API_KEY", "hunter2"),
         (
             "TRACKBOX_CARRIERS__CDEK__BASE_URL",
-            "https://me:hunter2@cdek.example/v1?token=hunter2",
+            "https://me:hunter2@cdek.example/v1",
         ),
         (
             "TRACKBOX_CARRIERS__POST_RU__BASE_URL",
@@ -88,6 +88,9 @@ fn no_error_holds_a_secret() {
         "kafka.brokers = [\"me:hunter2@kafka:9092\"]",
         "carriers.CDEK.base_url = \"ftp://me:hunter2@cdek.example\"",
         "carriers.CDEK.base_url = \"https://hunter2@\"",
+        "carriers.CDEK.base_url = \"https://cdek.example/?apiKey=hunter2\"",
+        "carriers.CDEK.base_url = \"https://me:hunter2@cdek.example/v1/tracking/CDEK/1?key=hunter2\"",
+        "carriers.CDEK.api_key = '\"hunter2\"'",
     ];
     for text in refused {
         let error = of_file(text).expect_err(text);
