@@ -11,6 +11,7 @@ use tower::ServiceExt as _;
 use trackbox::app;
 use trackbox::clock::Clock;
 use trackbox::config::Preset;
+use trackbox::model::status::Status;
 use trackbox::scheduler::pauses::{Pace, Pauses, Told};
 use trackbox::serving::flood::FloodGuard;
 use trackbox::serving::health::ReadyChecks;
@@ -108,6 +109,31 @@ async fn a_used_up_quota_pauses_the_account_and_is_shown_and_lifted() {
     assert_eq!(shown(&pipe).await["pausedUntil"], Value::Null);
     let row = read(&pipe.parts.store, rows[39].id).await;
     assert!(row.last_ok_at.is_some(), "is checked again");
+}
+
+#[tokio::test]
+async fn words_about_the_account_make_no_parcel_pending_and_are_shown_at_once() {
+    for words in [
+        "apiKey not found",
+        "Домен не найден",
+        "Нет данных об оплате тарифа",
+        "no Route matched",
+    ] {
+        for code in [200, 404] {
+            let mut pipe = Pipe::new(Setup::default()).await;
+            complain(&pipe, None, code, words);
+            let rows = pipe.create_slow("CDEK", 20).await;
+            pipe.run_for(Duration::from_secs(10)).await;
+            let account = shown(&pipe).await;
+            assert!(account["pausedUntil"].is_string(), "{account}");
+            let reason = account["pauseReason"].as_str().unwrap_or_default();
+            assert!(reason.ends_with(words), "{code}: {reason}");
+            for row in rows {
+                let row = read(&pipe.parts.store, row.id).await;
+                assert_eq!(row.status, Status::Unknown, "{code}: {words}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
