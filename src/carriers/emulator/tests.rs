@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::carriers::emulator::{ADAPTER, BATCH_ADAPTER};
 use crate::carriers::{Answer, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture};
+use crate::model::answer::alone;
+use crate::model::fixture::at;
 
 fn adapter(base_url: &str, batch: bool) -> Arc<dyn Carrier> {
     let adapter = if batch { BATCH_ADAPTER } else { ADAPTER };
@@ -156,7 +158,10 @@ fn bytes_that_are_no_utf8_are_replaced_and_the_rest_is_read() {
     let Verdict::Seen(seen) = &verdicts[0] else {
         panic!("{verdicts:?}");
     };
-    assert_eq!(seen.report.status_raw, "\u{fffd}\u{fffd}\n");
+    assert_eq!(
+        alone(&mut seen.events.clone(), at(0)).status_raw,
+        "\u{fffd}\u{fffd}\n"
+    );
 }
 
 #[test]
@@ -190,7 +195,7 @@ fn a_day_without_a_time_stands_after_the_event_before_it_in_the_list() {
             ("e", false)
         ]
     );
-    assert_eq!(seen.events[4].order_at, Some(seen.events[2].event_time));
+    assert!(seen.events[4].order_at > Some(seen.events[2].event_time));
 }
 
 #[test]

@@ -322,5 +322,5 @@ fn a_history_from_long_before_is_not_believed_for_thirty_days() {
     };
     let unbelieved = Some(SubStatus::PendingOldHistory);
     assert_eq!(told(1), (Status::Pending, unbelieved, 1));
-    assert_eq!(told(31), (Status::Delivered, None, 365));
+    assert_eq!(told(31), (Status::Delivered, None, 364));
 }
