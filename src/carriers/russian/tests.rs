@@ -1,6 +1,7 @@
+mod files;
 mod post;
 
-use super::{Meaning, meaning, meaning_of_two, rules};
+use super::{Meaning, meaning, meaning_of_two};
 use crate::model::status::Direction;
 
 /// A text's normalised code, with its direction if that is back; `-` if the text has no meaning.
@@ -319,63 +320,4 @@ fn both_orders_of_an_aggregators_two_texts_are_read() {
         code_of_two("Сортировка", "Сообщено позже"),
         "IN_TRANSIT_SORTED"
     );
-}
-
-#[test]
-fn every_phrase_is_written_as_the_parser_expects() {
-    let mut known = std::collections::BTreeSet::new();
-    for (_, phrases) in rules::all() {
-        for phrase in *phrases {
-            assert!(known.insert(phrase), "{phrase} stands twice");
-            assert_eq!(phrase.to_lowercase(), **phrase);
-            assert!(
-                !phrase.contains('ё') && !phrase.contains("  ") && phrase.trim() == *phrase,
-                "{phrase}"
-            );
-            assert!(
-                phrase.matches(" / ").count() <= 1 && !phrase.contains(".. .."),
-                "{phrase}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_phrase_that_ends_a_journey_matches_no_denial() {
-    for (means, phrases) in rules::all() {
-        let status = meaning_of(means).status;
-        let open = phrases.iter().find(|phrase| phrase.contains(".."));
-        assert!(!status.is_terminal() || open.is_none(), "{open:?}");
-    }
-}
-
-#[test]
-fn no_phrase_is_hidden_by_an_earlier_one() {
-    for (means, phrases) in rules::all() {
-        for phrase in *phrases {
-            let text = example(phrase);
-            let found = match text.split_once(" / ") {
-                Some((kind, attribute)) => meaning_of_two(attribute, kind),
-                None => meaning(&text),
-            };
-            assert_eq!(found, Some(meaning_of(means)), "{phrase}");
-        }
-    }
-}
-
-fn meaning_of(means: &rules::Means) -> Meaning {
-    match *means {
-        rules::Means::Plain(status) => Meaning::of(status),
-        rules::Means::Sub(sub_status) => Meaning::refined(sub_status),
-    }
-}
-
-/// The shortest text that a phrase fits.
-fn example(phrase: &str) -> String {
-    let words = phrase.split(' ').filter(|word| *word != "..");
-    let first_forms = words.map(|word| {
-        let form = word.split('|').next().unwrap_or_default();
-        form.trim_end_matches('*').replace('~', "о")
-    });
-    first_forms.collect::<Vec<_>>().join(" ")
 }
