@@ -30,7 +30,7 @@ const PATH: &[&str] = &["v1", "tracking"];
 const BATCH: usize = 30;
 
 /// The edition of the mapping.
-const MAPPING_VERSION: i32 = 1;
+const MAPPING_VERSION: i32 = 2;
 
 /// The emulator's words for an unknown number. A framework before it writes "Not Found".
 const UNKNOWN_NUMBER: &str = "not found";

@@ -21,7 +21,7 @@ use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
 use crate::model::clean_payload;
 
 /// The edition of the mapping.
-const MAPPING_VERSION: i32 = 1;
+const MAPPING_VERSION: i32 = 2;
 
 const PATH: &[&str] = &["gdeposylka", "api", "v4", "track"];
 

@@ -8,6 +8,8 @@ mod phrase;
 #[cfg(test)]
 mod tests;
 
+use std::iter;
+
 use crate::model::status::{Direction, Status, SubStatus};
 
 use map::MAP;
@@ -19,37 +21,63 @@ const WORDS_MAX: usize = 40;
 /// Words before a phrase that do not change its meaning: "Ваша посылка вручена" means "вручена", and a second attempt is
 /// an attempt.
 const SUBJECTS: &[&str] = &[
+    "бандероль",
     "ваш",
     "ваша",
     "ваше",
-    "почтовое",
-    "отправление",
-    "посылка",
-    "письмо",
-    "заказ",
-    "груз",
     "вторая",
+    "груз",
+    "заказ",
+    "заказное",
+    "отправление",
+    "письмо",
     "повторная",
+    "посылка",
+    "почтовое",
     "третья",
 ];
 
 /// Operations too general to have a meaning beside an unknown text: a "Вручение" may be to the sender.
 const WIDE: &[&str] = &["вручение", "доставка", "обработка", "регистрация"];
 
-/// Beginnings of words beside which a delivery is not a delivery to the addressee.
+/// Beginnings of words beside which a delivery is not a delivery to the addressee, or not yet.
 const NO_DELIVERY: &[&str] = &[
-    "отправител",
+    "аннул",
+    "будет",
     "возвр",
-    "неудач",
+    "задерж",
+    "заплан",
+    "назнач",
+    "невозм",
     "невруч",
     "недостав",
+    "неудач",
+    "обратно",
+    "ожида",
     "отказ",
+    "отлож",
     "отмен",
+    "отправител",
     "ошиб",
+    "перенес",
+    "перенос",
+    "планир",
+    "попыт",
+    "предварит",
+    "приостан",
+    "частичн",
 ];
 
+/// Words beside which nothing has come to its end.
+const NO_END: &[&str] = &["не", "нет", "ошибка", "ошибочно"];
+
 /// Separators of a text of two parts: "Вручение. Вручение отправителю".
-const CUTS: &[&str] = &[". ", ": ", " - ", " – ", " — ", " // ", " / ", "; "];
+const CUTS: &[&str] = &[
+    ". ", ", ", ": ", "; ", " (", " - ", " – ", " — ", " // ", " / ",
+];
+
+/// The separators of a text that are looked at.
+const CUTS_MAX: usize = 3;
 
 /// What a text means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,30 +85,48 @@ pub struct Meaning {
     pub status: Status,
     pub sub_status: Option<SubStatus>,
     pub direction: Direction,
+    /// The text revokes the event before it and says nothing else.
+    pub takes_back: bool,
 }
 
-/// What a text means; `None` if it is not in the table.
+impl Meaning {
+    fn is_back(&self) -> bool {
+        self.direction == Direction::Return
+    }
+}
+
+/// What a text means; `None` if it is not in the map.
+///
+/// Of a text of several parts, the last ones may be only a place: it is read with them and without.
 pub fn meaning(text: &str) -> Option<Meaning> {
     if !is_russian(text) {
         return None;
     }
-    let parts = CUTS
+    let mut cuts: Vec<(usize, &str)> = CUTS
         .iter()
-        .filter_map(|mark| Some((text.find(mark)?, mark)))
-        .min_by_key(|(cut, _)| *cut)
-        .map(|(cut, mark)| {
-            (
-                Words::of(&text[..cut]),
-                Words::of(&text[cut + mark.len()..]),
-            )
-        });
-    let pair = parts
-        .as_ref()
-        .and_then(|(first, second)| find_pair(first, second));
-    pair.or_else(|| find(&Words::of(text))).or_else(|| {
-        let (first, second) = parts.as_ref()?;
-        alone(second, first).or_else(|| alone(first, second))
+        .flat_map(|mark| text.match_indices(mark))
+        .collect();
+    cuts.sort_unstable();
+    cuts.truncate(CUTS_MAX);
+    let ends = cuts.iter().skip(1).rev().map(|(at, _)| *at);
+    iter::once(text.len()).chain(ends).find_map(|end| {
+        meaning_in_two(&text[..end], cuts.first())
+            .filter(|meaning| !is_denied(meaning, &Words::of(&text[end..])))
     })
+}
+
+/// What a text means whole, or cut in two parts.
+fn meaning_in_two(text: &str, cut: Option<&(usize, &str)>) -> Option<Meaning> {
+    let Some((at, mark)) = cut else {
+        return find(&Words::of(text));
+    };
+    let (first, second) = (Words::of(&text[..*at]), Words::of(&text[at + mark.len()..]));
+    let (whole, part) = (find(&Words::of(text)), one_of(&second, &first));
+    find_pair(&first, &second)
+        .or(whole.filter(Meaning::is_back))
+        .or(part.filter(Meaning::is_back))
+        .or(whole)
+        .or(part)
 }
 
 /// What an operation of two texts means, such as Russian Post's type and attribute.
@@ -99,8 +145,7 @@ pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
         return meaning(other);
     }
     find_pair(&other_words, &main_words)
-        .or_else(|| alone(&main_words, &other_words))
-        .or_else(|| alone(&other_words, &main_words))
+        .or_else(|| one_of(&main_words, &other_words))
         .or_else(|| {
             meaning(main)
                 .filter(|meaning| main_words.said().len() > 1 && !is_denied(meaning, &other_words))
@@ -111,18 +156,29 @@ fn is_russian(text: &str) -> bool {
     text.contains(|c: char| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё' | 'Ё'))
 }
 
+/// What one of two texts means by itself; what is said of a way back counts first, so that it is never missed.
+fn one_of(main: &Words, other: &Words) -> Option<Meaning> {
+    let (main, other) = (alone(main, other), alone(other, main));
+    main.filter(Meaning::is_back)
+        .or(other.filter(Meaning::is_back))
+        .or(main)
+        .or(other)
+}
+
 /// What a text means beside an unknown one.
 fn alone(text: &Words, beside: &Words) -> Option<Meaning> {
     let is_wide = matches!(text.said(), [word] if WIDE.contains(&word.as_str()));
     find(text).filter(|meaning| !is_wide && !is_denied(meaning, beside))
 }
 
+/// Whether the words beside it take an end back, or are too many to be sure that they do not.
 fn is_denied(meaning: &Meaning, beside: &Words) -> bool {
     let denies = |word: &String| {
-        matches!(word.as_str(), "не" | "нет")
-            || NO_DELIVERY.iter().any(|start| word.starts_with(start))
+        let begins = |start: &&str| word.starts_with(start);
+        NO_END.contains(&word.as_str())
+            || (meaning.status == Status::Delivered && NO_DELIVERY.iter().any(begins))
     };
-    meaning.status == Status::Delivered && beside.all.iter().any(denies)
+    meaning.status.is_terminal() && (beside.all.len() > WORDS_MAX || beside.all.iter().any(denies))
 }
 
 /// The words of a text, in lower case, with "е" for "ё"; of a text that is too long, one word more than [`WORDS_MAX`].
@@ -142,7 +198,7 @@ impl Words {
             .collect();
         let subject = all
             .iter()
-            .take_while(|word| SUBJECTS.contains(&word.as_str()))
+            .take_while(|word| SUBJECTS.contains(&word.as_str()) || is_number(word))
             .count()
             .min(all.len().saturating_sub(1));
         Self { all, subject }
@@ -155,8 +211,14 @@ impl Words {
 
     /// Whether a phrase fits them, with or without those before what is said.
     fn are(&self, phrase: &Phrase) -> bool {
-        self.all.len() <= WORDS_MAX && (phrase.fits(&self.all) || phrase.fits(self.said()))
+        self.all.len() <= WORDS_MAX
+            && (phrase.fits(self.said()) || (self.subject > 0 && phrase.fits(&self.all)))
     }
+}
+
+/// Whether a word is a parcel's number.
+fn is_number(word: &str) -> bool {
+    word.is_ascii() && word.contains(|c: char| c.is_ascii_digit())
 }
 
 fn find(text: &Words) -> Option<Meaning> {

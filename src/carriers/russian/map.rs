@@ -1,9 +1,11 @@
 //! The map from phrases to meanings: the files of `words`, one for each source, compiled in.
 //!
 //! A file has a `source`, and under `[map]` lines of a phrase and its meaning; under `[map.pair]` the phrase is
-//! `TYPE / ATTRIBUTE`. A meaning is a status or a sub-status; with ` <` behind it, the parcel is on its way back. Of two
-//! phrases that fit a text, the one of more [`Weight`](super::phrase::Weight) counts, wherever the two stand. A phrase
-//! that ends a parcel's journey (delivered, returned, cancelled) has no `..`, which could match a denial.
+//! `TYPE / ATTRIBUTE`. A meaning is a status or a sub-status; with ` <` behind it, the parcel is on its way back. The text
+//! of a [`TAKES_BACK`] phrase revokes the event before it, and UNKNOWN is for texts that another phrase would misread.
+//!
+//! Of two phrases that fit a text, the one of more [`Weight`](super::phrase::Weight) counts, wherever the two stand. A
+//! phrase that ends a parcel's journey (delivered, returned, cancelled) has no `..`, which could match a denial.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,11 +17,21 @@ use super::Meaning;
 use super::phrase::{Phrase, weight};
 use crate::model::status::{Direction, Status, SubStatus};
 
+/// The meaning of a text that revokes the event before it.
+pub const TAKES_BACK: &str = "takes back";
+
 /// The files, with their names.
 pub const FILES: &[(&str, &str)] = &[
+    ("belpost", include_str!("../words/belpost.toml")),
+    ("boxberry", include_str!("../words/boxberry.toml")),
+    ("cainiao", include_str!("../words/cainiao.toml")),
     ("cdek", include_str!("../words/cdek.toml")),
     ("common", include_str!("../words/common.toml")),
+    ("dpd_russia", include_str!("../words/dpd_russia.toml")),
+    ("kazpost", include_str!("../words/kazpost.toml")),
+    ("marketplaces", include_str!("../words/marketplaces.toml")),
     ("russian_post", include_str!("../words/russian_post.toml")),
+    ("shops", include_str!("../words/shops.toml")),
 ];
 
 /// All files as one, the heaviest phrases first.
@@ -78,5 +90,6 @@ pub fn meaning_of(name: &str) -> Meaning {
         ),
         sub_status,
         direction,
+        takes_back: name == TAKES_BACK,
     }
 }

@@ -1,5 +1,6 @@
 mod files;
 mod post;
+mod texts;
 
 use super::{Meaning, meaning, meaning_of_two};
 use crate::model::status::Direction;
@@ -17,6 +18,9 @@ fn shown(meaning: Option<Meaning>) -> String {
     let Some(meaning) = meaning else {
         return "-".to_owned();
     };
+    if meaning.takes_back {
+        return "takes back".to_owned();
+    }
     let code = meaning
         .sub_status
         .map_or(meaning.status.as_str(), |sub| sub.as_str());
@@ -300,6 +304,7 @@ fn a_text_that_is_not_in_the_table_means_nothing() {
     );
     let letter = "вручено ".repeat(41);
     assert_eq!(code(&letter), "-");
+    assert_eq!(code(&format!("Вручено, {letter}")), "-");
     assert_eq!(code_of_two("", ""), "-");
     assert_eq!(code_of_two("", "Вручено"), "DELIVERED");
     assert_eq!(code_of_two("Вручено", "вручено"), "DELIVERED");

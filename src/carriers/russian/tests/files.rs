@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::map::{FILES, File, MAP, meaning_of};
+use super::super::map::{FILES, File, MAP, TAKES_BACK, meaning_of};
 use super::super::phrase::{Form, PAST_ENDINGS, Phrase, Token, weight};
 use super::super::{Meaning, meaning, meaning_of_two};
 use crate::model::status::{Direction, Status, SubStatus};
@@ -57,7 +57,7 @@ fn every_line_is_written_as_the_parser_expects_and_means_a_word_of_ours() {
         );
         let word = name.strip_suffix(" <").unwrap_or(&name);
         assert!(
-            SubStatus::parse(word).is_some() || Status::parse(word).is_some(),
+            SubStatus::parse(word).is_some() || Status::parse(word).is_some() || word == TAKES_BACK,
             "{file}: {phrase}: {name} is no word of ours"
         );
         let meaning = meaning_of(&name);
@@ -83,6 +83,47 @@ fn no_line_is_hidden_by_another() {
         };
         assert_eq!(found, Some(meaning_of(&name)), "{file}: {phrase}");
     }
+}
+
+#[test]
+fn no_denial_of_an_end_is_an_end() {
+    for (file, phrase, name) in lines() {
+        let meaning = meaning_of(&name);
+        if !meaning.status.is_terminal() || phrase.contains(" / ") {
+            continue;
+        }
+        let text = example(&phrase);
+        for denied in [
+            format!("не {text}"),
+            format!("{text} не состоялось"),
+            format!("{text} ошибочно"),
+            format!("{text}, не состоялось"),
+            format!("{text} (ошибочно)"),
+            format!("{text}. Ошибка оператора. Омск"),
+        ] {
+            assert_ends_nothing(file, &denied);
+        }
+        if meaning.status == Status::Delivered {
+            for denied in [
+                format!("{text} отложено"),
+                format!("{text}, отложено по просьбе адресата"),
+                format!("{text}: перенесено на завтра"),
+                format!("{text} (отмена)"),
+                format!("{text}, ожидает в ячейке"),
+            ] {
+                assert_ends_nothing(file, &denied);
+            }
+        }
+    }
+}
+
+#[track_caller]
+fn assert_ends_nothing(file: &str, text: &str) {
+    let found = super::super::meaning(text);
+    assert!(
+        found.is_none_or(|meaning| !meaning.status.is_terminal()),
+        "{file}: {text}: {found:?}"
+    );
 }
 
 /// The shortest text that a phrase fits.

@@ -327,9 +327,10 @@ fn russian_posts_other_operations_are_known() {
         ),
         ("Отказ в приеме", "EXCEPTION_REJECTED_BY_CARRIER"),
         ("Вскрытие", "EXCEPTION"),
-        // Reverts one operation, for example an operator's mistake; the parcel travels on.
+        // Reverts one operation, for example an operator's mistake; the parcel travels on. The type alone may be a shop's
+        // word for a cancelled order.
         ("Отмена", "-"),
-        ("Отмена. Ошибка оператора", "-"),
+        ("Отмена. Ошибка оператора", "takes back"),
     ] {
         assert_eq!(code(text), expected, "{text}");
     }
