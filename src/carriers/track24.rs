@@ -4,10 +4,13 @@
 //! - `statusRaw` is the operation's attribute, and the message its type if the two differ; if there is no attribute,
 //!   `statusRaw` is the type. Both together give the status.
 //! - Texts come as strings or as numbers. The whole record is kept as the event's payload.
-//! - A number just added has an event of Track24's own (`serviceName`), which is not about the parcel and is left out.
 //! - `trackCode` is the number that the answer is about; `trackCodeModified` names the other spelling of one that Track24
 //!   changed.
+//! - Track24's own notes (`serviceName`, `source`), such as that a number was added, are not about the parcel and are left
+//!   out. An event that names neither is told by its words.
 //! - An unknown number has an empty list of events, or an error that says so.
+
+mod own;
 
 use std::sync::Arc;
 
@@ -25,9 +28,6 @@ use crate::model::clean_payload;
 const MAPPING_VERSION: i32 = 2;
 
 const PATH: &[&str] = &["tracking.json.php"];
-
-/// The `serviceName` of the events that Track24 adds by itself.
-const OWN_SERVICE: &str = "track24";
 
 /// Track24, as the configuration names it.
 pub const ADAPTER: Adapter = Adapter {
@@ -77,12 +77,7 @@ impl OneNumber for Track24 {
         let Some(mut events) = events else {
             return Err(reading::misshapen("it has no list of events"));
         };
-        let is_own = |event: &Value| {
-            event["serviceName"]
-                .as_str()
-                .is_some_and(|name| name.eq_ignore_ascii_case(OWN_SERVICE))
-        };
-        events.retain(|event| !is_own(event));
+        events.retain(|event| !own::is_note(event));
         reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, |event| {
             self.text(event)
         })
@@ -120,6 +115,8 @@ impl Track24 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use crate::carriers::{Answer, CarrierError, FailureOf, Step, Verdict, fixture, track24};
 
     #[test]
@@ -183,7 +180,7 @@ mod tests {
         ] {
             let answer = Answer {
                 status: 200,
-                body: serde_json::json!({"status": "error", "message": message})
+                body: json!({"status": "error", "message": message})
                     .to_string()
                     .into_bytes(),
             };
