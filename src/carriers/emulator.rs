@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use crate::carriers::reading;
 use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said};
 use crate::carriers::reading::number::{Told, another, folded};
+use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
-use crate::carriers::reading::{self, Dated};
 use crate::carriers::russian::meaning_of_two;
 use crate::carriers::texts::code;
 use crate::carriers::{
@@ -157,7 +157,11 @@ impl Emulator {
         };
         let zone = self.access.zone;
         let (dated, unreadable) = reading::each(&records, key, |it| event(it, zone))?;
-        let mut events = in_order(dated);
+        let placed = in_order(dated).into_iter().map(|placed| Event {
+            order_at: placed.order_at,
+            ..placed.record
+        });
+        let mut events: Vec<Event> = placed.collect();
         events.drain(..events.len().saturating_sub(EVENTS_MAX));
         let word = reading::text(parcel, "status");
         let raw = reading::text(parcel, "status_raw");
@@ -260,32 +264,6 @@ fn event(record: &Value, zone: Tz) -> Result<(When, Event), String> {
         stated: false,
     };
     Ok((when, event))
-}
-
-/// Oldest first; of events at the same time the later in the list is the newer. A day without a time of day has its
-/// place after the event before it in the list, if that is of the same day.
-fn in_order(dated: Vec<Dated<Event>>) -> Vec<Event> {
-    let mut events = Vec::with_capacity(dated.len());
-    let mut before = None;
-    for Dated {
-        day_only,
-        mut record,
-        ..
-    } in dated
-    {
-        let day = record.event_time..record.event_time + TimeDelta::days(1);
-        let after = before.filter(|before| day_only && day.contains(before));
-        record.order_at = after.map(|before| before + TimeDelta::microseconds(1));
-        before = Some(place(&record));
-        events.push(record);
-    }
-    events.sort_by_key(place);
-    events
-}
-
-/// Where an event stands among the others.
-fn place(event: &Event) -> Time {
-    event.order_at.unwrap_or(event.event_time)
 }
 
 /// The status of a word. An unknown word becomes the raw text, if that is empty.

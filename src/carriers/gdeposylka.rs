@@ -99,9 +99,8 @@ impl OneNumber for Gdeposylka {
         let Some(checkpoints) = checkpoints.and_then(reading::list) else {
             return self.complaint(body);
         };
-        reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, |checkpoint| {
-            self.text(checkpoint)
-        })
+        let read = |checkpoint: &Value| self.text(checkpoint);
+        reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, None, read)
     }
 }
 
@@ -128,8 +127,6 @@ impl Gdeposylka {
         let message = reading::text(checkpoint, fields.message);
         let (raw, message) = reading::raw_and_message(status, message)?;
         let text = DatedText {
-            day_only: false,
-            at: when.at,
             raw,
             message,
             location: reading::place(checkpoint, fields.postal_code, fields.place),

@@ -3,6 +3,7 @@
 pub mod complaint;
 mod lenient;
 pub mod number;
+pub mod order;
 pub mod time;
 pub mod words;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
 use crate::carriers::reading::lenient::mended;
 use crate::carriers::reading::time::{When, days_only};
+use crate::carriers::russian::Meaning;
 use crate::carriers::texts::{DatedText, observe};
 use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
 use crate::model::{Unreadable, clean_text};
@@ -54,6 +56,7 @@ pub fn list(value: &Value) -> Option<Vec<&Value>> {
 }
 
 /// A record that was read, with the time that it names.
+#[derive(Clone, Debug)]
 pub struct Dated<T> {
     pub when: When,
     /// The carrier gave a date without a time of day.
@@ -104,7 +107,7 @@ pub fn each<T>(
     Ok((dated.collect(), unreadable))
 }
 
-/// What a list of dated texts says of a number; `read` as in [`each`].
+/// What a list of dated texts says of a number; `read` as in [`each`]. `flag` is what the whole answer says of the newest.
 ///
 /// # Errors
 /// As [`each`].
@@ -112,14 +115,11 @@ pub fn verdict_of_texts(
     records: &[&Value],
     key: &str,
     mapping_version: i32,
+    flag: Option<Meaning>,
     read: impl Fn(&Value) -> Result<(When, DatedText), String>,
 ) -> Result<Verdict, CarrierError> {
     let (dated, unreadable) = each(records, key, read)?;
-    let texts = dated.into_iter().map(|dated| DatedText {
-        day_only: dated.day_only,
-        ..dated.record
-    });
-    let seen = observe(texts.collect(), unreadable, mapping_version);
+    let seen = observe(dated, flag, unreadable, mapping_version);
     Ok(seen.map_or(Verdict::NotFoundYet, Verdict::Seen))
 }
 

@@ -90,6 +90,16 @@ pub struct Meaning {
 }
 
 impl Meaning {
+    /// A status without further detail, on the way to the addressee.
+    pub const fn of(status: Status) -> Self {
+        Self {
+            status,
+            sub_status: None,
+            direction: Direction::Forward,
+            takes_back: false,
+        }
+    }
+
     fn is_back(&self) -> bool {
         self.direction == Direction::Return
     }
@@ -150,6 +160,28 @@ pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
             meaning(main)
                 .filter(|meaning| main_words.said().len() > 1 && !is_denied(meaning, &other_words))
         })
+}
+
+/// What an operation of two texts means whose carrier says more than its words.
+///
+/// The hint counts where the words leave something open, unless they deny it.
+pub fn meaning_with_hint(main: &str, other: &str, hint: Option<Meaning>) -> Option<Meaning> {
+    let is_denied = |hint: &Meaning| {
+        let beside = [main, other].map(Words::of);
+        beside.iter().any(|words| is_denied(hint, words))
+    };
+    refined(
+        meaning_of_two(main, other),
+        hint.filter(|hint| !is_denied(hint)),
+    )
+}
+
+/// A meaning, or what a hint makes of it: where there is none, or where a parcel has only arrived at the place of its
+/// delivery.
+pub fn refined(meaning: Option<Meaning>, hint: Option<Meaning>) -> Option<Meaning> {
+    let is_open = meaning
+        .is_none_or(|meaning| meaning.sub_status == Some(SubStatus::InTransitArrivedAtDestination));
+    if is_open { hint.or(meaning) } else { meaning }
 }
 
 fn is_russian(text: &str) -> bool {

@@ -1,19 +1,15 @@
 //! Turns the dated texts that aggregators give into an observation.
 
-use chrono::TimeDelta;
-
-use crate::carriers::russian::{Meaning, meaning_of_two};
+use crate::carriers::reading::Dated;
+use crate::carriers::reading::order::{Placed, in_order};
+use crate::carriers::russian::{Meaning, meaning_with_hint, refined};
 use crate::carriers::{EVENTS_MAX, Observation};
-use crate::clock::Time;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, Unreadable};
 
 /// One dated text, clean enough for the store.
 #[derive(Clone, Debug)]
 pub struct DatedText {
-    pub at: Time,
-    /// The carrier gave a date without a time of day: its list tells its place among the others of that day.
-    pub day_only: bool,
     /// The carrier's main text; it becomes `statusRaw`.
     pub raw: String,
     /// The carrier's other text; it may change what the main text means.
@@ -21,38 +17,51 @@ pub struct DatedText {
     pub location: String,
     /// The carrier's own record as JSON.
     pub payload_json: String,
-    /// What the carrier says by other means (a translation, a flag): it counts where the meaning of the texts is unknown.
+    /// What the carrier says by other means (a translation, a flag): it counts where the texts leave something open.
     pub hint: Option<Meaning>,
 }
 
-/// What these texts say about a parcel; `None` if there are none.
+/// What these texts, in the carrier's order, say about a parcel; `None` if there are none. `flag` is what the whole answer
+/// says of the newest.
 pub fn observe(
-    texts: Vec<DatedText>,
+    texts: Vec<Dated<DatedText>>,
+    flag: Option<Meaning>,
     unreadable: Unreadable,
     mapping_version: i32,
 ) -> Option<Observation> {
-    let mut events: Vec<Event> = in_order(texts)
-        .into_iter()
-        .map(|(at, text)| {
-            let meaning = meaning_of_two(&text.raw, &text.message).or(text.hint);
-            Event {
-                status: meaning.map_or(Status::Unknown, |meaning| meaning.status),
-                sub_status: meaning.and_then(|meaning| meaning.sub_status),
-                status_raw: text.raw,
-                event_time: text.at,
-                location: text.location,
-                message: text.message,
-                payload_json: text.payload_json,
-                mapping_version,
-                order_at: (at != text.at).then_some(at),
-                taken_back: false,
-                own: None,
-                stated: false,
-            }
-        })
-        .collect();
+    let mut texts = in_order(texts);
+    let newest = texts.last_mut()?;
+    newest.record.hint = refined(newest.record.hint, flag);
+    let mut events: Vec<Event> = Vec::with_capacity(texts.len());
+    for Placed {
+        at,
+        order_at,
+        record,
+    } in texts
+    {
+        let meaning = meaning_with_hint(&record.raw, &record.message, record.hint);
+        let takes_back = meaning.is_some_and(|meaning| meaning.takes_back);
+        if takes_back && let Some(before) = events.iter_mut().rfind(|event| !event.taken_back) {
+            before.taken_back = true;
+        }
+        events.push(Event {
+            status: meaning.map_or(Status::Unknown, |meaning| meaning.status),
+            sub_status: meaning.and_then(|meaning| meaning.sub_status),
+            status_raw: record.raw,
+            event_time: at,
+            location: record.location,
+            message: record.message,
+            payload_json: record.payload_json,
+            mapping_version,
+            order_at,
+            // It says nothing of the parcel but that the event before it was an error.
+            taken_back: takes_back,
+            own: None,
+            stated: false,
+        });
+    }
     events.drain(..events.len().saturating_sub(EVENTS_MAX));
-    (!events.is_empty()).then_some(Observation {
+    Some(Observation {
         events,
         unreadable,
         mapping_version,
@@ -67,58 +76,30 @@ pub fn code(event: &Event) -> String {
         .to_owned()
 }
 
-/// The texts oldest first, each with the time that it stands at. Texts of the same time keep the carrier's order, and a
-/// date without a time of day stands right after the text before it in the list, if that is of the same day.
-fn in_order(mut texts: Vec<DatedText>) -> Vec<(Time, DatedText)> {
-    if is_newest_first(&texts) {
-        texts.reverse();
-    }
-    let mut before: Option<Time> = None;
-    let mut placed: Vec<(Time, DatedText)> = texts
-        .into_iter()
-        .map(|text| {
-            let day = text.at..text.at + TimeDelta::days(1);
-            let after = before.filter(|before| text.day_only && day.contains(before));
-            let at = after.map_or(text.at, |before| before + TimeDelta::microseconds(1));
-            before = Some(at);
-            (at, text)
-        })
-        .collect();
-    placed.sort_by_key(|(at, _)| *at);
-    placed
-}
-
-/// Whether more neighbours in the list go back in time than forward. Of a date without a time of day only the date tells.
-fn is_newest_first(texts: &[DatedText]) -> bool {
-    let falls = |pair: &[DatedText]| {
-        let (one, other) = (&pair[0], &pair[1]);
-        let apart = if one.day_only || other.day_only {
-            TimeDelta::days(1)
-        } else {
-            TimeDelta::microseconds(1)
-        };
-        i32::from(one.at - other.at >= apart) - i32::from(other.at - one.at >= apart)
-    };
-    texts.windows(2).map(falls).sum::<i32>() > 0
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{DatedText, observe};
+    use crate::carriers::reading::Dated;
+    use crate::carriers::reading::time::when;
     use crate::model::answer::alone;
     use crate::model::fixture::at;
     use crate::model::status::{Direction, Status, SubStatus};
     use crate::model::{Event, Report, Unreadable};
 
-    fn text(raw: &str, secs: i64) -> DatedText {
-        DatedText {
-            at: at(secs),
-            day_only: false,
+    fn text(raw: &str, secs: i64) -> Dated<DatedText> {
+        let record = DatedText {
             raw: raw.to_owned(),
             message: String::new(),
             location: String::new(),
             payload_json: String::new(),
             hint: None,
+        };
+        Dated {
+            when: when(&json!(at(secs)), chrono_tz::UTC).expect("a time"),
+            day_only: false,
+            record,
         }
     }
 
@@ -128,8 +109,8 @@ mod tests {
         events: Vec<Event>,
     }
 
-    fn seen(texts: Vec<DatedText>) -> Seen {
-        let observed = observe(texts, Unreadable::default(), 1).expect("has texts");
+    fn seen(texts: Vec<Dated<DatedText>>) -> Seen {
+        let observed = observe(texts, None, Unreadable::default(), 1).expect("has texts");
         let mut events = observed.events;
         let report = alone(&mut events, at(100));
         Seen { report, events }
@@ -195,7 +176,7 @@ mod tests {
             text("Сортировка", 5),
             text("Передано курьеру", 5),
         ];
-        let descending: Vec<DatedText> = ascending.iter().rev().cloned().collect();
+        let descending: Vec<Dated<DatedText>> = ascending.iter().rev().cloned().collect();
         assert_eq!(seen(ascending).report.status_raw, "Передано курьеру");
         assert_eq!(seen(descending).report.status_raw, "Передано курьеру");
         let jumbled = vec![
@@ -208,6 +189,6 @@ mod tests {
 
     #[test]
     fn without_texts_there_is_nothing_to_see() {
-        assert_eq!(observe(Vec::new(), Unreadable::default(), 1), None);
+        assert_eq!(observe(Vec::new(), None, Unreadable::default(), 1), None);
     }
 }

@@ -8,6 +8,8 @@
 //!   changed.
 //! - Track24's own notes (`serviceName`, `source`), such as that a number was added, are not about the parcel and are left
 //!   out. An event that names neither is told by its words.
+//! - Where the words leave something open, Track24's translation of them, the event's `icon` and, for the newest event, the
+//!   answer's `deliveredStatus` and `awaitingStatus` tell more.
 //! - An unknown number has an empty list of events, or an error that says so.
 
 mod own;
@@ -78,9 +80,9 @@ impl OneNumber for Track24 {
             return Err(reading::misshapen("it has no list of events"));
         };
         events.retain(|event| !own::is_note(event));
-        reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, |event| {
-            self.text(event)
-        })
+        let flag = own::flagged(data);
+        let read = |event: &Value| self.text(event);
+        reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, flag, read)
     }
 }
 
@@ -92,13 +94,11 @@ impl Track24 {
         let kind = reading::text(event, "operationType");
         let (raw, message) = reading::raw_and_message(attribute, kind)?;
         let text = DatedText {
-            day_only: false,
-            at: when.at,
             raw,
             message,
             location: reading::place(event, "operationPlacePostalCode", "operationPlaceName"),
             payload_json: clean_payload(event),
-            hint: None,
+            hint: own::hint(event),
         };
         Ok((when, text))
     }
