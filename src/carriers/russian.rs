@@ -1,4 +1,5 @@
-//! The meaning of Russian tracking texts, as Russian Post, CDEK and the aggregators that repeat them write them.
+//! The meaning of tracking texts, as Russian Post, CDEK and the aggregators that repeat them write them, in Russian and a
+//! little English.
 //!
 //! The words are data: a [`map`] of phrases to meanings. A phrase is compared with the whole text, word by word and
 //! ignoring case, so a word is never found inside another. A text that fits no phrase has no meaning: none is guessed.
@@ -21,6 +22,12 @@ const WORDS_MAX: usize = 40;
 /// Words before a phrase that do not change its meaning: "Ваша посылка вручена" means "вручена", and a second attempt is
 /// an attempt.
 const SUBJECTS: &[&str] = &[
+    "item",
+    "package",
+    "parcel",
+    "shipment",
+    "the",
+    "your",
     "бандероль",
     "ваш",
     "ваша",
@@ -42,6 +49,16 @@ const WIDE: &[&str] = &["вручение", "доставка", "обработ�
 
 /// Beginnings of words beside which a delivery is not a delivery to the addressee, or not yet.
 const NO_DELIVERY: &[&str] = &[
+    "attempt",
+    "await",
+    "cancel",
+    "fail",
+    "pick",
+    "refus",
+    "return",
+    "sender",
+    "unable",
+    "undeliver",
     "аннул",
     "будет",
     "возвр",
@@ -69,7 +86,7 @@ const NO_DELIVERY: &[&str] = &[
 ];
 
 /// Words beside which nothing has come to its end.
-const NO_END: &[&str] = &["не", "нет", "ошибка", "ошибочно"];
+const NO_END: &[&str] = &["error", "not", "не", "нет", "ошибка", "ошибочно"];
 
 /// Separators of a text of two parts: "Вручение. Вручение отправителю".
 const CUTS: &[&str] = &[
@@ -109,9 +126,6 @@ impl Meaning {
 ///
 /// Of a text of several parts, the last ones may be only a place: it is read with them and without.
 pub fn meaning(text: &str) -> Option<Meaning> {
-    if !is_russian(text) {
-        return None;
-    }
     let mut cuts: Vec<(usize, &str)> = CUTS
         .iter()
         .flat_map(|mark| text.match_indices(mark))
@@ -144,9 +158,6 @@ fn meaning_in_two(text: &str, cut: Option<&(usize, &str)>) -> Option<Meaning> {
 /// Sources disagree on which of the two is the type, so both orders are tried. If the pair is not in the map, one text
 /// counts alone, unless the other contradicts it.
 pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
-    if !is_russian(main) && !is_russian(other) {
-        return None;
-    }
     let (main_words, other_words) = (Words::of(main), Words::of(other));
     if other_words.all.is_empty() || main_words.said() == other_words.said() {
         return meaning(main);
@@ -182,10 +193,6 @@ pub fn refined(meaning: Option<Meaning>, hint: Option<Meaning>) -> Option<Meanin
     let is_open = meaning
         .is_none_or(|meaning| meaning.sub_status == Some(SubStatus::InTransitArrivedAtDestination));
     if is_open { hint.or(meaning) } else { meaning }
-}
-
-fn is_russian(text: &str) -> bool {
-    text.contains(|c: char| matches!(c, 'а'..='я' | 'А'..='Я' | 'ё' | 'Ё'))
 }
 
 /// What one of two texts means by itself; what is said of a way back counts first, so that it is never missed.

@@ -28,6 +28,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("cdek", include_str!("../words/cdek.toml")),
     ("common", include_str!("../words/common.toml")),
     ("dpd_russia", include_str!("../words/dpd_russia.toml")),
+    ("english", include_str!("../words/english.toml")),
     ("kazpost", include_str!("../words/kazpost.toml")),
     ("marketplaces", include_str!("../words/marketplaces.toml")),
     ("russian_post", include_str!("../words/russian_post.toml")),

@@ -187,7 +187,11 @@ fn only_a_text_that_says_so_wholly_is_a_delivery() {
         ],
     );
     assert_eq!(code_of_two("Вручение", "Что-то новое"), "-");
-    assert_eq!(code_of_two("Вручение", "Returned to sender"), "-");
+    assert_eq!(
+        code_of_two("Вручение", "Returned to sender"),
+        "RETURNED_TO_SENDER <"
+    );
+    assert_eq!(code_of_two("Вручено", "Attempted, nobody at home"), "-");
     assert_eq!(code_of_two("Вручено адресату", "Ошибка оператора"), "-");
     assert_eq!(code_of_two("Вручено адресату", "Возвращается"), "-");
     assert_eq!(
@@ -293,8 +297,8 @@ fn a_text_that_is_not_in_the_table_means_nothing() {
             "",
             " ",
             "...",
-            "Delivered",
-            "DELIVERED",
+            "Not delivered",
+            "Delivery",
             "12345",
             "Нечто небывалое",
             "Отправление",
