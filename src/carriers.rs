@@ -12,11 +12,11 @@ pub mod gdeposylka;
 pub mod one_number;
 pub mod reading;
 pub mod routes;
-pub mod russian;
 #[cfg(test)]
 mod tests;
 pub mod texts;
 pub mod track24;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

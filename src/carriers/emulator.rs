@@ -14,8 +14,8 @@ use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said}
 use crate::carriers::reading::number::{Told, another, folded};
 use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
-use crate::carriers::russian::meaning_of_two;
 use crate::carriers::texts::code;
+use crate::carriers::words::meaning_of_two;
 use crate::carriers::{
     Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method, Observation,
     Request, Sighting, State, Step, Verdict, path,

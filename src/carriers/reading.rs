@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
 use crate::carriers::reading::lenient::mended;
 use crate::carriers::reading::time::{When, days_only};
-use crate::carriers::russian::Meaning;
 use crate::carriers::texts::{DatedText, observe};
+use crate::carriers::words::Meaning;
 use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
 use crate::model::{Unreadable, clean_text};
 

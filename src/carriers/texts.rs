@@ -2,7 +2,7 @@
 
 use crate::carriers::reading::Dated;
 use crate::carriers::reading::order::{Placed, in_order};
-use crate::carriers::russian::{Meaning, meaning_with_hint, refined};
+use crate::carriers::words::{Meaning, meaning_with_hint, refined};
 use crate::carriers::{EVENTS_MAX, Observation};
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, Unreadable};

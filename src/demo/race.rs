@@ -317,7 +317,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{RACERS, Standings, make, step};
-    use crate::carriers::russian::meaning_of_two;
+    use crate::carriers::words::meaning_of_two;
     use crate::model::fixture::at;
     use crate::model::status::Status;
     use crate::simulate::process::{DEFAULT, Process};

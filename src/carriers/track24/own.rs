@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::carriers::reading;
-use crate::carriers::russian::{Meaning, meaning_with_hint};
+use crate::carriers::words::{Meaning, meaning_with_hint};
 use crate::model::status::Status;
 
 /// What Track24 calls itself in `serviceName` and `source`, in lower case (public clients of the API, read 2026-11-30).

@@ -22,17 +22,17 @@ pub const TAKES_BACK: &str = "takes back";
 
 /// The files, with their names.
 pub const FILES: &[(&str, &str)] = &[
-    ("belpost", include_str!("../words/belpost.toml")),
-    ("boxberry", include_str!("../words/boxberry.toml")),
-    ("cainiao", include_str!("../words/cainiao.toml")),
-    ("cdek", include_str!("../words/cdek.toml")),
-    ("common", include_str!("../words/common.toml")),
-    ("dpd_russia", include_str!("../words/dpd_russia.toml")),
-    ("english", include_str!("../words/english.toml")),
-    ("kazpost", include_str!("../words/kazpost.toml")),
-    ("marketplaces", include_str!("../words/marketplaces.toml")),
-    ("russian_post", include_str!("../words/russian_post.toml")),
-    ("shops", include_str!("../words/shops.toml")),
+    ("belpost", include_str!("belpost.toml")),
+    ("boxberry", include_str!("boxberry.toml")),
+    ("cainiao", include_str!("cainiao.toml")),
+    ("cdek", include_str!("cdek.toml")),
+    ("common", include_str!("common.toml")),
+    ("dpd_russia", include_str!("dpd_russia.toml")),
+    ("english", include_str!("english.toml")),
+    ("kazpost", include_str!("kazpost.toml")),
+    ("marketplaces", include_str!("marketplaces.toml")),
+    ("russian_post", include_str!("russian_post.toml")),
+    ("shops", include_str!("shops.toml")),
 ];
 
 /// All files as one, the heaviest phrases first.
