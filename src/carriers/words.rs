@@ -88,6 +88,16 @@ const NO_DELIVERY: &[&str] = &[
 /// Words beside which nothing has come to its end.
 const NO_END: &[&str] = &["error", "not", "не", "нет", "ошибка", "ошибочно"];
 
+/// Words of a way back. A phrase of a way to the addressee that leaves them to its `..` has not read them.
+const BACK: &[&str] = &[
+    "возврат",
+    "возврата",
+    "возврату",
+    "обратно",
+    "отправителю",
+    "продавцу",
+];
+
 /// Separators of a text of two parts: "Вручение. Вручение отправителю".
 const CUTS: &[&str] = &[
     ". ", ", ", ": ", "; ", " (", " - ", " – ", " — ", " // ", " / ",
@@ -248,10 +258,15 @@ impl Words {
         &self.all[self.subject..]
     }
 
-    /// Whether a phrase fits them, with or without those before what is said.
-    fn are(&self, phrase: &Phrase) -> bool {
-        self.all.len() <= WORDS_MAX
-            && (phrase.fits(self.said()) || (self.subject > 0 && phrase.fits(&self.all)))
+    /// Whether a phrase of this meaning fits them, with or without those before what is said.
+    fn are(&self, phrase: &Phrase, meaning: &Meaning) -> bool {
+        let fits = || phrase.fits(self.said()) || (self.subject > 0 && phrase.fits(&self.all));
+        let says_back = |word: &&String| BACK.contains(&word.as_str());
+        let is_read = || {
+            let mut back = self.all.iter().filter(says_back);
+            meaning.is_back() || back.all(|word| phrase.names(word))
+        };
+        self.all.len() <= WORDS_MAX && fits() && is_read()
     }
 }
 
@@ -261,13 +276,17 @@ fn is_number(word: &str) -> bool {
 }
 
 fn find(text: &Words) -> Option<Meaning> {
-    let fitting = MAP.single.iter().find(|([phrase], _)| text.are(phrase));
+    let fitting = MAP
+        .single
+        .iter()
+        .find(|([phrase], meaning)| text.are(phrase, meaning));
     fitting.map(|(_, meaning)| *meaning)
 }
 
 fn find_pair(one: &Words, other: &Words) -> Option<Meaning> {
-    let fitting = MAP.pairs.iter().find(|([kind, attribute], _)| {
-        (one.are(kind) && other.are(attribute)) || (other.are(kind) && one.are(attribute))
+    let fitting = MAP.pairs.iter().find(|([kind, attribute], meaning)| {
+        (one.are(kind, meaning) && other.are(attribute, meaning))
+            || (other.are(kind, meaning) && one.are(attribute, meaning))
     });
     fitting.map(|(_, meaning)| *meaning)
 }

@@ -41,6 +41,14 @@ impl Phrase {
         Self(text.split(' ').map(token).collect())
     }
 
+    /// Whether one of its own words is this one.
+    pub fn names(&self, word: &str) -> bool {
+        self.0.iter().any(|token| match token {
+            Token::Any => false,
+            Token::Word(forms) => forms.iter().any(|form| form.fits(word)),
+        })
+    }
+
     /// Whether it fits all the words, from the first to the last.
     ///
     /// If it fails after a [`Token::Any`], the last such token takes one more word and the rest is tried again.

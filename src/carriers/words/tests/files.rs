@@ -117,6 +117,31 @@ fn no_denial_of_an_end_is_an_end() {
     }
 }
 
+#[test]
+fn no_open_phrase_hides_a_way_back() {
+    for (file, phrase, name) in lines() {
+        let meaning = meaning_of(&name);
+        let is_open = phrase.ends_with(" ..") && !phrase.contains(" / ");
+        let is_back = meaning.direction == Direction::Return;
+        if !is_open || is_back || meaning.status == Status::Unknown {
+            continue;
+        }
+        for back in [
+            "для возврата",
+            "на возврат отправителю",
+            "обратно",
+            "продавцу",
+        ] {
+            let text = format!("{} {back}", example(&phrase));
+            let found = super::super::meaning(&text);
+            assert!(
+                found.is_none_or(|found| found.direction == Direction::Return),
+                "{file}: {text}: {found:?}"
+            );
+        }
+    }
+}
+
 #[track_caller]
 fn assert_ends_nothing(file: &str, text: &str) {
     let found = super::super::meaning(text);

@@ -20,7 +20,7 @@ fn files() -> BTreeMap<String, Vec<(String, String)>> {
         let name = path.file_stem().expect("a name").to_string_lossy();
         let (source, lines) = text.split_once('\n').expect("has lines");
         assert!(
-            source.starts_with("# ") && source.contains("; read 20"),
+            source.starts_with("# Invented: ") || source.contains("; read 20"),
             "{name}"
         );
         let lines = lines.lines().map(|line| {
