@@ -139,7 +139,7 @@ impl Emulator {
 
     fn verdict(&self, parcel: &Value, now: Time) -> Result<Verdict, CarrierError> {
         let key = &self.access.api_key;
-        let is_parcel = parcel["status"].is_string();
+        let is_parcel = parcel["status"].is_string() && parcel["status"] != "error";
         // A parcel has no words of an error but those of a batch's error.
         let fields = if is_parcel { &["error"] } else { ERROR_FIELDS };
         if let Some(said) = said(parcel, fields) {

@@ -94,10 +94,22 @@ impl OneNumber for Gdeposylka {
     }
 
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError> {
+        let said = said(body, Self::ERROR_FIELDS);
+        if body["result"] == "error" || body["status"] == "error" {
+            return complaint(said.unwrap_or_default(), self.key(), Self::is_unknown);
+        }
         let checkpoints = body.get("checkpoints");
         let checkpoints = checkpoints.or_else(|| body["data"].get("checkpoints"));
         let Some(checkpoints) = checkpoints.and_then(reading::list) else {
-            return self.complaint(body);
+            let is_own = body["result"].is_string() || body["status"].is_string();
+            return match said.filter(|_| is_own) {
+                Some(said) => complaint(said, self.key(), Self::is_unknown),
+                None => Err(not_in_form(
+                    body,
+                    self.key(),
+                    "it has no list of checkpoints",
+                )),
+            };
         };
         let read = |checkpoint: &Value| self.text(checkpoint);
         reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, None, read)
@@ -105,19 +117,6 @@ impl OneNumber for Gdeposylka {
 }
 
 impl Gdeposylka {
-    /// Reads an answer without checkpoints: an error in the carrier's words, or unreadable.
-    fn complaint(&self, body: &Value) -> Result<Verdict, CarrierError> {
-        let is_own = body["result"].is_string() || body["status"].is_string();
-        match said(body, Self::ERROR_FIELDS).filter(|_| is_own) {
-            Some(said) => complaint(said, self.key(), Self::is_unknown),
-            None => Err(not_in_form(
-                body,
-                self.key(),
-                "it has no list of checkpoints",
-            )),
-        }
-    }
-
     /// One checkpoint, or why it cannot be read.
     fn text(&self, checkpoint: &Value) -> Result<(When, DatedText), String> {
         let when = when(&checkpoint["time"], self.0.zone)?;

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::carriers::reading::complaint::refused;
+use crate::carriers::reading::complaint::{beside_no_events, refused};
 use crate::carriers::reading::number::another;
 use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
 use crate::clock::Time;
@@ -53,6 +53,11 @@ impl<T: OneNumber> Carrier for T {
             200..=299 => {
                 let body = body?;
                 let verdict = self.verdict(&body)?;
+                if verdict == Verdict::NotFoundYet
+                    && let Some(error) = beside_no_events(&body, self.key())
+                {
+                    return Err(error);
+                }
                 let named = Self::named_numbers(&body);
                 let other = |asked| another(asked, &named, self.key());
                 state.numbers.first().and_then(other).unwrap_or(verdict)

@@ -1,4 +1,5 @@
-//! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error messages.
+//! How adapters read what carriers write: loosely typed fields, lists with unreadable members, refusals and error
+//! messages.
 
 pub mod complaint;
 mod lenient;
@@ -17,7 +18,8 @@ use crate::carriers::words::Meaning;
 use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
 use crate::model::{Unreadable, clean_text};
 
-/// A whole answer as JSON, with or without a byte order mark, mended where that is needed. `key` is the account's, which no error shows.
+/// A whole answer as JSON, with or without a byte order mark, mended where that is needed. `key` is the account's, which
+/// no error shows.
 ///
 /// # Errors
 /// [`CarrierError::Unreadable`] if it is not JSON; the account's error if it is a page or says so in plain words.

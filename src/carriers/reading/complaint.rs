@@ -9,7 +9,7 @@ use crate::carriers::reading::words::{
     KEY_REFUSED, NOT_SERVED, NOTHING_HERE, OF_NUMBER, PLAN_ENDED, Saying, UNKNOWN_NUMBER, USED_UP,
     WRONG_ADDRESS,
 };
-use crate::carriers::{Answer, CarrierError, Verdict};
+use crate::carriers::{Answer, CarrierError, FailureOf, Verdict};
 
 /// The most characters of a carrier's own words that become part of an error.
 pub const WORDS_CHARS_MAX: usize = 200;
@@ -142,6 +142,13 @@ pub fn not_in_form(body: &Value, key: &str, what: &str) -> CarrierError {
     }
 }
 
+/// The error of the account that a successful answer without any event has words for; `None` if it has none.
+pub fn beside_no_events(body: &Value, key: &str) -> Option<CarrierError> {
+    let said = [body, &body["data"]].map(|it| said(it, FOREIGN_FIELDS));
+    let mut errors = said.into_iter().flatten();
+    errors.find_map(|said| failure_of_account(200, said, key))
+}
+
 /// What an answer with a status other than success says of a number. `body` is its JSON, `fields` are those that hold the
 /// carrier's own words, and `is_unknown` knows the ones that it documents for an unknown number.
 ///
@@ -167,7 +174,12 @@ pub fn refused(
         500..=599 => return Err(CarrierError::Status { status }),
         _ => {}
     }
-    if let Some(error) = words.and_then(|said| failure_of_account(status, said, key)) {
+    let in_plain_text = body.as_ref().err().filter(|error| {
+        let is_of_account = error.failure_of() == FailureOf::Account;
+        is_of_account && !matches!(error, CarrierError::Foreign { .. })
+    });
+    let of_account = words.and_then(|said| failure_of_account(status, said, key));
+    if let Some(error) = of_account.or_else(|| in_plain_text.cloned()) {
         return Err(error);
     }
     if let (400 | 404 | 410 | 422, Some(said)) = (status, own)

@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 
 use super::{complaint, not_in_form, refused, says_unknown_number, words_of_error};
 use crate::carriers::reading;
-use crate::carriers::{Answer, CarrierError, FailureOf, Verdict, fixture, track24};
+use crate::carriers::{
+    Answer, CarrierError, FailureOf, Verdict, emulator, fixture, gdeposylka, track24,
+};
 
 fn of_account(said: &str) -> Option<&'static str> {
     match complaint(said, "k3y", says_unknown_number) {
@@ -214,6 +216,51 @@ fn a_page_is_told_by_its_title() {
     ] {
         assert_eq!(told(200, broken).0, FailureOf::Number, "{broken}");
     }
+}
+
+#[test]
+fn an_answer_without_events_that_complains_is_no_unknown_number() {
+    for (adapter, body) in [
+        (
+            &track24::ADAPTER,
+            json!({"status": "ok", "data": [], "message": "Лимит исчерпан"}),
+        ),
+        (
+            &track24::ADAPTER,
+            json!({"status": "ok", "data": {"error": "Домен не найден"}}),
+        ),
+        (
+            &gdeposylka::ADAPTER,
+            json!({"result": "error", "data": {"checkpoints": []}, "messages": ["Неверный токен"]}),
+        ),
+        (
+            &gdeposylka::ADAPTER,
+            json!({"status": "ok", "checkpoints": [], "error": "bad token"}),
+        ),
+        (
+            &emulator::ADAPTER,
+            json!({"status": "error", "detail": "wrong key"}),
+        ),
+        (
+            &emulator::ADAPTER,
+            json!({"status": "error", "message": "Invalid API key"}),
+        ),
+    ] {
+        let made = fixture::adapter(adapter, "https://api.example/");
+        let answer = fixture::ok(&body.to_string());
+        let error = fixture::verdicts(&*made, &answer, &["N1"]).expect_err("is the account's");
+        assert_eq!(error.failure_of(), FailureOf::Account, "{body}");
+    }
+}
+
+#[test]
+fn plain_words_of_a_refusal_are_told() {
+    let error = of_status(400, "Access denied\n").expect_err("is refused");
+    let said = "the carrier does not serve our account: Access denied";
+    assert_eq!(error.to_string(), said);
+    let error = of_status(404, "404 page not found\n").expect_err("is refused");
+    let said = "the carrier answered 404, but not in its own form: 404 page not found";
+    assert_eq!(error.to_string(), said);
 }
 
 #[test]
