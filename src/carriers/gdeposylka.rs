@@ -25,28 +25,11 @@ const MAPPING_VERSION: i32 = 2;
 
 const PATH: &[&str] = &["gdeposylka", "api", "v4", "track"];
 
-/// The fields of a checkpoint.
-struct Fields {
-    status: &'static str,
-    message: &'static str,
-    postal_code: &'static str,
-    place: &'static str,
-}
+/// The fields of a checkpoint with its status and its message.
+const EMULATED: [&str; 2] = ["status", "message"];
 
-const EMULATED: Fields = Fields {
-    status: "status",
-    message: "message",
-    postal_code: "postal_code",
-    place: "location",
-};
-
-/// The live service's, as public clients read them (read November 2026).
-const LIVE: Fields = Fields {
-    status: "status_name",
-    message: "status_raw",
-    postal_code: "location_zip_code",
-    place: "location_translated",
-};
+/// The live service's, as public clients read them (read November 2026). No client shows how it names the place.
+const LIVE: [&str; 2] = ["status_name", "status_raw"];
 
 /// The numbers that the live service gives for a parcel: the one that was asked for, and what it was changed to.
 const LIVE_NUMBERS: [&str; 3] = [
@@ -120,15 +103,15 @@ impl Gdeposylka {
     /// One checkpoint, or why it cannot be read.
     fn text(&self, checkpoint: &Value) -> Result<(When, DatedText), String> {
         let when = when(&checkpoint["time"], self.0.zone)?;
-        let is_live = checkpoint.get("status_name").is_some();
-        let fields = if is_live { &LIVE } else { &EMULATED };
-        let status = reading::main_text(checkpoint, fields.status)?;
-        let message = reading::text(checkpoint, fields.message);
+        let is_live = checkpoint.get(LIVE[0]).is_some();
+        let [status, message] = if is_live { LIVE } else { EMULATED };
+        let status = reading::main_text(checkpoint, status)?;
+        let message = reading::text(checkpoint, message);
         let (raw, message) = reading::raw_and_message(status, message)?;
         let text = DatedText {
             raw,
             message,
-            location: reading::place(checkpoint, fields.postal_code, fields.place),
+            location: reading::place(checkpoint, "postal_code", "location"),
             payload_json: clean_payload(checkpoint),
             hint: None,
         };
