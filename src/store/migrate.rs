@@ -38,7 +38,7 @@ migrations![
     "0006_queues",
     "0007_counts",
     "0008_calls_taken",
-    "0009_history"
+    "0010_history"
 ];
 
 /// One migration, and whether the database has it.
