@@ -10,6 +10,7 @@ pub mod history;
 pub mod journey;
 pub mod limits;
 pub mod merge;
+pub mod number;
 pub mod quota;
 pub mod status;
 
@@ -20,6 +21,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::model::number::{Spelling, fold};
 use crate::model::status::{Direction, Status, SubStatus};
 
 /// The most characters kept of any one text from outside.
@@ -108,6 +110,14 @@ macro_rules! code {
 }
 code!(CarrierCode);
 code!(TrackNumber);
+
+impl TrackNumber {
+    /// The number as a carrier that minds this much of its spelling is asked for it.
+    pub fn asked(&self, spelling: Spelling) -> Self {
+        // Only one without any visible character folds to nothing; a version before took such numbers.
+        Self::parse(spelling.fold(&self.0)).unwrap_or_else(|_| self.clone())
+    }
+}
 
 /// One number at one carrier that we follow. The store keeps it as a row, a shared cache as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +317,33 @@ pub struct Report {
     /// The newest event's sub-status, or its status if it has none.
     pub last_event_code: Option<String>,
     pub last_event_at: Option<Time>,
+}
+
+/// A parcel as a message names it, in any spelling; a message of another producer may name it by its id alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    pub carrier_code: Option<String>,
+    pub track_number: Option<String>,
+}
+
+impl Named {
+    pub fn of(row: &Tracking) -> Self {
+        Self {
+            carrier_code: Some(row.carrier_code.as_str().to_owned()),
+            track_number: Some(row.track_number.as_str().to_owned()),
+        }
+    }
+
+    /// Whether nothing in it contradicts that it is this one.
+    pub fn may_be(&self, row: &Tracking) -> bool {
+        let same = |named: &Option<String>, own: &str| {
+            named
+                .as_ref()
+                .is_none_or(|it| *it == own || fold(it) == fold(own))
+        };
+        same(&self.carrier_code, row.carrier_code.as_str())
+            && same(&self.track_number, row.track_number.as_str())
+    }
 }
 
 /// What one check of one tracking reported: the content of a record on the topic, normalised.
