@@ -350,6 +350,8 @@ impl Named {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
     pub tracking_id: i64,
+    /// Which parcel it is of: an id may have been given out again since.
+    pub named: Named,
     /// When the carrier was asked, in the store's time.
     pub checked_at: Time,
     /// The check's id, or a hash of the record if it has none. It orders checks of the same time.

@@ -13,7 +13,7 @@ use crate::model::history::{History, Kept};
 use crate::model::merge::merge;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    EXPIRES_AFTER, Event, Held, Outcome, Report, Source, Tracking, Unreadable, Update,
+    EXPIRES_AFTER, Event, Held, Named, Outcome, Report, Source, Tracking, Unreadable, Update,
 };
 
 /// What reading a parcel's events anew changes.
@@ -45,6 +45,7 @@ impl Difference {
         });
         let mut update = Update {
             tracking_id: row.id,
+            named: Named::of(row),
             checked_at,
             check_id,
             outcome: Outcome::Seen {

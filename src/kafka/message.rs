@@ -12,7 +12,8 @@ use crate::clock::{Time, cut};
 use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{
-    Event, Held, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text, overrules,
+    Event, Held, Named, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text,
+    overrules,
 };
 
 /// The most events in one record. The others go into further records of the same check.
@@ -55,6 +56,10 @@ pub enum MessageError {
 #[derive(Serialize, Deserialize)]
 struct Wire {
     tracking_id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    carrier_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    track_number: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     checked_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +147,8 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
     let update = &checked.update;
     let mut head = Wire {
         tracking_id: update.tracking_id,
+        carrier_code: update.named.carrier_code.clone(),
+        track_number: update.named.track_number.clone(),
         checked_at: Some(time_text(update.checked_at)),
         status: None,
         status_raw: None,
@@ -253,7 +260,7 @@ fn wire_event(event: &Event) -> WireEvent {
 /// [`MessageError`] if it is not an update, or if its check is more than [`AHEAD_MAX`] ahead of `now`.
 pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Update, MessageError> {
     let value = value.ok_or(MessageError::Empty)?;
-    let wire: Wire =
+    let mut wire: Wire =
         serde_json::from_slice(value).map_err(|error| MessageError::Json(error.to_string()))?;
     let checked_at =
         read_time("checked_at", wire.checked_at.as_deref())?.unwrap_or(cut(published_at));
@@ -273,8 +280,14 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
     };
     let mut unreadable = wire.unreadable_events.clone().unwrap_or_default();
     unreadable.example = clean_text(&unreadable.example);
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let named = Named {
+        carrier_code: filled(wire.carrier_code.take()),
+        track_number: filled(wire.track_number.take()),
+    };
     Ok(Update {
         tracking_id: wire.tracking_id,
+        named,
         check_fail_count: wire.check_fail_count,
         place: wire.first_event.unwrap_or(0),
         looks_again: wire.looks_again,

@@ -10,7 +10,8 @@ use crate::model::limits::{Limits, Window};
 use crate::model::quota::{Period, Quota};
 use crate::model::status::{Direction, Status};
 use crate::model::{
-    CarrierCode, Event, Heard, Held, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
+    CarrierCode, Event, Heard, Held, Named, Outcome, Report, TrackNumber, Tracking, Unreadable,
+    Update,
 };
 
 /// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
@@ -113,6 +114,7 @@ pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Upd
     let failed = matches!(outcome, Outcome::Failed { .. });
     Update {
         tracking_id,
+        named: Named::of(&tracking(tracking_id, 1)),
         checked_at: at(secs),
         check_id: Uuid::from_u128(check),
         outcome,

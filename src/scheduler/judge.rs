@@ -17,7 +17,7 @@ use crate::learned::LearnedAccount;
 use crate::model::answer::told;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    Held, NEVER_AGAIN, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update,
+    Held, NEVER_AGAIN, Named, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update,
     clean_text,
 };
 use crate::plan::Sections;
@@ -273,6 +273,7 @@ fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
     Checked {
         update: Update {
             tracking_id: row.id,
+            named: Named::of(row),
             checked_at,
             check_id: row.lease_id.unwrap_or_else(Uuid::now_v7),
             outcome: decision.outcome,

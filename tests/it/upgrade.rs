@@ -16,7 +16,9 @@ use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
 use trackbox::model::status::{Direction, Status, SubStatus};
-use trackbox::model::{Event, Heard, Held, Outcome, Report, Source, Tracking, Unreadable, Update};
+use trackbox::model::{
+    Event, Heard, Held, Named, Outcome, Report, Source, Tracking, Unreadable, Update,
+};
 use uuid::Uuid;
 
 use crate::support::engines::server;
@@ -32,6 +34,7 @@ fn precise(secs: i64) -> Time {
 fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
     let update = Update {
         tracking_id: 42,
+        named: Named::default(),
         checked_at: precise(5),
         check_id: Uuid::from_u128(0x0193_4a5b_6c7d_7e8f_9a0b_1c2d_3e4f_5061),
         outcome,
@@ -112,11 +115,14 @@ fn expired() -> Outcome {
 }
 
 /// The recorded messages, each with the check that it was written for.
-fn messages() -> [(&'static str, Checked); 4] {
+fn messages() -> [(&'static str, Checked); 5] {
     let failed = Outcome::Failed {
         error: "the carrier answered 502".to_owned(),
     };
+    let mut named = checked(Outcome::NotFoundYet, 0);
+    named.update.named = Named::of(&tracking());
     [
+        ("tracking.updated/named.json", named),
         ("tracking.updated/seen.json", checked(seen(), 0)),
         (
             "tracking.updated/not_found.json",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Checked, MessageError, decode, encode};
 use crate::model::fixture::{at, event, seen, update};
 use crate::model::status::Status;
-use crate::model::{Event, Outcome, Source, Update};
+use crate::model::{Event, Named, Outcome, Source, Update};
 
 fn checked(update: Update) -> Checked {
     Checked {
@@ -57,6 +57,25 @@ fn what_is_written_is_read_back() {
         assert_eq!(records.len(), 1);
         assert_eq!(records[0].key, b"42");
         assert_eq!(decode(Some(&records[0].value), at(50), at(60)), Ok(one));
+    }
+}
+
+#[test]
+fn a_message_names_its_parcel_and_one_that_does_not_is_read_too() {
+    let one = update(42, 5, 9, Outcome::NotFoundYet);
+    let value: Value = serde_json::from_slice(&encode(&checked(one))[0].value).expect("is JSON");
+    assert_eq!(
+        (&value["carrier_code"], &value["track_number"]),
+        (&json!("CDEK"), &json!("N42"))
+    );
+    for other in [
+        json!({"tracking_id": 42}),
+        json!({"tracking_id": 42, "carrier_code": "", "track_number": null}),
+    ] {
+        assert_eq!(
+            read(&other).map(|update| update.named),
+            Ok(Named::default())
+        );
     }
 }
 
