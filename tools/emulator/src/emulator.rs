@@ -22,8 +22,16 @@ use crate::truth::{Truth, TruthPage};
 /// Upper limit of the parcels kept.
 const PARCELS_MAX: usize = 2_000_000;
 
-/// Carrier and track number.
+/// Carrier and track number. As at most carriers, blanks and small letters in a number make no other parcel.
 type Key = (String, String);
+
+fn key(carrier: &str, number: &str) -> Key {
+    let number = number.chars().filter(|c| !c.is_whitespace());
+    (
+        carrier.to_owned(),
+        number.map(|c| c.to_ascii_uppercase()).collect(),
+    )
+}
 
 /// An emulator. Clones share one state.
 #[derive(Clone)]
@@ -115,7 +123,7 @@ impl Emulator {
     }
 
     fn put(&self, state: &mut State, parcel: Parcel) {
-        let key = (parcel.carrier.clone(), parcel.track_number.clone());
+        let key = key(&parcel.carrier, &parcel.track_number);
         let Options { progress, seed, .. } = self.0.options;
         let moving = Moving::new(parcel, progress, seed, self.0.time.now());
         state.parcels.insert(key, moving);
@@ -164,9 +172,7 @@ impl Emulator {
 
     /// Whether the parcel was seeded or asked for.
     pub fn knows(&self, carrier: &str, number: &str) -> bool {
-        self.lock()
-            .parcels
-            .contains_key(&(carrier.to_owned(), number.to_owned()))
+        self.lock().parcels.contains_key(&key(carrier, number))
     }
 
     /// Answers a call about a parcel, after moving it if its progress depends on calls. A number that was not seeded
@@ -174,7 +180,7 @@ impl Emulator {
     pub fn ask(&self, carrier: &str, number: &str, faults: &[Fault]) -> Report {
         let now = self.0.time.now();
         let mut state = self.lock();
-        let key = (carrier.to_owned(), number.to_owned());
+        let key = key(carrier, number);
         if !state.parcels.contains_key(&key) && state.parcels.len() < PARCELS_MAX {
             self.put(&mut state, journeys::unseeded(carrier, number));
         }
@@ -196,7 +202,7 @@ impl Emulator {
         let state = self.lock();
         state
             .parcels
-            .get(&(carrier.to_owned(), number.to_owned()))
+            .get(&key(carrier, number))
             .map(|moving| moving.truth(now))
     }
 

@@ -327,6 +327,19 @@ async fn a_refused_request_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn blanks_and_small_letters_in_a_number_make_no_other_parcel() {
+    let world = World::new(Progress::Clock);
+    let seed = parcel("ab 1", 1.0, 3);
+    world.post("/v1/admin/seed-v1", &seed).await;
+    let (_, truth) = world.get("/v1/admin/truth/A/AB1").await;
+    assert_eq!(truth["trackNumber"], "ab 1");
+    let (_, answer) = world.get("/v1/tracking/A/aB1").await;
+    assert_eq!(answer["track_number"], "aB1");
+    let (_, all) = world.get("/v1/admin/truth").await;
+    assert_eq!(all["total"], 1);
+}
+
+#[tokio::test]
 async fn reset_forgets_everything() {
     let world = World::new(Progress::Ask);
     world.post("/v1/admin/seed-v1", &parcel("n", 0.0, 3)).await;
