@@ -26,6 +26,7 @@ use reqwest::Url;
 use serde_json::error::Category;
 
 use crate::clock::Time;
+use crate::model::number::Spelling;
 use crate::model::{CarrierCode, Event, TrackNumber, Unreadable};
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
@@ -66,6 +67,12 @@ pub trait Carrier: Send + Sync {
     /// How many numbers one call takes; at least 1.
     fn numbers_per_call(&self) -> usize {
         1
+    }
+
+    /// What it minds in the spelling of its numbers. Spellings that differ only by what it does not mind are one parcel, and
+    /// it is asked for their folded form.
+    fn spelling(&self) -> Spelling {
+        Spelling::default()
     }
 
     /// Begins a check of `numbers` (at least one, at most [`Carrier::numbers_per_call`]).

@@ -18,7 +18,9 @@ pub mod parcel;
 pub mod price;
 pub mod quota;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+
+use crate::model::number::{Spelling, fold};
 
 /// Hours of a day.
 pub const HOURS: usize = 24;
@@ -44,22 +46,45 @@ pub const STEP: f64 = 1.0 / 12.0;
 /// The weight of an event that people wait for. Any other event has the weight 1.
 pub const IMPORTANT: f64 = 5.0;
 
-/// The sections that carriers are learned by. They are those of the configuration, so their number is limited although
-/// carrier codes are free text.
+/// The sections that carriers are learned by, and what each minds in the spelling of its numbers. They are those of the
+/// configuration, so their number is limited although carrier codes are free text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sections(BTreeSet<String>);
+pub struct Sections(BTreeMap<String, Section>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Section {
+    name: String,
+    spelling: Spelling,
+}
 
 impl Sections {
     /// The section of every code without one of its own.
     pub const REST: &'static str = "*";
 
+    /// Sections that mind nothing in the spelling of numbers.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().collect())
+        Self::spelt(names.into_iter().map(|name| (name, Spelling::default())))
+    }
+
+    pub fn spelt(sections: impl IntoIterator<Item = (String, Spelling)>) -> Self {
+        let sections = sections.into_iter();
+        Self(
+            sections
+                .map(|(name, spelling)| (fold(&name), Section { name, spelling }))
+                .collect(),
+        )
     }
 
     /// The section of a carrier's code.
     pub fn of(&self, code: &str) -> &str {
-        self.0.get(code).map_or(Self::REST, String::as_str)
+        let section = self.0.get(&fold(code));
+        section.map_or(Self::REST, |section| section.name.as_str())
+    }
+
+    /// What the carrier of a code minds in the spelling of its numbers.
+    pub fn spelling(&self, code: &str) -> Spelling {
+        let section = self.0.get(&fold(code)).or_else(|| self.0.get(Self::REST));
+        section.map_or_else(Spelling::default, |section| section.spelling)
     }
 }
 

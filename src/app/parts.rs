@@ -24,7 +24,6 @@ use crate::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
 use crate::kafka::memory::{self, MemoryBus};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
-use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{Pricer, PricerParts};
@@ -83,8 +82,7 @@ pub async fn open_database(config: &Config, wanted: Wanted) -> anyhow::Result<Wh
     let database = WholeStore::open(config.store.url.expose(), connections)
         .await
         .with_context(|| format!("cannot open the database at {}", config.store.url))?;
-    let sections = Routes::new(config)?.known();
-    Ok(database.learning_by(Sections::new(sections)))
+    Ok(database.learning_by(Routes::new(config)?.sections()))
 }
 
 /// The file of certificates to trust besides the machine's own.

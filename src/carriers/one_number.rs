@@ -7,6 +7,7 @@ use crate::carriers::reading::complaint::{beside_no_events, refused};
 use crate::carriers::reading::number::another;
 use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
 use crate::clock::Time;
+use crate::model::number::Spelling;
 use crate::model::{CarrierCode, TrackNumber};
 
 /// What such a carrier's adapter has to say; the rest of [`Carrier`] follows.
@@ -16,6 +17,12 @@ pub trait OneNumber: Send + Sync {
 
     /// The fields of an answer that may hold the words of an error.
     const ERROR_FIELDS: &'static [&'static str];
+
+    /// As [`Carrier::spelling`].
+    const SPELLING: Spelling = Spelling {
+        blanks_matter: false,
+        case_matters: false,
+    };
 
     /// The account's key, which no error may show.
     fn key(&self) -> &str;
@@ -39,6 +46,10 @@ pub trait OneNumber: Send + Sync {
 impl<T: OneNumber> Carrier for T {
     fn name(&self) -> &'static str {
         T::NAME
+    }
+
+    fn spelling(&self) -> Spelling {
+        T::SPELLING
     }
 
     fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {

@@ -17,8 +17,10 @@ use crate::config::format::shown;
 use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
 use crate::config::mistakes::ConfigError;
 use crate::config::{CarrierSection, Config, Policy};
-use crate::model::CarrierCode;
 use crate::model::limits::Limits;
+use crate::model::number::{fold, skeleton};
+use crate::model::{CarrierCode, Tracking};
+use crate::plan::Sections;
 
 /// The section that serves every code without a section of its own.
 pub const ANY: &str = "*";
@@ -60,6 +62,8 @@ impl Account {
 /// How the checks of one carrier code are made.
 #[derive(Clone)]
 pub struct Route {
+    /// The name of its section.
+    section: String,
     pub account: Arc<Account>,
     pub adapter: Arc<dyn Carrier>,
     /// The most numbers in one call: the section's, at most the adapter's.
@@ -68,9 +72,38 @@ pub struct Route {
     pub timeout: Duration,
 }
 
+impl Route {
+    /// The tracking with code and number as its carrier is asked for them.
+    pub fn asked(&self, row: Tracking) -> Tracking {
+        let carrier_code = match self.section.as_str() {
+            ANY => row.carrier_code,
+            section => CarrierCode::parse(section).unwrap_or(row.carrier_code),
+        };
+        Tracking {
+            carrier_code,
+            track_number: row.track_number.asked(self.adapter.spelling()),
+            ..row
+        }
+    }
+}
+
+/// What a request means by a carrier's code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// A section by its name, or by a spelling of it that differs only in blanks, invisible characters and case.
+    Section(CarrierCode),
+    /// [`ANY`], with a section whose name is similar.
+    Any { similar: Option<String> },
+    /// Most probably this section: its name looks the same in another alphabet.
+    LookAlike(String),
+    /// No section serves it; the name of this one is similar.
+    Unknown { similar: Option<String> },
+}
+
 /// All routes of a configuration.
 pub struct Routes {
-    by_code: BTreeMap<String, Route>,
+    /// By the section's folded name.
+    by_key: BTreeMap<String, Route>,
     accounts: Vec<Arc<Account>>,
 }
 
@@ -97,16 +130,17 @@ impl Routes {
         let route = |(code, section, adapter): (&str, &CarrierSection, Arc<dyn Carrier>)| {
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
+                section: code.to_owned(),
                 account: Arc::clone(&accounts[section.account(code)]),
                 numbers_per_call: numbers_per_call(section, adapter.as_ref()),
                 adapter,
                 timeout: timeout.get(),
             };
-            (code.to_owned(), route)
+            (fold(code), route)
         };
-        let by_code = adapters.into_iter().map(route).collect();
+        let by_key = adapters.into_iter().map(route).collect();
         Ok(Self {
-            by_code,
+            by_key,
             accounts: accounts.into_values().collect(),
         })
     }
@@ -119,15 +153,34 @@ impl Routes {
 
     /// The route of a carrier code: its own section's, else `*`'s; `None` if there is neither.
     pub fn resolve(&self, code: &CarrierCode) -> Option<&Route> {
-        self.by_code
-            .get(code.as_str())
-            .or_else(|| self.by_code.get(ANY))
+        self.by_key
+            .get(&fold(code.as_str()))
+            .or_else(|| self.by_key.get(ANY))
+    }
+
+    /// What a request means by `code`.
+    pub fn meant(&self, code: &CarrierCode) -> Meant {
+        let section = |route: &Route| CarrierCode::parse(route.section.as_str()).ok();
+        if let Some(name) = self.by_key.get(&fold(code.as_str())).and_then(section) {
+            return Meant::Section(name);
+        }
+        let mut names = self.known();
+        names.retain(|name| name != ANY);
+        let looks = skeleton(code.as_str());
+        if let Some(alike) = names.iter().find(|name| skeleton(name) == looks) {
+            return Meant::LookAlike(alike.clone());
+        }
+        let similar = nearest(code.as_str(), names.clone()).or_else(|| nearest(&looks, names));
+        match self.by_key.contains_key(ANY) {
+            true => Meant::Any { similar },
+            false => Meant::Unknown { similar },
+        }
     }
 
     /// The same routes, with another adapter for a configured code: one that no configuration names.
     #[must_use]
     pub fn with_adapter(mut self, code: &CarrierCode, adapter: Arc<dyn Carrier>) -> Self {
-        if let Some(route) = self.by_code.get_mut(code.as_str()) {
+        if let Some(route) = self.by_key.get_mut(&fold(code.as_str())) {
             route.adapter = adapter;
         }
         self
@@ -135,7 +188,14 @@ impl Routes {
 
     /// The names of the sections in use; [`ANY`] among them serves every code.
     pub fn known(&self) -> Vec<String> {
-        self.by_code.keys().cloned().collect()
+        let sections = self.by_key.values().map(|route| route.section.clone());
+        sections.collect()
+    }
+
+    /// The sections with what each minds in the spelling of its numbers.
+    pub fn sections(&self) -> Sections {
+        let routes = self.by_key.values();
+        Sections::spelt(routes.map(|it| (it.section.clone(), it.adapter.spelling())))
     }
 
     /// The accounts, by name.
@@ -173,6 +233,18 @@ fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<
         .carriers
         .iter()
         .filter(|(_, section)| section.is_in_use());
+    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    for (code, _) in in_use.clone() {
+        if let Some(other) = names.insert(fold(code), code) {
+            let what = format!(
+                "is set, but [carriers.{}] is the same carrier",
+                toml_key(other)
+            );
+            let advice = "codes that differ only in case and blanks are one carrier: keep one of the sections, and set \
+                          adapter = \"none\" in the other";
+            mistakes.add(&["carriers", code, "adapter"], what, advice);
+        }
+    }
     in_use
         .filter_map(|(code, section)| {
             let adapter = adapter(config, code, section, mistakes)?;
@@ -345,3 +417,6 @@ fn without_credentials(text: &str) -> String {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,6 @@ use crate::kafka::memory::{MemoryBus, TOPIC};
 use crate::kafka::message::decode;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
-use crate::plan::Sections;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 use crate::store::dead_letters::DeadLetter;
@@ -134,7 +133,7 @@ impl Api {
         });
         let bus = MemoryBus::new(clock.clone(), &[0], 1024 * 1024);
         let routes = Routes::new(&config).expect("routes");
-        let database = database.learning_by(Sections::new(routes.known()));
+        let database = database.learning_by(routes.sections());
         let store = database.store();
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));

@@ -43,7 +43,7 @@ impl Scheduler {
             lane.waiting.push_back(Call {
                 route: route.clone(),
                 was_split: group.iter().any(|row| splits.contains_key(&row.id)),
-                trackings: group,
+                trackings: group.into_iter().map(|row| route.asked(row)).collect(),
                 grant: *grant,
                 gate,
                 lease_ends,

@@ -14,7 +14,6 @@ use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, TrackNumber};
-use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
 use crate::store::claims::{Claim, Early, Take};
 use crate::store::{Connections, WholeStore};
@@ -46,7 +45,7 @@ impl House {
         database.migrate().await.expect("migrates");
         let routes = Arc::new(Routes::new(&config).expect("routes"));
         Self {
-            database: database.learning_by(Sections::new(routes.known())),
+            database: database.learning_by(routes.sections()),
             url,
             clock: Clock::manual(at(0)),
             routes,

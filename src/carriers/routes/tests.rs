@@ -1,0 +1,156 @@
+use std::sync::Arc;
+
+use crate::carriers::routes::{Meant, Routes};
+use crate::carriers::{Answer, Carrier, CarrierError, State, Step};
+use crate::clock::Time;
+use crate::config::Config;
+use crate::model::fixture::tracking;
+use crate::model::number::Spelling;
+use crate::model::{CarrierCode, TrackNumber, Tracking};
+
+fn code(text: &str) -> CarrierCode {
+    CarrierCode::parse(text).expect("a code")
+}
+
+fn routes(adapt: impl FnOnce(&mut Config)) -> Routes {
+    let mut config = Config::default();
+    adapt(&mut config);
+    Routes::new(&config).expect("routes")
+}
+
+#[test]
+fn a_section_is_known_by_every_spelling_of_its_name() {
+    let routes = routes(|_| ());
+    for spelling in [
+        "CDEK",
+        "cdek",
+        " Cdek ",
+        "CDEK\u{200b}",
+        "C D E K",
+        "\u{feff}CDEK\u{a0}",
+    ] {
+        let spelt = code(spelling);
+        assert_eq!(
+            routes.meant(&spelt),
+            Meant::Section(code("CDEK")),
+            "{spelling:?}"
+        );
+        let route = routes.resolve(&spelt).expect("a route");
+        assert_eq!(route.account.name, "CDEK");
+        assert_eq!(routes.sections().of(spelling), "CDEK");
+    }
+}
+
+#[test]
+fn letters_of_another_alphabet_are_no_spelling_of_a_section() {
+    let routes = routes(|config| {
+        let rest = config.carriers["*"].clone();
+        config.carriers.insert("ПОЧТА".to_owned(), rest);
+    });
+    for (spelling, meant) in [
+        ("\u{421}DEK", "CDEK"),
+        ("cd\u{435}\u{43a}", "CDEK"),
+        ("CD\u{395}K", "CDEK"),
+        ("\u{420}\u{41e}S\u{422}_RU", "POST_RU"),
+        ("ПOЧTA", "ПОЧТА"),
+    ] {
+        let meant = Meant::LookAlike(meant.to_owned());
+        assert_eq!(routes.meant(&code(spelling)), meant, "{spelling}");
+    }
+}
+
+#[test]
+fn a_similar_code_is_served_by_the_section_for_all_others() {
+    let similar = |name: &str| Some(name.to_owned());
+    let all = routes(|_| ());
+    let meant = |text| all.meant(&code(text));
+    assert_eq!(
+        meant("CDEC"),
+        Meant::Any {
+            similar: similar("CDEK")
+        }
+    );
+    assert_eq!(
+        meant("POSTRU"),
+        Meant::Any {
+            similar: similar("POST_RU")
+        }
+    );
+    assert_eq!(meant("DHL"), Meant::Any { similar: None });
+    assert_eq!(
+        meant("\u{421}\u{414}\u{415}\u{41a}"),
+        Meant::Any {
+            similar: similar("CDEK")
+        },
+        "of its four Cyrillic letters three look Latin"
+    );
+    let some = routes(|config| {
+        config.carriers.remove("*");
+    });
+    assert_eq!(
+        some.meant(&code("CDEC")),
+        Meant::Unknown {
+            similar: similar("CDEK")
+        }
+    );
+}
+
+#[test]
+fn two_sections_with_one_name_are_refused() {
+    let mut config = Config::default();
+    let section = config.carriers["CDEK"].clone();
+    config.carriers.insert("cdek ".to_owned(), section);
+    let error = Routes::new(&config).err().expect("is refused").to_string();
+    assert!(
+        error.contains("[carriers.CDEK] is the same carrier"),
+        "{error}"
+    );
+}
+
+/// A carrier to which `a1` and `A1` are two parcels.
+struct Strict(Arc<dyn Carrier>);
+
+impl Carrier for Strict {
+    fn name(&self) -> &'static str {
+        "strict"
+    }
+
+    fn spelling(&self) -> Spelling {
+        Spelling {
+            blanks_matter: false,
+            case_matters: true,
+        }
+    }
+
+    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
+        self.0.start(carrier, numbers)
+    }
+
+    fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
+        self.0.resume(state, answer, now)
+    }
+}
+
+#[test]
+fn a_carrier_is_asked_in_its_own_spelling() {
+    let plain = routes(|_| ());
+    let adapter = Arc::clone(&plain.resolve(&code("CDEK")).expect("a route").adapter);
+    let strict = routes(|_| ()).with_adapter(&code("CDEK"), Arc::new(Strict(adapter)));
+    let asked = |routes: &Routes, carrier_code: &str| {
+        let row = Tracking {
+            carrier_code: code(carrier_code),
+            track_number: TrackNumber::parse(" a\u{200b}1").expect("a number"),
+            ..tracking(1, 1)
+        };
+        let row = routes
+            .resolve(&row.carrier_code)
+            .expect("a route")
+            .asked(row);
+        format!("{}/{}", row.carrier_code, row.track_number)
+    };
+    assert_eq!(asked(&plain, "cdek"), "CDEK/A1");
+    assert_eq!(asked(&plain, "Other"), "Other/A1");
+    assert_eq!(asked(&strict, "cdek"), "CDEK/a1");
+    assert!(strict.sections().spelling("cdek").case_matters);
+    assert!(!strict.sections().spelling("Other").case_matters);
+}
