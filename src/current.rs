@@ -34,7 +34,8 @@ impl Current {
         }
     }
 
-    /// The states of these trackings by id, from the cache if it has them. Unknown ids are left out.
+    /// The states of these trackings by the id asked for, from the cache if it has them. Unknown ids are left out. The id
+    /// of a tracking that was folded into another one gives that one.
     pub async fn get(&self, ids: &[i64]) -> Result<HashMap<i64, Arc<Tracking>>, StoreError> {
         let mut asked = ids.to_vec();
         asked.sort_unstable();
@@ -51,6 +52,12 @@ impl Current {
             let read = self.database.trackings_by_ids(&asked).await?;
             self.cache.put(&read, &lookup.ticket).await;
             rows.extend(read.into_iter().map(|row| (row.id, Arc::new(row))));
+            asked.retain(|id| !rows.contains_key(id));
+        }
+        for (old, id) in self.database.aliases(&asked).await? {
+            if let Some(row) = rows.get(&id).cloned() {
+                rows.insert(old, row);
+            }
         }
         Ok(rows)
     }
@@ -63,9 +70,7 @@ impl Current {
         Ok(rows.into_iter().next())
     }
 
-    /// Creates the trackings that do not exist yet, due at once, and returns all of them in the order of `pairs`.
-    ///
-    /// `pairs` must be distinct. All or nothing.
+    /// As [`WholeStore::create_or_get`].
     pub async fn create_or_get(
         &self,
         pairs: &[(CarrierCode, TrackNumber)],
@@ -93,6 +98,12 @@ impl Current {
             self.cache.put(new, &ticket).await;
         }
         Ok(refreshed)
+    }
+
+    /// As [`WholeStore::fold_twins`].
+    pub async fn fold_twins(&self, now: Time) -> Result<u64, StoreError> {
+        let raise_fence = async |versions: &[(i64, i64)]| self.cache.fence(versions).await;
+        self.database.fold_twins(now, raise_fence).await
     }
 
     /// Applies a batch of the topic in one transaction, whole or not at all.

@@ -13,6 +13,7 @@ pub mod merge;
 pub mod number;
 pub mod quota;
 pub mod status;
+pub mod twins;
 
 use chrono::TimeDelta;
 use schemars::JsonSchema;

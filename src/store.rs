@@ -2,8 +2,8 @@
 //!
 //! One struct, a file for each thing it keeps. A plain read or write of one table goes through its [`entity`] and sea-orm's
 //! query builder; so does every filter. Other statements are written by hand, once for both databases ([`sql`]):
-//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`], [`keys`] and most of [`trackings`] and
-//!   [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY nor `json_each`.
+//! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`], [`keys`], [`aliases`],
+//!   [`twins`] and most of [`trackings`] and [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY nor `json_each`.
 //! - [`claims`]: such a set again, under CTEs whose plan matters. A test holds that PostgreSQL reads the claim index alone.
 //! - Taking free partitions (a CTE with a lock) and the reports of [`events`] (aggregates over a limited subquery): the
 //!   builder could, in many times the lines.
@@ -13,6 +13,7 @@
 
 pub mod account_plans;
 pub mod account_states;
+pub mod aliases;
 pub mod calls_taken;
 pub mod claims;
 pub mod column;
@@ -34,6 +35,7 @@ pub mod rows;
 pub mod set;
 pub mod sql;
 pub mod trackings;
+pub mod twins;
 pub mod updates;
 
 use std::ops::Deref;
@@ -125,7 +127,8 @@ impl WholeStore {
         store.map(Self)
     }
 
-    /// The same database, learning by these sections; without them it learns about all carriers together.
+    /// The same database, learning by these sections and telling spellings apart as they do; without them it learns about
+    /// all carriers together, and no carrier minds blanks or case.
     pub fn learning_by(&self, sections: Sections) -> Self {
         Self(Store {
             sections: Arc::new(sections),

@@ -129,6 +129,8 @@ pub async fn connect(
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
     let current = Current::new(database, cache, Arc::clone(&metrics));
+    // The last step of the migrations, since it needs the cache: it must not serve what is folded away.
+    Box::pin(current.fold_twins(clock.now())).await?;
     let learned = Learned::new(store.clone());
     let pricer = Pricer::new(PricerParts {
         store: store.clone(),

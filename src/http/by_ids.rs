@@ -39,7 +39,8 @@ enum StringOrNumber {
 /// Look parcels up
 ///
 /// The answer is in the order of the ids: a repeated id appears each time, unknown ids are left out. Without ids the
-/// answer has no trackings.
+/// answer has no trackings. The id of a tracking that an upgrade folded into another one, since both were spellings of one
+/// number, gives that one, under the id asked for.
 #[apply(documented)]
 async fn get_trackings_by_ids(
     State(serve): State<Serve>,
@@ -49,8 +50,14 @@ async fn get_trackings_by_ids(
     let rows = serve.current.get(&ids).await?;
     let trackings = ids
         .iter()
-        .filter_map(|id| rows.get(id))
-        .map(|row| Tracking::from(row.as_ref()))
+        .filter_map(|id| {
+            let row = rows.get(id)?;
+            // One that was folded into another parcel's keeps the id that the client knows.
+            Some(Tracking {
+                id: id.to_string(),
+                ..Tracking::from(row.as_ref())
+            })
+        })
         .collect();
     Ok(axum::Json(Trackings { trackings }))
 }

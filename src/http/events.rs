@@ -88,12 +88,14 @@ async fn list_events(
 ) -> Result<axum::Json<Events>, Problem> {
     let (limit, offset) = (query.part.limit()?, query.part.offset()?);
     let superseded = flag("superseded", query.superseded.as_deref())?;
-    let rows = serve
-        .store
-        .events(path.id()?, superseded, limit, offset)
-        .await?;
+    let id = path.id()?;
+    let rows = serve.store.events(id, superseded, limit, offset).await?;
     let rows = rows.ok_or_else(|| path.not_found())?;
-    let events = rows.into_iter().map(TrackingEvent::from).collect();
+    let events = rows.into_iter().map(|row| TrackingEvent {
+        tracking_id: id.to_string(),
+        ..TrackingEvent::from(row)
+    });
+    let events = events.collect();
     Ok(axum::Json(Events { events }))
 }
 

@@ -63,8 +63,10 @@ async fn get_schedule(
     State(serve): State<Serve>,
     path: IdPath<trackings::Tracking>,
 ) -> Result<axum::Json<Schedule>, Problem> {
-    let row = serve.current.from_store(path.id()?).await?;
+    let id = path.id()?;
+    let row = serve.current.from_store(id).await?;
     let row = row.ok_or_else(|| path.not_found())?;
+    let row = Tracking { id, ..row };
     let now = serve.clock.now();
     let Some(route) = serve.routes.resolve(&row.carrier_code) else {
         let reason = if row.active {

@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// A tracking's events by time and id, both descending, those superseded only if `superseded`; `None` if there is no such
-    /// tracking.
+    /// tracking. The id of a tracking that was folded into another one gives that one's.
     pub async fn events(
         &self,
         tracking_id: i64,
@@ -72,6 +72,39 @@ impl Store {
         limit: u32,
         offset: u64,
     ) -> Result<Option<Vec<TrackingEvent>>, StoreError> {
+        let events = self
+            .events_of(tracking_id, superseded, limit, offset)
+            .await?;
+        if !events.is_empty() {
+            return Ok(Some(events));
+        }
+        let tracking = tracking::Entity::find_by_id(tracking_id)
+            .select_only()
+            .column(tracking::Column::Id);
+        if self
+            .reader
+            .query_one(&tracking.into_query())
+            .await?
+            .is_some()
+        {
+            return Ok(Some(events));
+        }
+        match self.aliases(&[tracking_id]).await?.get(&tracking_id) {
+            Some(id) => self
+                .events_of(*id, superseded, limit, offset)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn events_of(
+        &self,
+        tracking_id: i64,
+        superseded: bool,
+        limit: u32,
+        offset: u64,
+    ) -> Result<Vec<TrackingEvent>, StoreError> {
         let select = Entity::find()
             .filter(Column::TrackingId.eq(tracking_id))
             .filter(Column::Stated.eq(false))
@@ -83,17 +116,7 @@ impl Store {
             .limit(u64::from(limit))
             // Both databases read it as a signed number.
             .offset(offset.min(i64::MAX.unsigned_abs()));
-        let events = self.find(select).await?;
-        if events.is_empty() {
-            let tracking = tracking::Entity::find_by_id(tracking_id)
-                .select_only()
-                .column(tracking::Column::Id);
-            let tracking = self.reader.query_one(&tracking.into_query()).await?;
-            if tracking.is_none() {
-                return Ok(None);
-            }
-        }
-        Ok(Some(events))
+        self.find(select).await
     }
 
     /// The unmapped codes among the newest unmapped events, the most frequent first, at most `limit`.

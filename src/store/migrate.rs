@@ -38,6 +38,7 @@ migrations![
     "0006_queues",
     "0007_counts",
     "0008_calls_taken",
+    "0009_spellings",
     "0010_history"
 ];
 

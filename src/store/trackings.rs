@@ -11,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::clock::{Time, delta};
+use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
 use crate::store::column::Stamp;
@@ -79,9 +80,10 @@ pub struct CarrierCount {
 }
 
 impl WholeStore {
-    /// Creates the trackings that do not exist yet, due at once, and returns all of them in the order of `pairs`.
+    /// Creates the trackings that do not exist yet, due at once, and returns that of each pair, in their order.
     ///
-    /// `pairs` must be distinct. All or nothing.
+    /// Pairs that differ only in what their carriers do not mind of a spelling have one tracking, which keeps the spelling
+    /// that came first. All or nothing.
     pub async fn create_or_get(
         &self,
         pairs: &[(CarrierCode, TrackNumber)],
@@ -90,17 +92,27 @@ impl WholeStore {
         let set = self
             .set(pairs)
             .column("carrier_code", |pair| pair.0.as_str().to_owned())
-            .column("track_number", |pair| pair.1.as_str().to_owned());
+            .column("track_number", |pair| pair.1.as_str().to_owned())
+            .column("carrier_key", |pair| fold(pair.0.as_str()))
+            .column("number_key", |pair| {
+                let spelling = self.sections().spelling(pair.0.as_str());
+                spelling.fold(pair.1.as_str())
+            });
         // In the order of the unique key, so that two requests with the same pairs cannot deadlock.
         let insert = format!(
-            "INSERT INTO trackings (carrier_code, track_number, next_check_at, created_at, updated_at) \
-             SELECT u.carrier_code, u.track_number, :now, :now, :now FROM {} WHERE TRUE \
-             ORDER BY u.carrier_code, u.track_number ON CONFLICT (carrier_code, track_number) DO NOTHING",
+            "INSERT INTO trackings ({}, next_check_at, created_at, updated_at) \
+             SELECT {}, :now, :now, :now FROM {} WHERE TRUE \
+             ORDER BY u.carrier_key, u.number_key, u.nth ON CONFLICT DO NOTHING",
+            set.names(""),
+            set.names("u."),
             set.from()
         );
+        // By its own spelling, if it was written without a key, or with another one before its carrier's section changed.
         let select = format!(
-            "SELECT {} FROM {} JOIN trackings AS t \
-             ON t.carrier_code = u.carrier_code AND t.track_number = u.track_number ORDER BY u.nth",
+            "SELECT {} FROM {} JOIN trackings AS t ON t.id = COALESCE( \
+             (SELECT k.id FROM trackings AS k WHERE k.carrier_key = u.carrier_key AND k.number_key = u.number_key), \
+             (SELECT s.id FROM trackings AS s WHERE s.carrier_code = u.carrier_code AND s.track_number = u.track_number)) \
+             ORDER BY u.nth",
             columns::<Entity>("t."),
             set.from()
         );
@@ -113,7 +125,8 @@ impl WholeStore {
         self.rows.answer(&found)
     }
 
-    /// The trackings with these ids, by id; unknown ids are left out.
+    /// The trackings with these ids, by id; unknown ids are left out. The id of a tracking that was folded into another one
+    /// gives that one.
     pub async fn trackings_by_ids(&self, ids: &[i64]) -> Result<Vec<Tracking>, StoreError> {
         let sql = self.by_ids_sql(ids, "");
         let found = self.reader.query_all_raw(sql.statement()).await?;
@@ -132,8 +145,8 @@ impl WholeStore {
         before_commit: impl AsyncFnOnce(&Change),
     ) -> Result<Refresh, StoreError> {
         let transaction = self.begin().await?;
-        let select = Entity::find_by_id(id).lock_exclusive().into_query();
-        let found = transaction.query_all(&select).await?;
+        let select = self.by_ids_sql(&[id], self.dialect.for_update());
+        let found = transaction.query_all_raw(select.statement()).await?;
         let Some(old) = self.rows.answer::<Tracking>(&found)?.pop() else {
             return Ok(Refresh::Unknown);
         };
@@ -163,7 +176,7 @@ impl WholeStore {
         };
         Entity::update_many()
             .set(urgent)
-            .filter(Column::Id.eq(id))
+            .filter(Column::Id.eq(old.id))
             .exec(&transaction)
             .await?;
         let change = Change { old, new };
@@ -174,11 +187,13 @@ impl WholeStore {
 }
 
 impl Store {
-    /// Selects by id in the order of the ids, with `lock` at the end.
+    /// Selects by id in the order of the ids, with `lock` at the end. Old ids lead to the trackings that live on, in the
+    /// same statement, so that all are locked in one order.
     pub(super) fn by_ids_sql(&self, ids: &[i64], lock: &str) -> Sql {
         let set = self.set(ids).column("row_id", |id| *id);
         self.sql(format!(
-            "SELECT {} FROM trackings WHERE id IN (SELECT u.row_id FROM {}) ORDER BY id {lock}",
+            "SELECT {} FROM trackings WHERE id IN (SELECT COALESCE(a.tracking_id, u.row_id) FROM {} \
+             LEFT JOIN tracking_aliases AS a ON a.old_id = u.row_id) ORDER BY id {lock}",
             columns::<Entity>(""),
             set.from()
         ))

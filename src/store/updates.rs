@@ -1,6 +1,6 @@
 //! Apply: one transaction gives a batch of a partition's records their effect and moves the partition's offset.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sea_orm::{
     ActiveValue, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _,
@@ -62,15 +62,11 @@ impl WholeStore {
     ) -> Result<Applied, StoreError> {
         let transaction = self.begin().await?;
         self.move_offset(&transaction, batch, now).await?;
-        let mut by_tracking: BTreeMap<i64, Vec<&Update>> = BTreeMap::new();
-        for update in &batch.updates {
-            by_tracking
-                .entry(update.tracking_id)
-                .or_default()
-                .push(update);
-        }
         let mut applied = Applied::default();
-        let rows = self.lock(&transaction, &by_tracking).await?;
+        let rows = self.lock(&transaction, &batch.updates).await?;
+        let by_tracking = self
+            .by_tracking(&transaction, &batch.updates, &rows)
+            .await?;
         let known: HashSet<i64> = rows.iter().map(|row| row.id).collect();
         for (id, updates) in &by_tracking {
             if !known.contains(id) {
@@ -149,18 +145,19 @@ impl Store {
     async fn lock(
         &self,
         transaction: &Transaction,
-        by_tracking: &BTreeMap<i64, Vec<&Update>>,
+        updates: &[Update],
     ) -> Result<Vec<Tracking>, StoreError> {
-        if by_tracking.is_empty() {
+        if updates.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<i64> = by_tracking.keys().copied().collect();
+        let ids: BTreeSet<i64> = updates.iter().map(|update| update.tracking_id).collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
         let sql = self.by_ids_sql(&ids, self.dialect.for_update());
         let found = transaction.query_all_raw(sql.statement()).await?;
         Ok(self.rows.readable(&found))
     }
 
-    async fn write_trackings(
+    pub(super) async fn write_trackings(
         &self,
         transaction: &Transaction,
         changes: &[Change],

@@ -38,6 +38,7 @@ mod real;
 mod reread;
 mod roles;
 mod set;
+mod spellings;
 mod starting;
 mod trackings;
 mod upgrade;

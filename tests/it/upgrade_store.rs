@@ -24,6 +24,11 @@ use crate::support::wire::{assert_keeps, recorded, recorded_text};
 
 /// The recorded databases, migrated by this version.
 async fn databases() -> [TestStore; 2] {
+    databases_with("").await
+}
+
+/// The same, in which the version before wrote something else as well.
+async fn databases_with(more: &str) -> [TestStore; 2] {
     let sqlite = empty_sqlite().await;
     let postgres = empty_postgres(&postgres_server()).await;
     for (test, dump) in [
@@ -33,6 +38,16 @@ async fn databases() -> [TestStore; 2] {
         let database = Database::connect(&test.url).await.expect("connects");
         let restored = database.execute_unprepared(&recorded_text(dump)).await;
         restored.expect(dump);
+        // The dump leaves PostgreSQL without a search path.
+        let more = format!(
+            "{}{more}",
+            if test.is_sqlite() {
+                ""
+            } else {
+                "SET search_path TO public;"
+            }
+        );
+        database.execute_unprepared(&more).await.expect("writes");
         database.close().await.expect("closes");
         test.store.migrate().await.expect(dump);
     }
@@ -128,5 +143,43 @@ async fn work_goes_on_in_a_database_of_the_version_before() {
         let rows = ids(create(&store, "CDEK", 4).await);
         assert_eq!(rows[..3], [1, 2, 3]);
         assert!(rows[3] > 3, "{rows:?}");
+    }
+}
+
+#[tokio::test]
+async fn spellings_that_the_version_before_kept_apart_become_one() {
+    let twin = "INSERT INTO trackings (carrier_code, track_number, next_check_at, created_at, updated_at) \
+                SELECT 'CDEK', ' n0', next_check_at, created_at, updated_at FROM trackings WHERE id = 1;
+                UPDATE tracking_events SET tracking_id = (SELECT MAX(id) FROM trackings) \
+                WHERE id = (SELECT MIN(id) FROM tracking_events WHERE tracking_id = 1)";
+    for TestStore { store, .. } in databases_with(twin).await {
+        let before = store.trackings_after(0, 10).await.expect("reads");
+        let twin = before.last().expect("has rows").id;
+        assert_eq!(
+            store
+                .fold_twins(at(9_000), async |_| {})
+                .await
+                .expect("folds"),
+            1
+        );
+        let row = store
+            .trackings_by_ids(&[twin])
+            .await
+            .expect("reads")
+            .remove(0);
+        let kept = Tracking {
+            version: before[0].version + 1,
+            updated_at: at(9_000),
+            ..before[0].clone()
+        };
+        assert_eq!(row, kept);
+        let Outcome::Seen { events: told, .. } = last_update().outcome else {
+            panic!("was seen")
+        };
+        assert_eq!(events(&store, twin).await.len(), told.len());
+        let mut applier = Applier::new(&store).await;
+        let queued = seen(twin, 9_100, 11, &[("DELIVERED", 9_050)]);
+        let applied = applier.apply(&store, vec![queued]).await.expect("applies");
+        assert_eq!((applied.changes[0].new.id, applied.events_new), (1, 1));
     }
 }

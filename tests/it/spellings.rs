@@ -1,0 +1,417 @@
+//! One parcel is one tracking, however it is spelt, and what a version before made of its spellings is folded into one.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait as _, Database};
+use serde_json::json;
+use trackbox::app;
+use trackbox::cache::Cache;
+use trackbox::cache::memory::MemoryCache;
+use trackbox::cache::redis::Redis;
+use trackbox::cache::redis::values::RedisCache;
+use trackbox::carriers::routes::Routes;
+use trackbox::carriers::{Answer, Carrier, CarrierError, State, Step};
+use trackbox::clock::{Clock, Time};
+use trackbox::consumer::{Consumed, Consumer};
+use trackbox::current::Current;
+use trackbox::kafka::Bus;
+use trackbox::kafka::memory::MemoryBus;
+use trackbox::model::number::Spelling;
+use trackbox::model::status::Status;
+use trackbox::model::{CarrierCode, TrackNumber};
+use trackbox::plan::Sections;
+use trackbox::store::trackings::Refresh;
+use trackbox::store::{Connections, WholeStore};
+use uuid::Uuid;
+
+use crate::support::consumers::{parts, publish};
+use crate::support::engines::server;
+use crate::support::fixture::{
+    Applier, TestStore, code, create, events, number, on_every_store, read,
+};
+use crate::support::messages::{delivered, failed, seen};
+use crate::support::pipe::{Pipe, Setup};
+use crate::support::time::at;
+
+/// What users pasted; the last but one has a Cyrillic В.
+const PASTED: [&str; 11] = [
+    "rb123456789ru",
+    "RB123456789RU",
+    "RB 123 456 789 RU",
+    " RB123456789RU",
+    "RB123456789RU ",
+    "RB123456789RU\u{200b}",
+    "\u{feff}RB123456789RU",
+    "RB123456789RU\u{a0}",
+    "RB123456789RU\u{202c}",
+    "R\u{412}123456789RU",
+    "R\u{ad}B123456789\u{fe0f}RU",
+];
+
+fn pairs(carrier: &str, numbers: &[&str]) -> Vec<(CarrierCode, TrackNumber)> {
+    numbers
+        .iter()
+        .map(|text| (code(carrier), number(text)))
+        .collect()
+}
+
+async fn ids(store: &WholeStore, pairs: &[(CarrierCode, TrackNumber)]) -> Vec<i64> {
+    let rows = store.create_or_get(pairs, at(0)).await.expect("creates");
+    rows.iter().map(|row| row.id).collect()
+}
+
+#[tokio::test]
+async fn what_was_pasted_in_ten_spellings_is_one_tracking() {
+    on_every_store(async |TestStore { store, .. }| {
+        let pairs = pairs("CDEK", &PASTED);
+        let first = store.create_or_get(&pairs, at(0)).await.expect("creates");
+        let (one, cyrillic) = (&first[0], &first[9]);
+        assert_ne!(one.id, cyrillic.id);
+        for (place, row) in first.iter().enumerate() {
+            assert_eq!(
+                row,
+                if place == 9 { cyrillic } else { one },
+                "{:?}",
+                PASTED[place]
+            );
+        }
+        assert_eq!(
+            one.track_number,
+            number("rb123456789ru"),
+            "as it came first"
+        );
+        for (pair, row) in pairs.iter().zip(&first) {
+            assert_eq!(ids(&store, std::slice::from_ref(pair)).await, [row.id]);
+        }
+        assert_eq!(store.trackings_after(0, 10).await.expect("reads").len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn spellings_stay_apart_where_the_carrier_minds_them() {
+    on_every_store(async |TestStore { store, .. }| {
+        let strict = Spelling {
+            blanks_matter: true,
+            case_matters: true,
+        };
+        let store = store.learning_by(Sections::spelt([("STRICT".to_owned(), strict)]));
+        let numbers = ["a 1", "A 1", "A1", "a\u{a0}1\u{200b}"];
+        let minded = ids(&store, &pairs("STRICT", &numbers)).await;
+        assert_eq!(HashSet::<i64>::from_iter(minded.clone()).len(), 3);
+        assert_eq!(minded[0], minded[3], "what cannot be seen never matters");
+        let others = ids(&store, &pairs("OTHER", &numbers)).await;
+        assert_eq!(others, [others[0]; 4]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_at_once_with_other_spellings_get_one_tracking() {
+    on_every_store(async |TestStore { store, .. }| {
+        let spell = |client: usize| {
+            let spelt = (0..200).map(|n| format!("{}n{n}", " ".repeat(client)));
+            let spelt: Vec<String> = spelt.collect();
+            let spelt: Vec<&str> = spelt.iter().map(String::as_str).collect();
+            pairs("CDEK", &spelt)
+        };
+        let clients = (0..6).map(async |client| ids(&store, &spell(client)).await);
+        let answers = join_all(clients).await;
+        assert!(answers.iter().all(|answer| *answer == answers[0]));
+    })
+    .await;
+}
+
+/// Makes trackings what a version before has made of these spellings: rows without keys.
+async fn written_before(test: &TestStore, spellings: &[(i64, &str, &str)]) {
+    let database = Database::connect(&test.url).await.expect("connects");
+    for (id, carrier, number) in spellings {
+        let sql = format!(
+            "UPDATE trackings SET carrier_code = '{carrier}', track_number = '{number}', carrier_key = NULL, \
+             number_key = NULL WHERE id = {id}"
+        );
+        database.execute_unprepared(&sql).await.expect("writes");
+    }
+    database.close().await.expect("closes");
+}
+
+async fn fold(store: &WholeStore) -> u64 {
+    let folded = store.fold_twins(at(600), async |_| {}).await;
+    folded.expect("folds")
+}
+
+async fn refresh(store: &WholeStore, id: i64) -> Refresh {
+    let refreshed = store.refresh(id, at(9_000), |_| Duration::ZERO, async |_| {});
+    refreshed.await.expect("refreshes")
+}
+
+#[tokio::test]
+async fn twins_are_folded_into_the_oldest_with_all_that_was_heard() {
+    on_every_store(async |test: TestStore| {
+        let store = &test.store;
+        let rows = create(store, "CDEK", 5).await;
+        let [old, second, third, alone, keyed] = [0, 1, 2, 3, 4].map(|n| rows[n].id);
+        let mut applier = Applier::new(store).await;
+        let heard = vec![
+            seen(old, 10, 1, &[("ACCEPTED", 1), ("IN_TRANSIT", 2)]),
+            seen(
+                second,
+                30,
+                2,
+                &[("ACCEPTED", 1), ("IN_TRANSIT", 2), ("DELIVERED", 3)],
+            ),
+            seen(third, 20, 3, &[("ACCEPTED", 1), ("OUT_FOR_DELIVERY", 2)]),
+            failed(third, 40, 4),
+        ];
+        applier.apply(store, heard).await.expect("applies");
+        let before = events(store, old).await;
+        written_before(
+            &test,
+            &[
+                (old, "cdek", "x 1"),
+                (second, "CDEK", "X1 "),
+                (third, "CDEK", "\u{200b}x1"),
+                (alone, "CDEK", "Z"),
+            ],
+        )
+        .await;
+        assert_eq!(fold(store).await, 2);
+
+        let row = read(store, old).await;
+        assert_eq!(
+            (row.carrier_code.as_str(), row.track_number.as_str()),
+            ("cdek", "x 1")
+        );
+        assert_eq!(
+            (row.status, row.status_at),
+            (Status::Delivered, Some(at(3)))
+        );
+        assert_eq!(
+            (row.last_checked_at, row.check_fail_count),
+            (Some(at(40)), 1)
+        );
+        assert!(!row.active);
+        let kept = events(store, old).await;
+        let told: Vec<_> = kept
+            .iter()
+            .map(|it| (it.event.status_raw.as_str(), it.event.event_time))
+            .collect();
+        let all = [
+            ("DELIVERED", at(3)),
+            ("OUT_FOR_DELIVERY", at(2)),
+            ("IN_TRANSIT", at(2)),
+            ("ACCEPTED", at(1)),
+        ];
+        assert_eq!(told, all);
+        assert!(
+            before.iter().all(|event| kept.contains(event)),
+            "events keep their ids"
+        );
+        let left: Vec<i64> = store
+            .trackings_after(0, 10)
+            .await
+            .expect("reads")
+            .iter()
+            .map(|row| row.id)
+            .collect();
+        assert_eq!(left, [old, alone, keyed]);
+        assert_eq!(fold(store).await, 0, "nothing is left to fold");
+        assert_eq!(read(store, old).await, row);
+
+        for id in [second, third] {
+            let found = store.trackings_by_ids(&[id]).await.expect("reads");
+            assert_eq!(found, std::slice::from_ref(&row));
+            assert_eq!(events(store, id).await, kept);
+        }
+        let spelt = pairs("CDEK", &["X1", "z", "n4"]);
+        assert_eq!(ids(store, &spelt).await, [old, alone, keyed]);
+        let Refresh::Done(change) = refresh(store, third).await else {
+            panic!("is refreshed")
+        };
+        assert_eq!((change.new.id, change.new.urgent), (old, true));
+
+        // A version before goes on writing, and what it writes is folded at the next start, with its aliases.
+        let newer = create(store, "POST_RU", 1).await[0].id;
+        written_before(&test, &[(newer, "CDEK", "X 1"), (old, "cdek", "other")]).await;
+        written_before(&test, &[(keyed, "CDEK", "OTHER ")]).await;
+        assert_eq!(fold(store).await, 1, "the newest is alone now");
+        assert_eq!(read(store, old).await.track_number, number("other"));
+        assert_eq!(
+            store.trackings_by_ids(&[keyed]).await.expect("reads")[0].id,
+            old
+        );
+        written_before(&test, &[(old, "CDEK", "z")]).await;
+        assert_eq!(fold(store).await, 1, "one with a key joins one without");
+        for id in [second, third, keyed, alone] {
+            assert_eq!(
+                store.trackings_by_ids(&[id]).await.expect("reads")[0].id,
+                old
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_of_a_version_before_becomes_the_name_of_its_section() {
+    on_every_store(async |test: TestStore| {
+        let store = test.store.learning_by(Sections::new(["CDEK".to_owned()]));
+        let rows = create(&store, "CDEK", 3).await;
+        let before = [
+            (rows[0].id, "cdek", "a"),
+            (rows[1].id, "CDEK", "a"),
+            (rows[2].id, "other", "a"),
+        ];
+        written_before(&test, &before).await;
+        assert_eq!(fold(&store).await, 1);
+        let left = store.trackings_after(0, 10).await.expect("reads");
+        let codes: Vec<&str> = left.iter().map(|row| row.carrier_code.as_str()).collect();
+        assert_eq!(codes, ["CDEK", "other"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_version_before_writes_meanwhile_is_found_by_its_own_spelling() {
+    on_every_store(async |test: TestStore| {
+        let id = create(&test.store, "CDEK", 1).await[0].id;
+        written_before(&test, &[(id, "CDEK", "x 1")]).await;
+        assert_eq!(ids(&test.store, &pairs("CDEK", &["x 1"])).await, [id]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn several_programs_may_fold_at_once() {
+    on_every_store(async |test: TestStore| {
+        create(&test.store, "CDEK", 6_000).await;
+        let database = Database::connect(&test.url).await.expect("connects");
+        // Three spellings of 2,000 numbers, 2,000 trackings apart.
+        let sql = "UPDATE trackings SET carrier_key = NULL, number_key = NULL, \
+                   track_number = 'n' || (id % 2000) || SUBSTR('   ', 1, CAST(id / 2000 AS INTEGER))";
+        database.execute_unprepared(sql).await.expect("writes");
+        database.close().await.expect("closes");
+        let programs = (0..6).map(async |_| {
+            let store = WholeStore::open(&test.url, Connections::default()).await;
+            fold(&store.expect("opens")).await
+        });
+        let folded: u64 = join_all(programs).await.iter().sum();
+        assert_eq!(folded, 4_000);
+        let left = test.store.trackings_after(0, 10_000).await.expect("reads");
+        let left: Vec<i64> = left.iter().map(|row| row.id).collect();
+        assert_eq!(left, (1..=2_000).collect::<Vec<i64>>());
+        assert_eq!(
+            test.store.trackings_by_ids(&[4_321]).await.expect("reads")[0].id,
+            321
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn records_with_the_id_of_a_twin_reach_the_one_that_lives_on() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 2).await;
+        let bus = MemoryBus::new(Clock::manual(at(100)), &[0], 1 << 20);
+        let parts = parts(&test, Bus::Memory(Arc::new(bus)), Cache::None, 100);
+        // They wait on the topic while the trackings are folded.
+        let named = json!({
+            "tracking_id": rows[1].id, "carrier_code": "cdek", "track_number": " x1", "checked_at": at(6),
+            "check_id": Uuid::from_u128(1), "status": "DELIVERED", "status_raw": "5",
+        });
+        let values = vec![delivered(rows[1].id, 5, "4"), named.to_string().into_bytes()];
+        publish(&parts.bus, values).await;
+        written_before(&test, &[(rows[0].id, "CDEK", "X1"), (rows[1].id, "CDEK", " x1")]).await;
+        assert_eq!(fold(&test.store).await, 1);
+        let consumer = Consumer::new(parts, 500, Duration::ZERO);
+        assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(2));
+        let row = read(&test.store, rows[0].id).await;
+        assert_eq!((row.status, row.status_raw.as_str()), (Status::Delivered, "5"));
+        assert_eq!(events(&test.store, rows[0].id).await.len(), 1);
+        assert!(test.store.dead_letters(None, 9).await.expect("lists").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_cache_serves_a_twin_that_was_folded_away() {
+    let url = server("TRACKBOX_TEST_REDIS");
+    on_every_store(async |test: TestStore| {
+        let prefix = format!("test:{}:", Uuid::now_v7().simple());
+        let redis = Redis::connect(&url, None, &prefix).await.expect("connects");
+        let ttl = Duration::from_secs(600);
+        let caches = [
+            Cache::Memory(Arc::new(MemoryCache::new(100, ttl))),
+            Cache::Redis(Arc::new(RedisCache::new(Arc::new(redis), ttl))),
+        ];
+        for (place, cache) in caches.into_iter().enumerate() {
+            let current = Current::new(test.store.clone(), cache.clone(), Arc::default());
+            let carrier = format!("C{place}");
+            let rows = create(&test.store, &carrier, 2).await;
+            let (old, twin) = (rows[0].id, rows[1].id);
+            current.get(&[old, twin]).await.expect("reads");
+            let late = cache.ticket().await;
+            written_before(&test, &[(old, &carrier, "X1"), (twin, &carrier, "x 1")]).await;
+            assert_eq!(current.fold_twins(at(600)).await.expect("folds"), 1);
+            // A reader that read before the folding puts what it read afterwards.
+            cache.put(&rows, &late).await;
+            for _ in 0..2 {
+                let found = current.get(&[twin, old]).await.expect("reads");
+                assert_eq!((found[&twin].id, found[&old].id), (old, old));
+                assert_eq!(found[&twin].track_number, number("X1"));
+            }
+        }
+    })
+    .await;
+}
+
+/// Notes what the carrier is asked for.
+struct Noting {
+    inner: Arc<dyn Carrier>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Carrier for Noting {
+    fn name(&self) -> &'static str {
+        "noting"
+    }
+
+    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
+        let mut asked = self.asked.lock().expect("is whole");
+        asked.extend(numbers.iter().map(|number| format!("{carrier}/{number}")));
+        self.inner.start(carrier, numbers)
+    }
+
+    fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
+        self.inner.resume(state, answer, now)
+    }
+}
+
+#[tokio::test]
+async fn the_carrier_is_asked_in_capitals_without_blanks() {
+    let mut pipe = Pipe::new(Setup::default()).await;
+    let routes = Routes::new(&pipe.parts.config).expect("routes");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let adapter = Arc::new(Noting {
+        inner: Arc::clone(&routes.resolve(&code("CDEK")).expect("a route").adapter),
+        asked: Arc::clone(&asked),
+    });
+    pipe.parts.routes = Arc::new(routes.with_adapter(&code("CDEK"), adapter));
+    pipe.workers = vec![app::work::scheduler(&pipe.parts).expect("makes a worker")];
+    let pairs = pairs("cdek", &["\u{feff}rb 123", "RB123", "rb123\u{a0}"]);
+    let created = pipe.parts.current.create_or_get(&pairs, pipe.clock.now());
+    let id = created.await.expect("creates")[0].id;
+    pipe.run_for(Duration::from_secs(10)).await;
+    let asked = HashSet::<String>::from_iter(asked.lock().expect("is whole").clone());
+    assert_eq!(asked, HashSet::from(["CDEK/RB123".to_owned()]));
+    let row = read(&pipe.parts.store, id).await;
+    assert_eq!(
+        row.track_number,
+        number("\u{feff}rb 123"),
+        "it is shown as it was typed"
+    );
+    assert!(row.last_ok_at.is_some(), "the answer found its tracking");
+}
