@@ -159,12 +159,14 @@ impl Applier {
             updates: Vec::new(),
             dead_letters: Vec::new(),
         };
+        let mut applicable = Vec::new();
         for (record, outcome) in records.iter().zip(read) {
             let error = match (refused, outcome) {
                 (Some(reason), _) => reason,
                 (None, Read::Unreadable(reason)) => reason,
                 (None, Read::Update(update)) => {
                     batch.updates.push(update.clone());
+                    applicable.push(record);
                     continue;
                 }
             };
@@ -172,7 +174,18 @@ impl Applier {
                 .dead_letters
                 .push(dead_letter(ownership, record, error, now));
         }
-        let applied = self.parts.current.apply(&batch, now).await?;
+        let applied = match self.parts.current.apply(&batch, now).await {
+            Err(StoreError::OtherParcels(strangers)) => {
+                for (place, error) in strangers.iter().rev() {
+                    batch.updates.remove(*place);
+                    let letter = dead_letter(ownership, applicable[*place], error, now);
+                    batch.dead_letters.push(letter);
+                }
+                batch.dead_letters.sort_by_key(|letter| letter.offset);
+                self.parts.current.apply(&batch, now).await?
+            }
+            applied => applied?,
+        };
         self.count(&applied, &batch);
         Ok(batch.next_offset)
     }

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// The partition's offset or owner is not the one that the caller knows: another consumer has taken it.
     #[error("partition {partition} of {topic} has another owner or offset by now")]
     OffsetMoved { topic: String, partition: i32 },
+    /// These updates of a batch, by place, name another parcel than the tracking with their id is.
+    #[error("{} updates are of other parcels than their trackings", .0.len())]
+    OtherParcels(Vec<(usize, String)>),
     /// The URL or the file that it names cannot be used.
     #[error("{0}")]
     Url(String),
@@ -56,6 +59,7 @@ impl StoreError {
             | Self::Refused(_)
             | Self::Corrupt { .. }
             | Self::OffsetMoved { .. }
+            | Self::OtherParcels(_)
             | Self::Url(_) => false,
         }
     }

@@ -52,8 +52,9 @@ impl WholeStore {
     /// `before_commit` invalidates the cached values of the changes, which are not visible to others yet.
     ///
     /// # Errors
-    /// [`StoreError::OffsetMoved`] if the partition has another owner or offset, [`StoreError::Refused`] if the database
-    /// rejects something in the batch, [`StoreError::Unavailable`] if it cannot be reached.
+    /// [`StoreError::OffsetMoved`] if the partition has another owner or offset, [`StoreError::OtherParcels`] if updates name
+    /// other parcels than their trackings, [`StoreError::Refused`] if the database rejects something in the batch,
+    /// [`StoreError::Unavailable`] if it cannot be reached.
     pub async fn apply(
         &self,
         batch: &Batch,

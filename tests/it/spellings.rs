@@ -21,7 +21,7 @@ use trackbox::kafka::Bus;
 use trackbox::kafka::memory::MemoryBus;
 use trackbox::model::number::Spelling;
 use trackbox::model::status::Status;
-use trackbox::model::{CarrierCode, TrackNumber};
+use trackbox::model::{CarrierCode, TrackNumber, Tracking};
 use trackbox::plan::Sections;
 use trackbox::store::trackings::Refresh;
 use trackbox::store::{Connections, WholeStore};
@@ -332,6 +332,37 @@ async fn records_with_the_id_of_a_twin_reach_the_one_that_lives_on() {
         assert_eq!((row.status, row.status_raw.as_str()), (Status::Delivered, "5"));
         assert_eq!(events(&test.store, rows[0].id).await.len(), 1);
         assert!(test.store.dead_letters(None, 9).await.expect("lists").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_record_of_another_parcel_is_set_aside_and_the_rest_applies() {
+    on_every_store(async |test: TestStore| {
+        let rows = create(&test.store, "CDEK", 2).await;
+        let bus = MemoryBus::new(Clock::manual(at(100)), &[0], 1 << 20);
+        let parts = parts(&test, Bus::Memory(Arc::new(bus)), Cache::None, 100);
+        let told = |row: &Tracking, carrier: &str, number: &str| {
+            let value = json!({
+                "tracking_id": row.id, "carrier_code": carrier, "track_number": number, "checked_at": at(5),
+                "status": "DELIVERED", "status_raw": "4",
+            });
+            value.to_string().into_bytes()
+        };
+        let values = vec![
+            told(&rows[0], "CDEK", "N1"),
+            told(&rows[1], "Cdek", "n 1"),
+            told(&rows[0], "POST_RU", "N0"),
+        ];
+        publish(&parts.bus, values).await;
+        let consumer = Consumer::new(parts, 500, Duration::ZERO);
+        assert_eq!(consumer.step(0).await.expect("applies"), Consumed::Applied(3));
+        assert_eq!(read(&test.store, rows[0].id).await, rows[0]);
+        assert_eq!(read(&test.store, rows[1].id).await.status, Status::Delivered);
+        let letters = test.store.dead_letters(None, 9).await.expect("lists");
+        let places: Vec<i64> = letters.iter().map(|letter| letter.offset).collect();
+        assert_eq!(places, [2, 0]);
+        assert!(letters[1].error.contains("it names the parcel N1 of carrier CDEK"), "{}", letters[1].error);
     })
     .await;
 }
