@@ -5,6 +5,7 @@ mod contract;
 mod edges;
 mod openapi;
 mod plans;
+mod spellings;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `POST /trackings`: creates trackings, or gets those that exist.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use aide::axum::ApiRouter;
 use axum::extract::State;
@@ -10,9 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::carriers::routes::Routes;
+use crate::carriers::routes::{Meant, Routes};
 use crate::clock::Time;
+use crate::config::keys::quoted;
 use crate::http::{ALWAYS, Serve};
+use crate::model::number::{LookAlikes, fold};
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{self, CarrierCode, TrackNumber};
 use crate::serving::docs;
@@ -67,7 +69,7 @@ pub struct Trackings {
 /// A parcel that TrackBox follows: one number at one carrier.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = docs::all_required)]
+#[schemars(transform = docs::all_required_but(&["advice"]))]
 pub struct Tracking {
     /// A 64-bit number in decimal.
     pub id: String,
@@ -98,6 +100,10 @@ pub struct Tracking {
     /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
     /// parcel's before.
     pub old_history: bool,
+    /// What may be wrong with the carrier's code or the number as they were sent, in sentences. Only in the answer to
+    /// `POST /trackings`, and only if there is something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
 }
 
 /// Events that could not be read.
@@ -138,6 +144,7 @@ impl From<&model::Tracking> for Tracking {
                 example: row.unreadable.example.clone(),
             }),
             old_history: row.has_old_history(),
+            advice: Vec::new(),
         }
     }
 }
@@ -145,45 +152,74 @@ impl From<&model::Tracking> for Tracking {
 /// Follow parcels
 ///
 /// Creates a tracking for each pair of carrier and number, or gets the existing one. A new tracking is checked at once.
-/// The answer is in the order of the items; a repeated pair appears once, at its first place. If any item is refused,
-/// nothing is created, and the JSON pointer of each bad item is listed.
+/// Spellings that differ only in blanks, invisible characters and ASCII case are one pair, unless the carrier minds them;
+/// the tracking shows what was sent first. The answer is in the order of the items; a repeated pair appears once, at its
+/// first place, with the advice on its items. If any item is refused, nothing is created, and the JSON pointer of each bad
+/// item is listed.
 #[apply(documented)]
 async fn create_trackings(
     State(serve): State<Serve>,
     Json(request): Json<CreateTrackings>,
 ) -> Result<axum::Json<Trackings>, Problem> {
-    let pairs = check(request.items, &serve.routes)?;
+    let wanted = check(request.items, &serve.routes)?;
+    let pairs: Vec<_> = wanted.iter().map(|it| it.pair.clone()).collect();
     let rows = serve
         .current
         .create_or_get(&pairs, serve.clock.now())
         .await?;
-    let trackings = rows.iter().map(Tracking::from).collect();
-    Ok(axum::Json(Trackings { trackings }))
+    Ok(axum::Json(answer(&rows, wanted)))
 }
 
-/// The pairs of the items, each once, at its first place; or every mistake, with its place.
-fn check(
-    items: List<Box<RawValue>, ITEMS_MAX>,
-    routes: &Routes,
-) -> Result<Vec<(CarrierCode, TrackNumber)>, Problem> {
+/// Each tracking once, at its first place, with the advice on its items.
+fn answer(rows: &[model::Tracking], wanted: Vec<Checked>) -> Trackings {
+    let mut advice: HashMap<(String, String), Vec<String>> = HashMap::new();
+    for Checked { pair, advice: more } in wanted {
+        if !more.is_empty() {
+            let known = advice.entry(key(&pair.0, &pair.1)).or_default();
+            known.extend(more);
+        }
+    }
+    let mut seen = HashSet::with_capacity(rows.len());
+    let rows = rows.iter().filter(|row| seen.insert(row.id));
+    let trackings = rows.map(|row| {
+        let key = key(&row.carrier_code, &row.track_number);
+        let mut advice = advice.get(&key).cloned().unwrap_or_default();
+        advice.dedup();
+        Tracking {
+            advice,
+            ..Tracking::from(row)
+        }
+    });
+    Trackings {
+        trackings: trackings.collect(),
+    }
+}
+
+fn key(carrier_code: &CarrierCode, track_number: &TrackNumber) -> (String, String) {
+    (fold(carrier_code.as_str()), fold(track_number.as_str()))
+}
+
+/// An item that can be created.
+struct Checked {
+    pair: (CarrierCode, TrackNumber),
+    advice: Vec<String>,
+}
+
+/// The items in their order; or every mistake, with its place.
+fn check(items: List<Box<RawValue>, ITEMS_MAX>, routes: &Routes) -> Result<Vec<Checked>, Problem> {
     let total = items.total;
     if !(1..=ITEMS_MAX).contains(&total) {
         let detail = format!("must have 1 to {ITEMS_MAX} items, this has {total}");
         return Err(Problem::invalid_at(FieldError::at("/items", detail)));
     }
     let known = known_codes(routes);
-    let mut pairs = Vec::with_capacity(total);
-    let mut seen = HashSet::with_capacity(total);
+    let mut wanted = Vec::with_capacity(total);
     let mut errors = Vec::new();
     let mut more_errors = 0;
     let mut bad_items = 0;
     for (place, item) in items.kept.iter().enumerate() {
         match check_item(place, item, routes, &known) {
-            Ok(pair) => {
-                if seen.insert(pair.clone()) {
-                    pairs.push(pair);
-                }
-            }
+            Ok(checked) => wanted.push(checked),
             Err(found) => {
                 bad_items += 1;
                 let room = ERRORS_MAX - errors.len();
@@ -193,7 +229,7 @@ fn check(
         }
     }
     if bad_items == 0 {
-        return Ok(pairs);
+        return Ok(wanted);
     }
     let verb = if bad_items == 1 { "is" } else { "are" };
     let more = match more_errors {
@@ -228,7 +264,7 @@ fn check_item(
     item: &RawValue,
     routes: &Routes,
     known: &str,
-) -> Result<(CarrierCode, TrackNumber), Vec<FieldError>> {
+) -> Result<Checked, Vec<FieldError>> {
     let refused = |detail| vec![FieldError::at(format!("/items/{place}"), detail)];
     let kind = list::kind(item);
     if kind != "an object" {
@@ -246,23 +282,73 @@ fn check_item(
         ("trackNumber", item.track_number),
         ("track_number", item.track_number_snake_case),
     ];
-    let carrier_code = read(place, codes, |text| {
-        let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
-        match routes.resolve(&code) {
-            Some(_) => Ok(code),
-            None => Err(format!("is not a known carrier; known are {known}")),
-        }
-    });
-    let track_number = read(place, numbers, |text| {
-        TrackNumber::parse(text).map_err(|error| error.to_string())
-    });
+    let carrier_code = read(place, codes, |text| read_code(text, routes, known));
+    let track_number = read(place, numbers, read_number);
     match (carrier_code, track_number) {
-        (Ok(carrier_code), Ok(track_number)) => Ok((carrier_code, track_number)),
+        (Ok((carrier_code, on_code)), Ok((track_number, on_number))) => Ok(Checked {
+            pair: (carrier_code, track_number),
+            advice: on_code.into_iter().chain(on_number).collect(),
+        }),
         (carrier_code, track_number) => Err([carrier_code.err(), track_number.err()]
             .into_iter()
             .flatten()
             .collect()),
     }
+}
+
+/// Why a text without any visible character is refused.
+const BLANK: &str = "must have a visible character, this has only blanks and invisible ones";
+
+/// The code of the section that is meant, or else as it was sent, with what may be wrong with it.
+fn read_code(
+    text: String,
+    routes: &Routes,
+    known: &str,
+) -> Result<(CarrierCode, Option<String>), String> {
+    let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
+    if fold(code.as_str()).is_empty() {
+        return Err(BLANK.to_owned());
+    }
+    match routes.meant(&code) {
+        Meant::Section(section) => Ok((section, None)),
+        Meant::Any { similar } => {
+            let sent = quoted(code.as_str());
+            let advice = similar.map(|similar| {
+                format!(
+                    "carrierCode {sent} has no section of its own in the configuration; \
+                     if {similar} is meant, send that"
+                )
+            });
+            let advice = advice.or_else(|| mixed("carrierCode", code.as_str()));
+            Ok((code, advice))
+        }
+        Meant::LookAlike(section) => Err(format!(
+            "has letters of another alphabet; did you mean {section}?"
+        )),
+        Meant::Unknown { similar } => {
+            let meant = similar.map_or_else(String::new, |it| format!("; did you mean {it}?"));
+            Err(format!("is not a known carrier; known are {known}{meant}"))
+        }
+    }
+}
+
+/// The number as it was sent, with what may be wrong with it.
+fn read_number(text: String) -> Result<(TrackNumber, Option<String>), String> {
+    let number = TrackNumber::parse(text).map_err(|error| error.to_string())?;
+    if fold(number.as_str()).is_empty() {
+        return Err(BLANK.to_owned());
+    }
+    let advice = mixed("trackNumber", number.as_str());
+    Ok((number, advice))
+}
+
+/// The advice on a text with letters that only look Latin.
+fn mixed(field: &str, text: &str) -> Option<String> {
+    let LookAlikes { letters, latin } = LookAlikes::in_text(text)?;
+    let (sent, latin) = (quoted(text), quoted(&latin));
+    Some(format!(
+        "{field} {sent} mixes alphabets: {letters} only looks Latin; if {latin} is meant, send that"
+    ))
 }
 
 /// Reads the spelling of a field that was sent.

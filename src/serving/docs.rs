@@ -77,7 +77,21 @@ async fn page() -> impl IntoResponse {
 
 /// A schema transform: marks every field of an object as required, because answers always have it, even if null.
 pub fn all_required(schema: &mut Schema) {
-    let names = |fields: &Map<String, Value>| fields.keys().cloned().map(Value::String).collect();
+    required_but(schema, &[]);
+}
+
+/// The same, but for fields that answers leave out if there is nothing to say.
+pub fn all_required_but(optional: &'static [&'static str]) -> impl FnMut(&mut Schema) {
+    move |schema| required_but(schema, optional)
+}
+
+fn required_but(schema: &mut Schema, optional: &[&str]) {
+    let names = |fields: &Map<String, Value>| {
+        let names = fields
+            .keys()
+            .filter(|name| !optional.contains(&name.as_str()));
+        names.cloned().map(Value::String).collect()
+    };
     let fields = schema.get("properties").and_then(Value::as_object);
     if let Some(names) = fields.map(names) {
         schema.insert("required".to_owned(), Value::Array(names));
