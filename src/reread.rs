@@ -37,8 +37,8 @@ impl Difference {
         let reread = events.iter().filter_map(|kept| {
             let event = kept.event.clone()?;
             let event = match adapter {
-                Some(adapter) => adapter.reread(event),
-                None => event,
+                Some(adapter) if !event.stated => adapter.reread(event),
+                _ => event,
             };
             let is_new = (event.mapping_version, event.own()) > (kept.mapping_version, kept.own);
             is_new.then_some(event)

@@ -236,6 +236,18 @@ impl Carrier for Emulator {
         };
         Ok(Step::Done(state.all(&verdict)))
     }
+
+    fn reread(&self, event: Event) -> Event {
+        let (status, _) = event.own();
+        Event {
+            own: Some((
+                status,
+                sub_status(status, &event.status_raw, &event.message),
+            )),
+            mapping_version: MAPPING_VERSION,
+            ..event
+        }
+    }
 }
 
 fn is_unknown(said: &str) -> bool {

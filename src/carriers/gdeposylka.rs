@@ -17,8 +17,8 @@ use crate::carriers::one_number::OneNumber;
 use crate::carriers::reading::complaint::{complaint, not_in_form, said, says_unknown_number};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::texts::DatedText;
-use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
-use crate::model::clean_payload;
+use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading, texts};
+use crate::model::{Event, clean_payload};
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 2;
@@ -96,6 +96,10 @@ impl OneNumber for Gdeposylka {
         };
         let read = |checkpoint: &Value| self.text(checkpoint);
         reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, None, read)
+    }
+
+    fn reread(&self, event: Event) -> Event {
+        texts::reread(event, None, MAPPING_VERSION)
     }
 }
 

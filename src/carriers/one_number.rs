@@ -8,7 +8,7 @@ use crate::carriers::reading::number::another;
 use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
 use crate::clock::Time;
 use crate::model::number::Spelling;
-use crate::model::{CarrierCode, TrackNumber};
+use crate::model::{CarrierCode, Event, TrackNumber};
 
 /// What such a carrier's adapter has to say; the rest of [`Carrier`] follows.
 pub trait OneNumber: Send + Sync {
@@ -41,6 +41,9 @@ pub trait OneNumber: Send + Sync {
     /// # Errors
     /// If it does not have the agreed form, or says that the account is not served.
     fn verdict(&self, body: &Value) -> Result<Verdict, CarrierError>;
+
+    /// As [`Carrier::reread`].
+    fn reread(&self, event: Event) -> Event;
 }
 
 impl<T: OneNumber> Carrier for T {
@@ -82,5 +85,9 @@ impl<T: OneNumber> Carrier for T {
             )?,
         };
         Ok(Step::Done(state.all(&verdict)))
+    }
+
+    fn reread(&self, event: Event) -> Event {
+        OneNumber::reread(self, event)
     }
 }

@@ -228,7 +228,7 @@ fn shown_verdict(sighting: &Sighting) -> Value {
     match &sighting.verdict {
         Verdict::Seen(seen) => {
             let mut events = seen.events.clone();
-            let report = alone(&mut events, at(0));
+            let report = alone(&mut events, at(30 * 86_400));
             events.retain(|event| !event.stated);
             json!({
             "number": number,

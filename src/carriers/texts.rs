@@ -44,9 +44,10 @@ pub fn observe(
         if takes_back && let Some(before) = events.iter_mut().rfind(|event| !event.taken_back) {
             before.taken_back = true;
         }
+        let (status, sub_status) = own(meaning);
         events.push(Event {
-            status: meaning.map_or(Status::Unknown, |meaning| meaning.status),
-            sub_status: meaning.and_then(|meaning| meaning.sub_status),
+            status,
+            sub_status,
             status_raw: record.raw,
             event_time: at,
             location: record.location,
@@ -65,6 +66,24 @@ pub fn observe(
         events,
         unreadable,
         mapping_version,
+    })
+}
+
+/// A known event with the meaning that its texts have today.
+pub fn reread(event: Event, hint: Option<Meaning>, mapping_version: i32) -> Event {
+    let meaning = meaning_with_hint(&event.status_raw, &event.message, hint);
+    Event {
+        own: Some(own(meaning)),
+        mapping_version,
+        taken_back: event.taken_back || meaning.is_some_and(|meaning| meaning.takes_back),
+        ..event
+    }
+}
+
+/// What a meaning is to an event; without one it is unknown.
+fn own(meaning: Option<Meaning>) -> (Status, Option<SubStatus>) {
+    meaning.map_or((Status::Unknown, None), |meaning| {
+        (meaning.status, meaning.sub_status)
     })
 }
 

@@ -23,8 +23,8 @@ use crate::carriers::one_number::OneNumber;
 use crate::carriers::reading::complaint::{complaint, not_in_form, said, says_unknown_number};
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::texts::DatedText;
-use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading};
-use crate::model::clean_payload;
+use crate::carriers::{Access, Adapter, CarrierError, Verdict, path, reading, texts};
+use crate::model::{Event, clean_payload};
 
 /// The edition of the mapping.
 const MAPPING_VERSION: i32 = 2;
@@ -83,6 +83,11 @@ impl OneNumber for Track24 {
         let flag = own::flagged(data);
         let read = |event: &Value| self.text(event);
         reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, flag, read)
+    }
+
+    fn reread(&self, event: Event) -> Event {
+        let record = serde_json::from_str(&event.payload_json).unwrap_or_default();
+        texts::reread(event, own::hint(&record), MAPPING_VERSION)
     }
 }
 
