@@ -12,6 +12,7 @@ pub mod gdeposylka;
 pub mod one_number;
 pub mod reading;
 pub mod routes;
+mod sections;
 #[cfg(test)]
 mod tests;
 pub mod texts;

@@ -8,6 +8,7 @@ mod by_ids;
 mod carriers;
 mod dead_letters;
 mod events;
+mod items;
 mod pause;
 mod refresh;
 pub mod router;

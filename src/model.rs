@@ -4,6 +4,7 @@
 //! follows from the whole [`history`], by the table in [`journey`].
 
 pub mod answer;
+pub mod event;
 #[cfg(test)]
 pub mod fixture;
 pub mod history;
@@ -18,10 +19,10 @@ pub mod twins;
 use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::Time;
+pub use crate::model::event::{Event, TrackingEvent, Unreadable};
 use crate::model::number::{Spelling, fold};
 use crate::model::status::{Direction, Status, SubStatus};
 
@@ -241,69 +242,6 @@ impl Heard {
             _ => Self::Nothing,
         }
     }
-}
-
-/// One thing that the carrier says happened to a parcel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub status: Status,
-    pub sub_status: Option<SubStatus>,
-    /// The carrier's own code or text for it.
-    pub status_raw: String,
-    pub event_time: Time,
-    pub location: String,
-    pub message: String,
-    /// The carrier's own record as JSON; empty if there is none.
-    pub payload_json: String,
-    /// The version of the adapter's mapping that gave the status. A newer version updates it.
-    pub mapping_version: i32,
-    /// Where it stands among the others, if the carrier's list tells it and the time does not: a date without a time of
-    /// day has the event before it in its list as its place. `None`: at `event_time`.
-    pub order_at: Option<Time>,
-    /// The carrier took it back in its own words: it decides nothing.
-    pub taken_back: bool,
-    /// What its own words mean, wherever the parcel goes; `None`: what `status` and `sub_status` say.
-    pub own: Option<(Status, Option<SubStatus>)>,
-    /// It is no event, but the status that the carrier gives the whole parcel beside its events.
-    pub stated: bool,
-}
-
-impl Event {
-    /// Identifies the event: SHA-256 over raw status, location, message, time and journey.
-    pub fn digest(&self, journey: i32) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        if self.stated {
-            // Never the same as an event, nor as another status that was said with the same raw text.
-            hash.update(self.own().0.as_str());
-        }
-        for text in [&self.status_raw, &self.location, &self.message] {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        }
-        hash.update(self.event_time.timestamp_micros().to_be_bytes());
-        hash.update(journey.to_be_bytes());
-        hash.finalize().into()
-    }
-}
-
-/// An event as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackingEvent {
-    pub id: i64,
-    pub tracking_id: i64,
-    pub event: Event,
-    pub created_at: Time,
-    /// Whether the carrier wrote another in its place, or took it back.
-    pub superseded: bool,
-}
-
-/// Events of an answer that could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unreadable {
-    /// How many of the answer's events.
-    pub count: u32,
-    /// Why one of them cannot be read, with its words, at most 200 characters; empty if there is none.
-    pub example: String,
 }
 
 /// Where a parcel is now, according to its carrier.

@@ -41,7 +41,8 @@ impl Difference {
                 _ => event,
             };
             let is_new = (event.mapping_version, event.own()) > (kept.mapping_version, kept.own);
-            is_new.then_some(event)
+            let is_other = event.own() != kept.own || event.taken_back != kept.taken_back;
+            (is_new && is_other).then_some(event)
         });
         let mut update = Update {
             tracking_id: row.id,

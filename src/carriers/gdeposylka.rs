@@ -95,7 +95,7 @@ impl OneNumber for Gdeposylka {
             };
         };
         let read = |checkpoint: &Value| self.text(checkpoint);
-        reading::verdict_of_texts(&checkpoints, self.key(), MAPPING_VERSION, None, read)
+        texts::verdict(&checkpoints, self.key(), MAPPING_VERSION, None, read)
     }
 
     fn reread(&self, event: Event) -> Event {

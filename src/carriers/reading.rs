@@ -12,10 +12,9 @@ use serde_json::Value;
 
 use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
 use crate::carriers::reading::lenient::mended;
+use crate::carriers::reading::order::Dated;
 use crate::carriers::reading::time::{When, days_only};
-use crate::carriers::texts::{DatedText, observe};
-use crate::carriers::words::Meaning;
-use crate::carriers::{Answer, CarrierError, Verdict, unreadable};
+use crate::carriers::{Answer, CarrierError, unreadable};
 use crate::model::{Unreadable, clean_text};
 
 /// A whole answer as JSON, with or without a byte order mark, mended where that is needed. `key` is the account's, which
@@ -55,15 +54,6 @@ pub fn list(value: &Value) -> Option<Vec<&Value>> {
         }
         Value::Bool(true) | Value::Number(_) | Value::String(_) => None,
     }
-}
-
-/// A record that was read, with the time that it names.
-#[derive(Clone, Debug)]
-pub struct Dated<T> {
-    pub when: When,
-    /// The carrier gave a date without a time of day.
-    pub day_only: bool,
-    pub record: T,
 }
 
 /// Reads every record of a list that can be read, in the list's order, and tells of the others.
@@ -107,22 +97,6 @@ pub fn each<T>(
         record,
     });
     Ok((dated.collect(), unreadable))
-}
-
-/// What a list of dated texts says of a number; `read` as in [`each`]. `flag` is what the whole answer says of the newest.
-///
-/// # Errors
-/// As [`each`].
-pub fn verdict_of_texts(
-    records: &[&Value],
-    key: &str,
-    mapping_version: i32,
-    flag: Option<Meaning>,
-    read: impl Fn(&Value) -> Result<(When, DatedText), String>,
-) -> Result<Verdict, CarrierError> {
-    let (dated, unreadable) = each(records, key, read)?;
-    let seen = observe(dated, flag, unreadable, mapping_version);
-    Ok(seen.map_or(Verdict::NotFoundYet, Verdict::Seen))
 }
 
 /// Why a record cannot be read, as a short line without the key.

@@ -1,9 +1,11 @@
 //! Turns the dated texts that aggregators give into an observation.
 
-use crate::carriers::reading::Dated;
-use crate::carriers::reading::order::{Placed, in_order};
+use serde_json::Value;
+
+use crate::carriers::reading::order::{Dated, Placed, in_order};
+use crate::carriers::reading::time::When;
 use crate::carriers::words::{Meaning, meaning_with_hint, refined};
-use crate::carriers::{EVENTS_MAX, Observation};
+use crate::carriers::{CarrierError, EVENTS_MAX, Observation, Verdict, reading};
 use crate::model::status::{Status, SubStatus};
 use crate::model::{Event, Unreadable};
 
@@ -21,9 +23,25 @@ pub struct DatedText {
     pub hint: Option<Meaning>,
 }
 
+/// What a list of dated texts says of a number; `read` as in [`reading::each`]. `flag` is what the whole answer says of the newest.
+///
+/// # Errors
+/// As [`reading::each`].
+pub fn verdict(
+    records: &[&Value],
+    key: &str,
+    mapping_version: i32,
+    flag: Option<Meaning>,
+    read: impl Fn(&Value) -> Result<(When, DatedText), String>,
+) -> Result<Verdict, CarrierError> {
+    let (dated, unreadable) = reading::each(records, key, read)?;
+    let seen = observe(dated, flag, unreadable, mapping_version);
+    Ok(seen.map_or(Verdict::NotFoundYet, Verdict::Seen))
+}
+
 /// What these texts, in the carrier's order, say about a parcel; `None` if there are none. `flag` is what the whole answer
 /// says of the newest.
-pub fn observe(
+fn observe(
     texts: Vec<Dated<DatedText>>,
     flag: Option<Meaning>,
     unreadable: Unreadable,
@@ -100,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     use super::{DatedText, observe};
-    use crate::carriers::reading::Dated;
+    use crate::carriers::reading::order::Dated;
     use crate::carriers::reading::time::when;
     use crate::model::answer::alone;
     use crate::model::fixture::at;

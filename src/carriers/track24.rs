@@ -82,7 +82,7 @@ impl OneNumber for Track24 {
         events.retain(|event| !own::is_note(event));
         let flag = own::flagged(data);
         let read = |event: &Value| self.text(event);
-        reading::verdict_of_texts(&events, self.key(), MAPPING_VERSION, flag, read)
+        texts::verdict(&events, self.key(), MAPPING_VERSION, flag, read)
     }
 
     fn reread(&self, event: Event) -> Event {

@@ -21,11 +21,8 @@ pub const STORE_MAX: Duration = Duration::from_secs(10);
 /// How long one transaction of a batch may take.
 pub const APPLY_MAX: Duration = Duration::from_secs(120);
 
-/// What a record says.
-enum Read {
-    Update(Update),
-    Unreadable(String),
-}
+/// What a record says, or why it cannot be read.
+type Read = Result<Update, String>;
 
 /// Applies records that were fetched.
 pub struct Applier {
@@ -81,10 +78,8 @@ impl Applier {
 
     fn read(&self, record: &Record) -> Read {
         let now = self.parts.clock.now();
-        match message::decode(record.value.as_deref(), record.timestamp, now) {
-            Ok(update) => Read::Update(update),
-            Err(error) => Read::Unreadable(error.to_string()),
-        }
+        let update = message::decode(record.value.as_deref(), record.timestamp, now);
+        update.map_err(|error| error.to_string())
     }
 
     /// Applies all records in ranges of a batch, each in a transaction of its own, and answers the next offset.
@@ -163,8 +158,8 @@ impl Applier {
         for (record, outcome) in records.iter().zip(read) {
             let error = match (refused, outcome) {
                 (Some(reason), _) => reason,
-                (None, Read::Unreadable(reason)) => reason,
-                (None, Read::Update(update)) => {
+                (None, Err(reason)) => reason,
+                (None, Ok(update)) => {
                     batch.updates.push(update.clone());
                     applicable.push(record);
                     continue;

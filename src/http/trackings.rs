@@ -6,23 +6,22 @@ use aide::axum::ApiRouter;
 use axum::extract::State;
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::carriers::routes::{Meant, Routes};
 use crate::clock::Time;
-use crate::config::keys::quoted;
+use crate::http::items::{Checked, ITEMS_MAX, check};
 use crate::http::{ALWAYS, Serve};
-use crate::model::number::{LookAlikes, fold};
+use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{self, CarrierCode, TrackNumber};
 use crate::serving::docs;
 use crate::serving::extract::Json;
 use crate::serving::id::HasId;
-use crate::serving::list::{self, List};
+use crate::serving::list::List;
 use crate::serving::operation::{Tag, documented, post};
-use crate::serving::problem::{ERRORS_MAX, FieldError, Problem};
+use crate::serving::problem::Problem;
 
 /// The operations on trackings.
 pub const TAG: Tag = Tag {
@@ -30,12 +29,6 @@ pub const TAG: Tag = Tag {
     description: "The parcels that TrackBox follows: one number at one carrier each.",
     problems: ALWAYS,
 };
-
-/// The most items of one request.
-pub const ITEMS_MAX: usize = 10_000;
-
-/// The most carrier codes that an error lists.
-const KNOWN_CODES_MAX: usize = 20;
 
 /// The parcels to follow.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -197,188 +190,6 @@ fn answer(rows: &[model::Tracking], wanted: Vec<Checked>) -> Trackings {
 
 fn key(carrier_code: &CarrierCode, track_number: &TrackNumber) -> (String, String) {
     (fold(carrier_code.as_str()), fold(track_number.as_str()))
-}
-
-/// An item that can be created.
-struct Checked {
-    pair: (CarrierCode, TrackNumber),
-    advice: Vec<String>,
-}
-
-/// The items in their order; or every mistake, with its place.
-fn check(items: List<Box<RawValue>, ITEMS_MAX>, routes: &Routes) -> Result<Vec<Checked>, Problem> {
-    let total = items.total;
-    if !(1..=ITEMS_MAX).contains(&total) {
-        let detail = format!("must have 1 to {ITEMS_MAX} items, this has {total}");
-        return Err(Problem::invalid_at(FieldError::at("/items", detail)));
-    }
-    let known = known_codes(routes);
-    let mut wanted = Vec::with_capacity(total);
-    let mut errors = Vec::new();
-    let mut more_errors = 0;
-    let mut bad_items = 0;
-    for (place, item) in items.kept.iter().enumerate() {
-        match check_item(place, item, routes, &known) {
-            Ok(checked) => wanted.push(checked),
-            Err(found) => {
-                bad_items += 1;
-                let room = ERRORS_MAX - errors.len();
-                more_errors += found.len().saturating_sub(room);
-                errors.extend(found.into_iter().take(room));
-            }
-        }
-    }
-    if bad_items == 0 {
-        return Ok(wanted);
-    }
-    let verb = if bad_items == 1 { "is" } else { "are" };
-    let more = match more_errors {
-        0 => String::new(),
-        more => format!("; {more} more errors are not listed"),
-    };
-    let detail = format!("{bad_items} of {total} items {verb} refused; nothing was created{more}");
-    Err(Problem::invalid(detail, errors).with_more_errors(more_errors))
-}
-
-/// The fields of an item as they were sent, in both spellings.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow, rename = "carrierCode", deserialize_with = "sent")]
-    carrier_code: Option<&'a RawValue>,
-    #[serde(borrow, rename = "carrier_code", deserialize_with = "sent")]
-    carrier_code_snake_case: Option<&'a RawValue>,
-    #[serde(borrow, rename = "trackNumber", deserialize_with = "sent")]
-    track_number: Option<&'a RawValue>,
-    #[serde(borrow, rename = "track_number", deserialize_with = "sent")]
-    track_number_snake_case: Option<&'a RawValue>,
-}
-
-/// A field that is there; null too, so that an error uses the spelling that was sent.
-fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(json).map(Some)
-}
-
-fn check_item(
-    place: usize,
-    item: &RawValue,
-    routes: &Routes,
-    known: &str,
-) -> Result<Checked, Vec<FieldError>> {
-    let refused = |detail| vec![FieldError::at(format!("/items/{place}"), detail)];
-    let kind = list::kind(item);
-    if kind != "an object" {
-        return Err(refused(format!(
-            "must be an object with carrierCode and trackNumber, this is {kind}"
-        )));
-    }
-    let item: Item<'_> =
-        serde_json::from_str(item.get()).map_err(|error| refused(error.to_string()))?;
-    let codes = [
-        ("carrierCode", item.carrier_code),
-        ("carrier_code", item.carrier_code_snake_case),
-    ];
-    let numbers = [
-        ("trackNumber", item.track_number),
-        ("track_number", item.track_number_snake_case),
-    ];
-    let carrier_code = read(place, codes, |text| read_code(text, routes, known));
-    let track_number = read(place, numbers, read_number);
-    match (carrier_code, track_number) {
-        (Ok((carrier_code, on_code)), Ok((track_number, on_number))) => Ok(Checked {
-            pair: (carrier_code, track_number),
-            advice: on_code.into_iter().chain(on_number).collect(),
-        }),
-        (carrier_code, track_number) => Err([carrier_code.err(), track_number.err()]
-            .into_iter()
-            .flatten()
-            .collect()),
-    }
-}
-
-/// Why a text without any visible character is refused.
-const BLANK: &str = "must have a visible character, this has only blanks and invisible ones";
-
-/// The code of the section that is meant, or else as it was sent, with what may be wrong with it.
-fn read_code(
-    text: String,
-    routes: &Routes,
-    known: &str,
-) -> Result<(CarrierCode, Option<String>), String> {
-    let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
-    if fold(code.as_str()).is_empty() {
-        return Err(BLANK.to_owned());
-    }
-    match routes.meant(&code) {
-        Meant::Section(section) => Ok((section, None)),
-        Meant::Any { similar } => {
-            let sent = quoted(code.as_str());
-            let advice = similar.map(|similar| {
-                format!(
-                    "carrierCode {sent} has no section of its own in the configuration; \
-                     if {similar} is meant, send that"
-                )
-            });
-            let advice = advice.or_else(|| mixed("carrierCode", code.as_str()));
-            Ok((code, advice))
-        }
-        Meant::LookAlike(section) => Err(format!(
-            "has letters of another alphabet; did you mean {section}?"
-        )),
-        Meant::Unknown { similar } => {
-            let meant = similar.map_or_else(String::new, |it| format!("; did you mean {it}?"));
-            Err(format!("is not a known carrier; known are {known}{meant}"))
-        }
-    }
-}
-
-/// The number as it was sent, with what may be wrong with it.
-fn read_number(text: String) -> Result<(TrackNumber, Option<String>), String> {
-    let number = TrackNumber::parse(text).map_err(|error| error.to_string())?;
-    if fold(number.as_str()).is_empty() {
-        return Err(BLANK.to_owned());
-    }
-    let advice = mixed("trackNumber", number.as_str());
-    Ok((number, advice))
-}
-
-/// The advice on a text with letters that only look Latin.
-fn mixed(field: &str, text: &str) -> Option<String> {
-    let LookAlikes { letters, latin } = LookAlikes::in_text(text)?;
-    let (sent, latin) = (quoted(text), quoted(&latin));
-    Some(format!(
-        "{field} {sent} mixes alphabets: {letters} only looks Latin; if {latin} is meant, send that"
-    ))
-}
-
-/// Reads the spelling of a field that was sent.
-fn read<T>(
-    place: usize,
-    spellings: [(&str, Option<&RawValue>); 2],
-    parse: impl FnOnce(String) -> Result<T, String>,
-) -> Result<T, FieldError> {
-    let [camel_case, snake_case] = spellings;
-    let (name, json) = match camel_case {
-        (_, None) if snake_case.1.is_some() => snake_case,
-        _ => camel_case,
-    };
-    list::string(json)
-        .and_then(parse)
-        .map_err(|detail| FieldError::at(format!("/items/{place}/{name}"), detail))
-}
-
-fn known_codes(routes: &Routes) -> String {
-    let known = routes.known();
-    let mut shown = known
-        .iter()
-        .take(KNOWN_CODES_MAX)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    if known.len() > KNOWN_CODES_MAX {
-        shown.push_str(&format!(" and {} more", known.len() - KNOWN_CODES_MAX));
-    }
-    shown
 }
 
 /// The tracking that the examples show: just created, or on its way.

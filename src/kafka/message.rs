@@ -3,17 +3,18 @@
 //! The fields of the original program keep their meaning: its consumer can read our records, and we can read its
 //! worker's. Fields that other producers leave out get the defaults of the wire contract.
 
+mod wire;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Time, cut};
+use crate::kafka::message::wire::{Wire, WireEvent};
 use crate::kafka::record::Outgoing;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{
-    Event, Held, Named, Outcome, Report, Source, Unreadable, Update, clean_payload, clean_text,
-    overrules,
+    Event, Held, Named, Outcome, Report, Source, Update, clean_payload, clean_text, overrules,
 };
 
 /// The most events in one record. The others go into further records of the same check.
@@ -51,90 +52,6 @@ pub enum MessageError {
     Time { field: &'static str, text: String },
     #[error("checked_at is {} s ahead of the store's time", .0)]
     Ahead(i64),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    tracking_id: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    carrier_code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    track_number: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checked_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status_raw: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    next_check_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    events: Option<Vec<WireEvent>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    check_id: Option<Uuid>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    check_fail_count: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sub_status: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    direction: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_event_code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_event_at: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    adapter: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mapping_version: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    /// Whether `status` follows from the events and from what was known before, so that it tells nothing of its own.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    derived: bool,
-    /// The place of the first event in the answer's list, if the answer is told in several records.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    first_event: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    unreadable_events: Option<Unreadable>,
-    /// Whether the parcel is checked again although its status is terminal.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    looks_again: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct WireEvent {
-    #[serde(default)]
-    status: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sub_status: Option<String>,
-    #[serde(default)]
-    status_raw: String,
-    #[serde(default)]
-    event_time: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    payload: Option<serde_json::Value>,
-    /// What the event's own words mean, if that is not `status` and `sub_status`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    own_status: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    own_sub_status: Option<String>,
-    /// Where it stands among the others, if not at its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    order_at: Option<String>,
-    /// The carrier took it back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    taken_back: bool,
-    /// No event, but the status that the carrier gives the whole parcel.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    stated: bool,
 }
 
 /// The key of a tracking's records, which decides their partition.

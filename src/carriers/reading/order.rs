@@ -2,8 +2,17 @@
 
 use chrono::TimeDelta;
 
-use crate::carriers::reading::Dated;
+use crate::carriers::reading::time::When;
 use crate::clock::Time;
+
+/// A record that was read, with the time that it names.
+#[derive(Clone, Debug)]
+pub struct Dated<T> {
+    pub when: When,
+    /// The carrier gave a date without a time of day.
+    pub day_only: bool,
+    pub record: T,
+}
 
 /// A record in its place.
 #[derive(Clone, Debug)]

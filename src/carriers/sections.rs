@@ -1,0 +1,208 @@
+//! The adapter of each section of the configuration, and what is missing for one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use crate::carriers::adapters::ADAPTERS;
+use crate::carriers::{Access, Adapter, Carrier};
+use crate::config::check::Mistakes;
+use crate::config::format::shown;
+use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
+use crate::config::{CarrierSection, Config};
+use crate::model::number::fold;
+
+/// A section in use, by its code, and its adapter.
+pub type Adapted<'a> = (&'a str, &'a CarrierSection, Arc<dyn Carrier>);
+
+/// Makes the adapter of every section in use that has what its adapter needs.
+pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<'a>> {
+    let in_use = config
+        .carriers
+        .iter()
+        .filter(|(_, section)| section.is_in_use());
+    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    for (code, _) in in_use.clone() {
+        if let Some(other) = names.insert(fold(code), code) {
+            let what = format!(
+                "is set, but [carriers.{}] is the same carrier",
+                toml_key(other)
+            );
+            let advice = "codes that differ only in case and blanks are one carrier: keep one of the sections, and set \
+                          adapter = \"none\" in the other";
+            mistakes.add(&["carriers", code, "adapter"], what, advice);
+        }
+    }
+    in_use
+        .filter_map(|(code, section)| {
+            let adapter = adapter(config, code, section, mistakes)?;
+            let base_url = base_url(adapter, code, section, mistakes);
+            let complete = has_needs(adapter, code, section, mistakes);
+            let access = Access {
+                base_url: base_url.filter(|_| complete)?,
+                api_key: section.api_key.expose().to_owned(),
+                domain: section.domain.clone(),
+                zone: section.time_zone,
+            };
+            let carrier = (adapter.make)(access);
+            let most = carrier.numbers_per_call();
+            if let Some(numbers) = section.numbers.filter(|numbers| *numbers as usize > most) {
+                let name = adapter.name;
+                let what =
+                    format!("is {numbers}, more than the {most} that the adapter {name} takes");
+                let advice = format!("lower it to at most {most}, or leave it out");
+                mistakes.add(&["carriers", code, "numbers"], what, advice);
+            }
+            Some((code.as_str(), section, carrier))
+        })
+        .collect()
+}
+
+fn adapter(
+    config: &Config,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<&'static Adapter> {
+    let named = ADAPTERS
+        .iter()
+        .find(|adapter| adapter.name == section.adapter);
+    if named.is_some() {
+        return named;
+    }
+    let path = ["carriers", code, "adapter"];
+    let names = ADAPTERS.iter().map(|adapter| adapter.name).chain(["none"]);
+    let list = names.clone().collect::<Vec<&str>>().join(", ");
+    if section.adapter.is_empty() {
+        // The section is new and unfinished, or its code is misspelt.
+        let others = config
+            .carriers
+            .iter()
+            .filter(|(_, other)| !other.adapter.is_empty());
+        let meant = nearest(code, others.map(|(code, _)| code.as_str()));
+        let meant = meant.map_or_else(String::new, |code| {
+            format!("; or did you mean [carriers.{}]?", toml_key(code))
+        });
+        let variable = KeyPath::of(&path).variable();
+        let advice = format!(
+            "a new section needs a base_url and an adapter: {list}, as a variable {variable}=...{meant}"
+        );
+        mistakes.add(&path, "is missing", advice);
+    } else {
+        let meant = nearest(&section.adapter, names);
+        let meant = meant.map_or_else(
+            || of_code(config, &section.adapter),
+            |name| format!("; did you mean {name}?"),
+        );
+        let what = format!("is {}, which is not known", shown(&section.adapter));
+        mistakes.add(&path, what, format!("give one of {list}{meant}"));
+    }
+    None
+}
+
+fn base_url(
+    adapter: &Adapter,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Url> {
+    let path = ["carriers", code, "base_url"];
+    let text = section.base_url.expose();
+    let what = match Url::parse(text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
+            let (what, advice) = match too_much(adapter, &url) {
+                None => return Some(url),
+                Some(mistake) => mistake,
+            };
+            mistakes.add(&path, what, advice);
+            return None;
+        }
+        _ if text.is_empty() => "is missing".to_owned(),
+        Ok(_) => format!("is {}, which is neither http nor https", shown(text)),
+        Err(error) => format!("is {}, which is no address: {error}", shown(text)),
+    };
+    let advice = "give the address of the carrier's API, such as http://localhost:9000 or https://api.track24.ru";
+    mistakes.add(&path, what, advice);
+    None
+}
+
+/// What to know if the name of an adapter is a carrier's code; else nothing.
+fn of_code(config: &Config, name: &str) -> String {
+    let mut codes = config.carriers.keys();
+    let code = codes.find(|code| code.eq_ignore_ascii_case(name));
+    code.map_or_else(String::new, |code| {
+        format!("; {code} is a carrier's code, and the adapter names the API that is asked about its parcels")
+    })
+}
+
+/// What an address has that the adapter adds by itself, and what to give instead: often an example of a whole request
+/// was copied. The key in it is not repeated.
+fn too_much(adapter: &Adapter, url: &Url) -> Option<(&'static str, String)> {
+    let segments: Vec<&str> = url.path().split('/').collect();
+    // Two segments of it are no coincidence.
+    let own = &adapter.path[..adapter.path.len().min(2)];
+    let is_own = |part: &[&str]| {
+        let mut pairs = part.iter().zip(own);
+        pairs.all(|(ours, theirs)| ours.eq_ignore_ascii_case(theirs))
+    };
+    let place = segments.windows(own.len()).position(is_own);
+    let what = match place {
+        Some(_) => "holds the path of a request, which the adapter adds by itself",
+        None if url.query().is_some() || url.fragment().is_some() => {
+            "holds a query, which the adapter adds by itself"
+        }
+        None => return None,
+    };
+    let mut base = url.clone();
+    base.set_path(&segments[..place.unwrap_or(segments.len())].join("/"));
+    let base = without_credentials(base.as_str());
+    let base = base.trim_end_matches('/');
+    let advice = format!("give {base} alone, and the key as api_key if there is one");
+    Some((what, advice))
+}
+
+fn has_needs(
+    adapter: &Adapter,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> bool {
+    let mut complete = true;
+    for key in adapter.needs {
+        if section.is_set(key) {
+            continue;
+        }
+        complete = false;
+        let path = KeyPath::of(&["carriers", code, key]);
+        let meaning = match path.entry() {
+            Some(Entry::Key(schema)) => schema["description"].as_str().unwrap_or_default(),
+            _ => "",
+        };
+        let advice = format!(
+            "set it, best as the variable {}: {meaning}",
+            path.variable()
+        );
+        let what = format!("is missing; the adapter {} needs it", adapter.name);
+        mistakes.add(&["carriers", code, key], what, advice);
+    }
+    complete
+}
+
+/// A URL without user, password and query.
+pub fn without_credentials(text: &str) -> String {
+    Url::parse(text).map_or_else(
+        |_| String::new(),
+        |url| {
+            let port = url
+                .port()
+                .map_or_else(String::new, |port| format!(":{port}"));
+            format!(
+                "{}://{}{port}{}",
+                url.scheme(),
+                url.host_str().unwrap_or_default(),
+                url.path()
+            )
+        },
+    )
+}
