@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::carriers::reading;
 use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said};
-use crate::carriers::reading::number::{Told, another, folded};
+use crate::carriers::reading::number::{Told, another};
 use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::texts::code;
@@ -21,6 +21,7 @@ use crate::carriers::{
     Request, Sighting, State, Step, Verdict, path,
 };
 use crate::clock::Time;
+use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
 
@@ -114,7 +115,7 @@ impl Emulator {
                     .is_some_and(|of| of.eq_ignore_ascii_case(carrier))
         };
         let results: Vec<&Value> = results.into_iter().filter(of_carrier).collect();
-        let asked: Vec<String> = state.numbers.iter().map(|it| folded(it.as_str())).collect();
+        let asked: Vec<String> = state.numbers.iter().map(|it| fold(it.as_str())).collect();
         let is_only = |told: &Told| asked.iter().filter(|asked| told.is(asked)).count() == 1;
         let told = |result: &&Value| Told::of(&result["track_number"]).filter(is_only);
         let told: Vec<Option<Told>> = results.iter().map(told).collect();

@@ -12,12 +12,19 @@ use crate::model::{Event, Heard, Report, Tracking};
 /// is a stale copy or a part: only what comes after that event counts.
 pub fn told(row: &Tracking, events: &mut [Event], asked_at: Time) -> Report {
     let is_known = row.heard == Heard::Seen && !row.is_overruled();
-    let alone = alone(events, asked_at);
     let Some(status_at) = row.status_at.filter(|_| is_known) else {
-        return alone;
+        return alone(events, asked_at);
     };
     let gave = |event: &Event| event.event_time == status_at && event.status_raw == row.status_raw;
     let gave = events.iter().position(gave);
+    if let Some(event) = gave.and_then(|gave| events.get_mut(gave))
+        && leaves_open(event.own())
+        && row.direction == Direction::Forward
+    {
+        // The carrier's flags told more of it while it was the newest.
+        event.own = Some(event.own().max((row.status, row.sub_status)));
+    }
+    let alone = alone(events, asked_at);
     let oldest = events.iter().map(|event| event.event_time).min();
     if gave.is_some() && oldest <= row.first_event_at.or(oldest) {
         let turned = (row.direction, alone.direction) == (Direction::Return, Direction::Forward);
@@ -36,6 +43,11 @@ pub fn told(row: &Tracking, events: &mut [Event], asked_at: Time) -> Report {
         }
     }
     journey.report()
+}
+
+/// Whether words alone leave open what the carrier's translation or flags may tell.
+fn leaves_open(own: (Status, Option<SubStatus>)) -> bool {
+    own.0 == Status::Unknown || own.1 == Some(SubStatus::InTransitArrivedAtDestination)
 }
 
 /// What an answer says by itself. Says of each event what it means on the way.

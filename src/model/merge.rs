@@ -23,16 +23,10 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
         merge_check(&mut next, update);
     }
     history.add(update, row.journey);
-    if matches!(update.outcome, Outcome::Seen { .. })
-        && let Some(decided) = history.decide()
-    {
-        next.stage = decided.stage;
-        next.first_event_at = Some(decided.first_event_at);
-        if !next.is_overruled() {
-            put(&mut next, decided.report);
-        }
+    if matches!(update.outcome, Outcome::Seen { .. }) {
+        settle(&mut next, history);
     }
-    next.active = next.urgent || !next.status.is_terminal() || next.looks_again;
+    next.active = is_active(&next);
     let is_put_off = next
         .last_checked_at
         .is_some_and(|at| next.next_check_at == at + NEVER_AGAIN);
@@ -49,6 +43,23 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
         next.lease_until = None;
     }
     next
+}
+
+/// Gives a tracking the status that follows from its whole history, unless it is overruled.
+pub fn settle(row: &mut Tracking, history: &mut History) {
+    let Some(decided) = history.decide() else {
+        return;
+    };
+    row.stage = decided.stage;
+    row.first_event_at = Some(decided.first_event_at);
+    if !row.is_overruled() {
+        put(row, decided.report);
+        row.active = is_active(row);
+    }
+}
+
+fn is_active(row: &Tracking) -> bool {
+    row.urgent || !row.status.is_terminal() || row.looks_again
 }
 
 /// Events that were read anew lift a verdict over the history that was given without them.

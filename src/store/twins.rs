@@ -1,13 +1,14 @@
 //! Twins: trackings that became one parcel when spellings were folded. They are folded into one here.
 //!
-//! The oldest id survives: it shows what was typed first, and is what a client has known the longest. All events go to it,
-//! its status is that of the twin that heard the best and newest, and the other ids become aliases.
+//! The oldest id survives: it shows what was typed first, and is what a client has known the longest. All events go to it
+//! and decide its status; without events it is that of the twin that heard the best and newest. The other ids become aliases.
 
 use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::clock::Time;
+use crate::model::merge::settle;
 use crate::model::number::fold;
 use crate::model::twins::folded;
 use crate::model::{Change, Tracking};
@@ -132,7 +133,7 @@ impl Store {
         let many = by_key.values().filter(|ids| ids.len() > 1).flatten();
         let many: Vec<i64> = many.copied().collect();
         let trackings = self.twins(transaction, &many).await?;
-        let mut foldings = Vec::new();
+        let mut foldings: Vec<Folding> = Vec::new();
         let mut keyed: Vec<(i64, Key)> = Vec::new();
         for (key, ids) in by_key {
             if let [id] = ids.as_slice() {
@@ -152,7 +153,7 @@ impl Store {
                 foldings.push(folding);
             }
         }
-        self.fold(transaction, &foldings).await?;
+        self.fold(transaction, &mut foldings, now).await?;
         self.write_keys(transaction, &keyed).await?;
         Ok(foldings)
     }
@@ -192,11 +193,12 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
-    /// Moves what the twins have to the trackings that go on, and deletes the twins.
+    /// Moves what the twins have to the trackings that go on, deletes the twins, and lets the joined histories decide.
     async fn fold(
         &self,
         transaction: &Transaction,
-        foldings: &[Folding],
+        foldings: &mut [Folding],
+        now: Time,
     ) -> Result<(), StoreError> {
         if foldings.is_empty() {
             return Ok(());
@@ -231,8 +233,16 @@ impl Store {
             let sql = self.sql(sql).bind_set(set.clone());
             transaction.execute_raw(sql.statement()).await?;
         }
+        let ids: Vec<i64> = foldings.iter().map(|it| it.change.new.id).collect();
+        let mut histories = self.histories(transaction, &ids).await?;
+        for folding in foldings.iter_mut() {
+            let new = &mut folding.change.new;
+            settle(new, histories.entry(new.id).or_default());
+        }
         let changes: Vec<Change> = foldings.iter().map(|it| it.change.clone()).collect();
-        self.write_trackings(transaction, &changes).await
+        self.write_trackings(transaction, &changes).await?;
+        self.write_histories(transaction, &histories, now).await?;
+        Ok(())
     }
 
     /// A code that is a spelling of a section's name becomes that name, as in new trackings.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::carriers::Verdict;
 use crate::carriers::reading::complaint::words_of_error;
 use crate::model::TrackNumber;
+use crate::model::number::fold;
 
 /// A number as a carrier's answer names it.
 pub enum Told {
@@ -20,7 +21,7 @@ impl Told {
     /// The number that a field names; `None` if it names none, or not all its digits.
     pub fn of(value: &Value) -> Option<Self> {
         match value {
-            Value::String(text) => Some(folded(text))
+            Value::String(text) => Some(fold(text))
                 .filter(|text| !text.is_empty())
                 .map(Self::Text),
             Value::Number(number) => number.as_u64().map(|it| Self::Digits(it.to_string())),
@@ -28,7 +29,7 @@ impl Told {
         }
     }
 
-    /// Whether it is this number, which is [`folded`].
+    /// Whether it is this number, which is folded.
     pub fn is(&self, folded: &str) -> bool {
         match self {
             Self::Text(text) => text == folded,
@@ -37,15 +38,9 @@ impl Told {
     }
 }
 
-/// A number without what carriers change in it: its blanks and the case of its letters.
-pub fn folded(number: &str) -> String {
-    let number = number.chars().filter(|c| !c.is_whitespace());
-    number.map(|c| c.to_ascii_uppercase()).collect()
-}
-
 /// A failure, if an answer names numbers and none of them is the one that was `asked` for. `key` is the account's.
 pub fn another(asked: &TrackNumber, named: &[&Value], key: &str) -> Option<Verdict> {
-    let asked = folded(asked.as_str());
+    let asked = fold(asked.as_str());
     let mut told = named.iter().filter_map(|it| Some((it, Told::of(it)?)));
     let first = told.next()?;
     if first.1.is(&asked) || told.any(|(_, told)| told.is(&asked)) {

@@ -187,6 +187,24 @@ fn a_status_without_events_is_kept_once_however_often_it_is_told() {
 }
 
 #[test]
+fn of_two_readings_of_an_event_the_one_that_tells_more_stays() {
+    let arrived = Event {
+        sub_status: Some(SubStatus::InTransitArrivedAtDestination),
+        ..event(Status::InTransit, "Прибыло в место вручения", 10)
+    };
+    // The carrier's flag said of it, while it was the newest, that the parcel waits.
+    let waits = Event {
+        status: Status::AvailableForPickup,
+        sub_status: None,
+        ..arrived.clone()
+    };
+    let mut parcel = Parcel::new();
+    parcel.check(20, vec![waits]);
+    let status = parcel.check(30, vec![arrived]);
+    assert_eq!(status, Status::AvailableForPickup);
+}
+
+#[test]
 fn an_event_far_ahead_is_kept_and_decides_nothing() {
     let mut parcel = Parcel::new();
     let planned = event(Status::Delivered, "Вручение", 5 * DAY);
