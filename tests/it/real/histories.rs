@@ -253,3 +253,23 @@ async fn a_delivered_parcel_is_looked_at_again_if_that_is_wanted() {
         "when it was made, after a day, and after three more"
     );
 }
+
+#[tokio::test]
+async fn what_the_carrier_takes_back_decides_nothing() {
+    let events = [
+        ACCEPTED,
+        "24.11.2026 09:00:00 | Передано курьеру | Обработка",
+        "24.11.2026 12:00:00 | Вручение адресату | Вручение",
+        "24.11.2026 12:30:00 | Ошибка оператора | Отмена",
+    ];
+    play(vec![case(
+        "a delivery by mistake",
+        vec![
+            (t24(&events[..3]), Delivered),
+            (t24(&events), OutForDelivery),
+            (t24(&events[..3]), OutForDelivery),
+            (t24(&[&events[..], &[DELIVERED]].concat()), Delivered),
+        ],
+    )])
+    .await;
+}
