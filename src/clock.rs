@@ -42,7 +42,8 @@ pub struct ManualClock {
     /// Wakes what sleeps on this clock.
     moved: Arc<Notify>,
     /// How many tasks sleep on it.
-    sleeping: usize,
+    /// Until when each waiting task sleeps.
+    sleeping: Vec<Duration>,
 }
 
 impl Clock {
@@ -86,7 +87,7 @@ impl Clock {
             now: cut(now),
             monotonic: Duration::from_secs(1_000_000),
             moved: Arc::default(),
-            sleeping: 0,
+            sleeping: Vec::new(),
         };
         Self::Manual(Arc::new(Mutex::new(manual)))
     }
@@ -147,7 +148,7 @@ impl Clock {
         match self {
             Self::System(_) => tokio::time::sleep(until.saturating_sub(self.monotonic())).await,
             Self::Manual(manual) => {
-                let _sleeper = Sleeper::new(manual);
+                let _sleeper = Sleeper::new(manual, until);
                 loop {
                     let moved = Arc::clone(&manual.lock().moved);
                     // Made before the time is read, so that no move between the two is missed.
@@ -161,28 +162,35 @@ impl Clock {
         }
     }
 
-    /// How many tasks wait for a manual clock to move.
+    /// How many tasks wait for a manual clock to move: not those whose time has come, which are about to go on.
     pub fn sleeping(&self) -> usize {
         match self {
             Self::System(_) => 0,
-            Self::Manual(manual) => manual.lock().sleeping,
+            Self::Manual(manual) => {
+                let manual = manual.lock();
+                let waits = |until: &&Duration| **until > manual.monotonic;
+                manual.sleeping.iter().filter(waits).count()
+            }
         }
     }
 }
 
-/// Counts a task among those that sleep on a manual clock, until it is dropped.
-struct Sleeper<'a>(&'a Mutex<ManualClock>);
+/// Counts a task among those that sleep on a manual clock until a time, until it is dropped.
+struct Sleeper<'a>(&'a Mutex<ManualClock>, Duration);
 
 impl<'a> Sleeper<'a> {
-    fn new(clock: &'a Mutex<ManualClock>) -> Self {
-        clock.lock().sleeping += 1;
-        Self(clock)
+    fn new(clock: &'a Mutex<ManualClock>, until: Duration) -> Self {
+        clock.lock().sleeping.push(until);
+        Self(clock, until)
     }
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        self.0.lock().sleeping -= 1;
+        let sleeping = &mut self.0.lock().sleeping;
+        if let Some(place) = sleeping.iter().position(|until| *until == self.1) {
+            sleeping.swap_remove(place);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::clock::Time;
 use crate::model::merge::settle;
 use crate::model::number::fold;
 use crate::model::twins::folded;
-use crate::model::{Change, Tracking};
+use crate::model::{Change, Heard, Tracking};
 use crate::plan::Sections;
 use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
@@ -233,11 +233,14 @@ impl Store {
             let sql = self.sql(sql).bind_set(set.clone());
             transaction.execute_raw(sql.statement()).await?;
         }
-        let ids: Vec<i64> = foldings.iter().map(|it| it.change.new.id).collect();
+        let joined = foldings.iter().filter(|it| it.joins_histories());
+        let ids: Vec<i64> = joined.map(|it| it.change.new.id).collect();
         let mut histories = self.histories(transaction, &ids).await?;
         for folding in foldings.iter_mut() {
             let new = &mut folding.change.new;
-            settle(new, histories.entry(new.id).or_default());
+            if let Some(history) = histories.get_mut(&new.id) {
+                settle(new, history);
+            }
         }
         let changes: Vec<Change> = foldings.iter().map(|it| it.change.clone()).collect();
         self.write_trackings(transaction, &changes).await?;
@@ -281,6 +284,12 @@ impl Folding {
             change: Change { old, new },
             twins: rows,
         })
+    }
+
+    /// Whether several of them have a history, so that none of their statuses followed from all of it.
+    fn joins_histories(&self) -> bool {
+        let rows = self.twins.iter().chain([&self.change.old]);
+        rows.filter(|row| row.heard == Heard::Seen).count() > 1
     }
 
     /// Old ids, each with the id that lives on.
