@@ -41,7 +41,6 @@ pub struct ManualClock {
     monotonic: Duration,
     /// Wakes what sleeps on this clock.
     moved: Arc<Notify>,
-    /// How many tasks sleep on it.
     /// Until when each waiting task sleeps.
     sleeping: Vec<Duration>,
 }
