@@ -204,26 +204,30 @@ impl Store {
             .iter()
             .filter(|(_, kept)| kept.shown.0 == Status::Unknown);
         let counts = (told.len() as u64, unmapped.count() as u64);
-        self.insert_events(transaction, &new, now).await?;
+        let (plain, odd): (Vec<_>, Vec<_>) = new.into_iter().partition(|(_, kept)| is_plain(kept));
+        self.insert_events(transaction, with_facts(self.set(&plain)), now)
+            .await?;
+        let odd = with_rare_facts(with_facts(self.set(&odd)));
+        self.insert_events(transaction, odd, now).await?;
         self.update_events(transaction, &known).await?;
         Ok(counts)
     }
 
+    /// Inserts a set of events with the facts that it has.
     async fn insert_events(
         &self,
         transaction: &Transaction,
-        rows: &[(i64, &Kept)],
+        set: Set<'_, (i64, &Kept)>,
         now: Time,
     ) -> Result<(), StoreError> {
-        if rows.is_empty() {
+        if set.is_empty() {
             return Ok(());
         }
         let text = |kept: &Kept, of: fn(&Event) -> &String| {
-            kept.event
-                .as_ref()
-                .map_or_else(String::new, |event| of(event).clone())
+            let event = kept.event.as_ref();
+            event.map_or_else(String::new, |event| of(event).clone())
         };
-        let set = with_facts(self.set(rows))
+        let set = set
             .column(Column::TrackingId.as_str(), |(id, _)| *id)
             .column(Column::StatusRaw.as_str(), |(_, kept)| {
                 kept.status_raw.clone()
@@ -239,8 +243,7 @@ impl Store {
                 text(kept, |event| &event.payload_json)
             })
             .column(Column::Digest.as_str(), |(_, kept)| kept.digest.to_vec())
-            .column(Column::Journey.as_str(), |(_, kept)| kept.journey)
-            .column(Column::Stated.as_str(), |(_, kept)| kept.stated);
+            .column(Column::Journey.as_str(), |(_, kept)| kept.journey);
         let sql = format!(
             "INSERT INTO tracking_events ({}, created_at) SELECT {}, :now FROM {} WHERE TRUE ORDER BY u.nth",
             set.names(""),
@@ -260,7 +263,7 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        let set = with_facts(self.set(rows));
+        let set = with_rare_facts(with_facts(self.set(rows)));
         let assignments = set.assignments();
         let set = set.column("row_id", |(_, kept)| kept.id.unwrap_or_default());
         let sql = format!(
@@ -273,18 +276,20 @@ impl Store {
     }
 }
 
-/// The columns that may change after an event was written.
+/// Whether nothing about an event is out of the ordinary, so that its other facts need not be written.
+fn is_plain(kept: &Kept) -> bool {
+    kept.own == kept.shown
+        && kept.order_at.is_none()
+        && kept.beside.is_empty()
+        && !(kept.taken_back || kept.stated || kept.superseded)
+}
+
+/// The facts of every event, which may change after it was written.
 fn with_facts<'a>(set: Set<'a, (i64, &'a Kept)>) -> Set<'a, (i64, &'a Kept)> {
-    let word = |sub_status: Option<SubStatus>| sub_status.map(|word| word.to_string());
     set.column(Column::Status.as_str(), |(_, kept)| {
         kept.shown.0.to_string()
     })
     .nullable(Column::SubStatus.as_str(), |(_, kept)| word(kept.shown.1))
-    .nullable(Column::OwnStatus.as_str(), |(_, kept)| {
-        Some(kept.own.0.to_string())
-    })
-    .nullable(Column::OwnSubStatus.as_str(), |(_, kept)| word(kept.own.1))
-    .nullable(Column::OrderAt.as_str(), |(_, kept)| kept.order_at)
     .nullable(Column::FirstCheckedAt.as_str(), |(_, kept)| {
         Some(kept.first.0)
     })
@@ -293,13 +298,27 @@ fn with_facts<'a>(set: Set<'a, (i64, &'a Kept)>) -> Set<'a, (i64, &'a Kept)> {
     })
     .column(Column::Place.as_str(), |(_, kept)| kept.place)
     .column(Column::Whole.as_str(), |(_, kept)| kept.whole)
+    .column(Column::MappingVersion.as_str(), |(_, kept)| {
+        kept.mapping_version
+    })
+}
+
+/// The facts of few events, which may change too.
+fn with_rare_facts<'a>(set: Set<'a, (i64, &'a Kept)>) -> Set<'a, (i64, &'a Kept)> {
+    set.nullable(Column::OwnStatus.as_str(), |(_, kept)| {
+        Some(kept.own.0.to_string())
+    })
+    .nullable(Column::OwnSubStatus.as_str(), |(_, kept)| word(kept.own.1))
+    .nullable(Column::OrderAt.as_str(), |(_, kept)| kept.order_at)
     .column(Column::Beside.as_str(), |(_, kept)| {
         let names = kept.beside.iter().map(|name| format!("{name:x}"));
         names.collect::<Vec<_>>().join(",")
     })
     .column(Column::TakenBack.as_str(), |(_, kept)| kept.taken_back)
+    .column(Column::Stated.as_str(), |(_, kept)| kept.stated)
     .column(Column::Superseded.as_str(), |(_, kept)| kept.superseded)
-    .column(Column::MappingVersion.as_str(), |(_, kept)| {
-        kept.mapping_version
-    })
+}
+
+fn word(sub_status: Option<SubStatus>) -> Option<String> {
+    sub_status.map(|word| word.to_string())
 }

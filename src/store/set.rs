@@ -102,6 +102,10 @@ impl<'a, R> Set<'a, R> {
         self
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Adds a column that every row has a value for.
     pub fn column<T: Cell>(mut self, name: &'static str, of: impl Fn(&R) -> T) -> Self {
         match self.dialect {

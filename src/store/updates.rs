@@ -163,19 +163,14 @@ impl Store {
         transaction: &Transaction,
         changes: &[Change],
     ) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let set = with_written(self.set(changes));
-        let assignments = set.assignments();
-        let set = set.column("row_id", |change| change.new.id);
-        let sql = format!(
-            "UPDATE trackings SET {assignments} FROM {} WHERE trackings.id = u.row_id",
-            set.from()
-        );
-        let sql = self.sql(sql).bind_set(set);
-        let written = transaction.execute_raw(sql.statement()).await?;
-        let written = written.rows_affected();
+        let rare = |row: &Tracking| (row.unreadable.clone(), row.looks_again);
+        let rarely = changes.iter().filter(|it| rare(&it.new) != rare(&it.old));
+        let rarely: Vec<Change> = rarely.cloned().collect();
+        self.write_set(transaction, with_rare(self.set(&rarely)))
+            .await?;
+        let written = self
+            .write_set(transaction, with_written(self.set(changes)))
+            .await?;
         if written == changes.len() as u64 {
             Ok(())
         } else {
@@ -186,6 +181,26 @@ impl Store {
                 reason: format!("{written} of {} locked rows were written", changes.len()),
             })
         }
+    }
+
+    /// Writes a set of columns; returns how many rows were written.
+    async fn write_set(
+        &self,
+        transaction: &Transaction,
+        set: Set<'_, Change>,
+    ) -> Result<u64, StoreError> {
+        if set.is_empty() {
+            return Ok(0);
+        }
+        let assignments = set.assignments();
+        let set = set.column("row_id", |change| change.new.id);
+        let sql = format!(
+            "UPDATE trackings SET {assignments} FROM {} WHERE trackings.id = u.row_id",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
+        let written = transaction.execute_raw(sql.statement()).await?;
+        Ok(written.rows_affected())
     }
 
     async fn write_dead_letters(
@@ -225,7 +240,19 @@ impl Store {
     }
 }
 
-/// The columns that an update may change.
+/// The columns that few updates change.
+fn with_rare(set: Set<Change>) -> Set<Change> {
+    use tracking::Column;
+    set.column(Column::UnreadableEvents.as_str(), |c| {
+        i32::try_from(c.new.unreadable.count).unwrap_or(i32::MAX)
+    })
+    .column(Column::UnreadableExample.as_str(), |c| {
+        c.new.unreadable.example.clone()
+    })
+    .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
+}
+
+/// The columns that most updates change.
 fn with_written(set: Set<Change>) -> Set<Change> {
     use tracking::Column;
     set.column(Column::Status.as_str(), |c| c.new.status.to_string())
@@ -256,15 +283,8 @@ fn with_written(set: Set<Change>) -> Set<Change> {
         .column(Column::Active.as_str(), |c| c.new.active)
         .nullable(Column::LeaseUntil.as_str(), |c| c.new.lease_until)
         .nullable(Column::LeaseId.as_str(), |c| c.new.lease_id)
-        .column(Column::UnreadableEvents.as_str(), |c| {
-            i32::try_from(c.new.unreadable.count).unwrap_or(i32::MAX)
-        })
-        .column(Column::UnreadableExample.as_str(), |c| {
-            c.new.unreadable.example.clone()
-        })
         .column(Column::Stage.as_str(), |c| c.new.stage.to_string())
         .nullable(Column::FirstEventAt.as_str(), |c| c.new.first_event_at)
-        .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
         .column(Column::Version.as_str(), |c| c.new.version)
         .column(Column::UpdatedAt.as_str(), |c| c.new.updated_at)
 }
