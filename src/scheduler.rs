@@ -20,6 +20,7 @@ pub mod pauses;
 pub mod permits;
 mod planning;
 pub mod pricing;
+pub mod publisher;
 mod sender;
 mod told;
 
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,9 @@ use crate::scheduler::permits::{Grant, Permits};
 
 /// The shortest time between two cycles, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
+
+/// While so many calls wait until their answers are published, no further ones are claimed.
+const UNPUBLISHED_MAX: usize = 1_000;
 
 /// How long one cycle may take.
 const STEP_MAX: Duration = Duration::from_secs(60);
@@ -63,6 +68,8 @@ pub struct Scheduler {
     lanes: BTreeMap<String, Lane>,
     backlog: Backlog,
     running: JoinSet<Ended>,
+    /// Told of each slot that becomes free.
+    freed: Arc<Notify>,
     /// The carrier code after which the next cycle goes on, if there are too many for one cycle.
     read_after: String,
     /// The earliest time at which more becomes due or a pause ends, as the last cycle saw it.
@@ -85,6 +92,7 @@ impl Scheduler {
             lanes: BTreeMap::new(),
             backlog: Backlog::new(settings.lease),
             running: JoinSet::new(),
+            freed: Arc::default(),
             read_after: String::new(),
             next_due: None,
             next_slot: None,
@@ -112,7 +120,8 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
-                () = trigger.notified() => {}
+                () = trigger.notified() => tokio::time::sleep(CYCLE_MIN).await,
+                () = self.freed.notified() => tokio::time::sleep(CYCLE_MIN).await,
                 Some(ended) = self.running.join_next() => {
                     self.end(ended)?;
                     tokio::time::sleep(CYCLE_MIN).await;
@@ -165,7 +174,11 @@ impl Scheduler {
             .await
             .context("cannot read the state of the accounts")?;
         self.caller.pauses.merge(&states, mark).await;
-        let claimed = self.claim_all(now).await;
+        let claimed = if self.unpublished() < UNPUBLISHED_MAX {
+            self.claim_all(now).await
+        } else {
+            Ok(0)
+        };
         // Even if claiming failed: calls of other accounts are planned, and their permits are valid for a second.
         self.start_calls().await?;
         let claimed = claimed?;
@@ -182,6 +195,12 @@ impl Scheduler {
             self.end(ended)?;
         }
         Ok(self.running.len())
+    }
+
+    /// How many calls have their answer, but not all of it in the log yet.
+    fn unpublished(&self) -> usize {
+        let running: usize = self.lanes.values().map(Lane::running).sum();
+        self.running.len().saturating_sub(running)
     }
 
     async fn settle(&mut self) -> anyhow::Result<()> {
@@ -219,10 +238,11 @@ impl Scheduler {
                     unused.push(call);
                     continue;
                 }
-                lane.running += 1;
+                let slot = lane.occupy(&self.freed);
                 self.parts.stats.in_flight_add(call.trackings.len() as u64);
                 let caller = Arc::clone(&self.caller);
-                self.running.spawn(async move { caller.check(call).await });
+                self.running
+                    .spawn(async move { caller.check(call, slot).await });
             }
         }
         self.give_back_calls(&unused).await
@@ -278,8 +298,6 @@ impl Scheduler {
             Err(error) => return Err(error).context("a check panicked"),
         };
         if ended.was_call {
-            let lane = self.lanes.entry(ended.account).or_default();
-            lane.running = lane.running.saturating_sub(1);
             self.parts.stats.in_flight_sub(ended.trackings);
         }
         Ok(())

@@ -13,10 +13,11 @@ use crate::metrics::CheckOutcome;
 use crate::model::{Outcome, TrackNumber, Tracking};
 use crate::scheduler::ahead::Ahead;
 use crate::scheduler::judge::{Judge, expired};
-use crate::scheduler::lane::Call;
+use crate::scheduler::lane::{Call, Slot};
 use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::Pauses;
 use crate::scheduler::permits::{Grant, Permits};
+use crate::scheduler::publisher::Publisher;
 use crate::scheduler::sender::Sender;
 use crate::scheduler::told::told;
 use crate::store::error::StoreError;
@@ -53,9 +54,8 @@ struct Progress {
 /// A task that has ended: a call, or the publishing of expired trackings.
 #[derive(Debug)]
 pub struct Ended {
-    pub account: String,
     pub trackings: u64,
-    /// Whether it occupied one of the account's slots.
+    /// Whether it was a call.
     pub was_call: bool,
 }
 
@@ -65,6 +65,7 @@ pub struct Caller {
     permits: Arc<Permits>,
     pub pauses: Pauses,
     sender: Sender,
+    publisher: Publisher,
     ahead: Ahead,
 }
 
@@ -73,25 +74,26 @@ impl Caller {
         let sender = Sender::new(parts.clock.clone(), Arc::clone(&parts.connections));
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
         let ahead = Ahead::new(Arc::clone(&parts.metrics));
+        let publisher = Publisher::new(parts.bus.clone());
         Self {
             parts,
             permits,
             pauses,
             sender,
+            publisher,
             ahead,
         }
     }
 
-    /// Asks the carrier and publishes one update for each tracking.
-    pub async fn check(&self, call: Call) -> Ended {
-        self.make(&call).await;
+    /// Asks the carrier and publishes one update for each tracking. The slot is free once the carrier has answered.
+    pub async fn check(&self, call: Call, slot: Slot) -> Ended {
+        self.make(&call, slot).await;
         let account = &call.route.account.name;
         if let Some(gate) = call.gate {
             let opening = self.parts.store.open_gate(account, gate);
             self.record(account, "open the gate", opening).await;
         }
         Ended {
-            account: account.clone(),
             trackings: call.trackings.len() as u64,
             was_call: true,
         }
@@ -100,7 +102,7 @@ impl Caller {
     /// Makes the call, and settles what becomes of its trackings.
     ///
     /// An answer that comes after the leases' end is discarded: another worker may be asking already.
-    async fn make(&self, call: &Call) {
+    async fn make(&self, call: &Call, slot: Slot) {
         let account = &call.route.account.name;
         let started = self.parts.clock.monotonic();
         if !call.grant.permit.is_valid(started) || started > call.latest_start() {
@@ -136,6 +138,7 @@ impl Caller {
         }
         let asked_at = progress.asked_at;
         self.note(call, &answer, asked_at).await;
+        drop(slot);
         if self.parts.clock.monotonic() >= call.lease_ends {
             self.parts.metrics.late_answers(account).inc();
             return;
@@ -202,7 +205,6 @@ impl Caller {
         let checks = trackings.iter().map(|row| expired(row, now)).collect();
         self.publish(&account.name, checks).await;
         Ended {
-            account: account.name.clone(),
             trackings: trackings.len() as u64,
             was_call: false,
         }
@@ -340,7 +342,7 @@ impl Caller {
     async fn publish(&self, account: &str, checks: Vec<Checked>) {
         let records: Vec<_> = checks.iter().flat_map(encode).collect();
         let count = records.len() as u64;
-        match self.parts.bus.publish(records).await {
+        match self.publisher.publish(records).await {
             Ok(()) => {
                 self.parts.metrics.published().inc_by(count);
                 self.parts.stats.processed(checks.len() as u64);

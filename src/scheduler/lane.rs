@@ -1,7 +1,11 @@
 //! One account's calls: those that wait for their slot, and those under way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::carriers::routes::Route;
 use crate::model::Tracking;
@@ -39,7 +43,7 @@ impl Call {
 pub struct Lane {
     /// In the order of their slots.
     pub waiting: VecDeque<Call>,
-    pub running: usize,
+    running: Arc<AtomicUsize>,
     /// Until when no early check is tried, because the last try found none.
     pub idle_until: Option<Duration>,
     /// Trackings that may be checked early, the next one to be due first.
@@ -55,6 +59,54 @@ pub struct Lane {
 impl Lane {
     /// How many of the account's slots are occupied.
     pub fn busy(&self) -> usize {
-        self.waiting.len() + self.running
+        self.waiting.len() + self.running()
+    }
+
+    /// How many calls wait for their carrier.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Occupies a slot until it is dropped, which wakes `freed`.
+    pub fn occupy(&self, freed: &Arc<Notify>) -> Slot {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Slot {
+            running: Arc::clone(&self.running),
+            freed: Arc::clone(freed),
+        }
+    }
+}
+
+/// One of an account's slots, occupied by a call until its carrier has answered.
+pub struct Slot {
+    running: Arc<AtomicUsize>,
+    freed: Arc<Notify>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+
+    use super::Lane;
+
+    #[tokio::test]
+    async fn a_slot_is_free_as_soon_as_its_call_lets_go_of_it() {
+        let (lane, freed) = (Lane::default(), Arc::new(Notify::new()));
+        let slots = [lane.occupy(&freed), lane.occupy(&freed)];
+        assert_eq!((lane.busy(), lane.running()), (2, 2));
+        drop(slots);
+        assert_eq!(lane.busy(), 0);
+        let told = tokio::time::timeout(Duration::from_secs(5), freed.notified()).await;
+        assert!(told.is_ok(), "and the worker is told");
     }
 }
