@@ -1,5 +1,6 @@
 //! What processes share besides the database: the cache of current states and the limiter of calls.
 
+pub mod bell;
 pub mod limiter;
 pub mod memory;
 pub mod redis;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
+use crate::cache::bell::Bell;
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::model::{CarrierCode, Change, TrackNumber, Tracking};
@@ -22,6 +23,7 @@ use crate::store::updates::{Applied, Batch};
 pub struct Current {
     database: WholeStore,
     cache: Arc<Cache>,
+    bell: Bell,
     metrics: Arc<Metrics>,
 }
 
@@ -30,8 +32,15 @@ impl Current {
         Self {
             database,
             cache: Arc::new(cache),
+            bell: Bell::default(),
             metrics,
         }
+    }
+
+    /// The same, and `bell` rings when a parcel becomes due at once.
+    #[must_use]
+    pub fn with_bell(self, bell: Bell) -> Self {
+        Self { bell, ..self }
     }
 
     /// The states of these trackings by the id asked for, from the cache if it has them. Unknown ids are left out. The id
@@ -79,6 +88,9 @@ impl Current {
         let ticket = self.cache.ticket().await;
         let rows = self.database.create_or_get(pairs, now).await?;
         self.cache.put(&rows, &ticket).await;
+        if rows.iter().any(|row| row.created_at == now) {
+            self.bell.ring().await;
+        }
         Ok(rows)
     }
 
@@ -96,6 +108,7 @@ impl Current {
         if let Refresh::Done(change) = &refreshed {
             let new = std::slice::from_ref(&change.new);
             self.cache.put(new, &ticket).await;
+            self.bell.ring().await;
         }
         Ok(refreshed)
     }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::app::upkeep::set_clock;
 use crate::cache::Cache;
+use crate::cache::bell::Bell;
 use crate::cache::limiter::RateLimiter;
 use crate::cache::limiter::memory::MemoryLimiter;
 use crate::cache::limiter::redis::RedisLimiter;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub trigger: Arc<Notify>,
+    /// What wakes the worker when a parcel becomes due at once.
+    pub bell: Bell,
     pub learned: Learned,
     /// Adjusts the price of a call, in a worker.
     pub pricer: Arc<Pricer>,
@@ -128,7 +131,9 @@ pub async fn connect(
         }
         None => RateLimiter::Memory(Arc::new(MemoryLimiter::new(clock.clone()))),
     };
-    let current = Current::new(database, cache, Arc::clone(&metrics));
+    let trigger = Arc::new(Notify::new());
+    let bell = Bell::new(Arc::clone(&trigger), redis.clone());
+    let current = Current::new(database, cache, Arc::clone(&metrics)).with_bell(bell.clone());
     // The last step of the migrations, since it needs the cache: it must not serve what is folded away.
     Box::pin(current.fold_twins(clock.now())).await?;
     let learned = Learned::new(store.clone());
@@ -147,7 +152,8 @@ pub async fn connect(
         learned,
         pricer: Arc::new(pricer),
         stats: Arc::new(Stats::new(clock.now())),
-        trigger: Arc::new(Notify::new()),
+        trigger,
+        bell,
         config: Arc::new(config.clone()),
         store,
         bus,

@@ -52,6 +52,11 @@ fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
 fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
     let pricer = Arc::clone(&parts.pricer);
     stages.workers.spawn("pricer", |stop| pricer.run(stop));
+    let bell = parts.bell.clone();
+    stages.workers.spawn("bell", |stop| async move {
+        bell.listen(stop).await;
+        Ok(())
+    });
     let scheduler = scheduler(parts)?;
     stages.workers.spawn("work", |stop| scheduler.run(stop));
     Ok(())
