@@ -10,6 +10,9 @@ mod phrase;
 mod tests;
 
 use std::iter;
+use std::sync::LazyLock;
+
+use moka::sync::Cache;
 
 use crate::model::status::{Direction, Status, SubStatus};
 
@@ -168,6 +171,25 @@ fn meaning_in_two(text: &str, cut: Option<&(usize, &str)>) -> Option<Meaning> {
 /// Sources disagree on which of the two is the type, so both orders are tried. If the pair is not in the map, one text
 /// counts alone, unless the other contradicts it.
 pub fn meaning_of_two(main: &str, other: &str) -> Option<Meaning> {
+    if main.len() + other.len() > KNOWN_BYTES_MAX {
+        return look_up(main, other);
+    }
+    let texts = [main, other].join("\0");
+    if let Some(known) = KNOWN.get(texts.as_str()) {
+        return known;
+    }
+    let meaning = look_up(main, other);
+    KNOWN.insert(texts, meaning);
+    meaning
+}
+
+/// The most bytes of two texts whose meaning is remembered.
+const KNOWN_BYTES_MAX: usize = 400;
+
+/// Meanings that were looked up: carriers say the same of thousands of parcels.
+static KNOWN: LazyLock<Cache<String, Option<Meaning>>> = LazyLock::new(|| Cache::new(10_000));
+
+fn look_up(main: &str, other: &str) -> Option<Meaning> {
     let (main_words, other_words) = (Words::of(main), Words::of(other));
     if other_words.all.is_empty() || main_words.said() == other_words.said() {
         return meaning(main);

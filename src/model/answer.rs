@@ -6,6 +6,9 @@ use crate::model::journey::{Journey, Step};
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Event, Heard, Report, Tracking};
 
+/// A status with its detail.
+type Meant = (Status, Option<SubStatus>);
+
 /// What an answer says of a parcel, by the answer and what was known before. Says of each event what it means on the way.
 ///
 /// An answer that reaches from the oldest event to the one that gave the status is whole: it counts by itself. Any other
@@ -29,20 +32,23 @@ pub fn told(row: &Tracking, events: &mut [Event], asked_at: Time) -> Report {
     if gave.is_some() && oldest <= row.first_event_at.or(oldest) {
         let turned = (row.direction, alone.direction) == (Direction::Return, Direction::Forward);
         return match turned {
-            true => follow_all(Journey::new(Direction::Return), events, asked_at),
+            true => follow_all(Direction::Return, events, asked_at),
             false => alone,
         };
     }
     let mut journey = Journey::of(row);
-    for (nth, event) in events.iter_mut().enumerate() {
+    let mut shown: Vec<(usize, Meant)> = Vec::new();
+    for (nth, event) in events.iter().enumerate() {
         let is_newer = gave.map_or(event.stands_at() > status_at, |gave| nth > gave);
         if is_newer && event.decides(asked_at) {
-            let own = event.own();
-            (event.status, event.sub_status) = journey.follow(event.step());
-            event.own = Some(own);
+            shown.push((nth, journey.follow(event.step())));
         }
     }
-    journey.report()
+    let report = journey.report();
+    for (nth, meant) in shown {
+        events[nth].show(meant);
+    }
+    report
 }
 
 /// Whether words alone leave open what the carrier's translation or flags may tell.
@@ -52,27 +58,38 @@ fn leaves_open(own: (Status, Option<SubStatus>)) -> bool {
 
 /// What an answer says by itself. Says of each event what it means on the way.
 pub fn alone(events: &mut [Event], asked_at: Time) -> Report {
-    follow_all(Journey::new(Direction::Forward), events, asked_at)
+    follow_all(Direction::Forward, events, asked_at)
 }
 
-fn follow_all(mut journey: Journey, events: &mut [Event], asked_at: Time) -> Report {
-    for event in events {
-        let own = event.own();
-        let shown = if event.decides(asked_at) {
-            journey.follow(event.step())
-        } else {
-            own
-        };
-        event.own = Some(own);
-        (event.status, event.sub_status) = shown;
+fn follow_all(way: Direction, events: &mut [Event], asked_at: Time) -> Report {
+    let mut journey = Journey::new(way);
+    let shown: Vec<Meant> = events
+        .iter()
+        .map(|event| {
+            if event.decides(asked_at) {
+                journey.follow(event.step())
+            } else {
+                event.own()
+            }
+        })
+        .collect();
+    let report = journey.report();
+    for (event, meant) in events.iter_mut().zip(shown) {
+        event.show(meant);
     }
-    journey.report()
+    report
 }
 
 impl Event {
     /// What its own words mean.
     pub fn own(&self) -> (Status, Option<SubStatus>) {
         self.own.unwrap_or((self.status, self.sub_status))
+    }
+
+    /// Gives it the meaning that it has on the parcel's way, and keeps its own.
+    fn show(&mut self, meant: Meant) {
+        self.own = Some(self.own());
+        (self.status, self.sub_status) = meant;
     }
 
     fn stands_at(&self) -> Time {
@@ -96,7 +113,22 @@ impl Event {
 
     /// The status that a carrier gives the whole parcel, as an event; `None` if it follows from `events`, or cannot.
     pub fn stated(report: &Report, events: &[Event], checked_at: Time) -> Option<Self> {
-        let stated = Self {
+        let mut journey = Journey::new(Direction::Forward);
+        for event in events.iter().filter(|event| event.decides(checked_at)) {
+            journey.follow(event.step());
+        }
+        if !events.is_empty() && journey.status() == report.status {
+            return None;
+        }
+        journey.follow(Step {
+            status: report.status,
+            sub_status: report.sub_status,
+            status_raw: &report.status_raw,
+            at: report.status_at,
+            stated: true,
+        });
+        let adds = events.is_empty() || journey.status() == report.status;
+        adds.then(|| Self {
             status: report.status,
             sub_status: report.sub_status,
             status_raw: report.status_raw.clone(),
@@ -109,14 +141,6 @@ impl Event {
             taken_back: false,
             own: None,
             stated: true,
-        };
-        let mut journey = Journey::new(Direction::Forward);
-        for event in events.iter().filter(|event| event.decides(checked_at)) {
-            journey.follow(event.step());
-        }
-        let follows = journey.clone().report().status == report.status;
-        journey.follow(stated.step());
-        let adds = journey.report().status == report.status;
-        (events.is_empty() || (adds && !follows)).then_some(stated)
+        })
     }
 }

@@ -165,23 +165,10 @@ impl History {
     }
 
     /// Notes which events of the same code and time one answer held together.
-    fn note_beside(&mut self, held: Vec<usize>) {
-        let mut alike: HashMap<(&str, Time), Vec<usize>> = HashMap::new();
-        let mut once = HashSet::with_capacity(held.len());
-        for nth in held {
-            let kept = &self.events[nth];
-            if once.insert(nth) && !kept.stated {
-                alike
-                    .entry((kept.status_raw.as_str(), kept.event_time))
-                    .or_default()
-                    .push(nth);
-            }
-        }
-        let groups: Vec<Vec<usize>> = alike
-            .into_values()
-            .filter(|group| group.len() > 1)
-            .collect();
-        for group in groups {
+    fn note_beside(&mut self, mut held: Vec<usize>) {
+        held.sort_unstable();
+        held.dedup();
+        for group in self.alike(held) {
             let names: Vec<u64> = group
                 .iter()
                 .map(|nth| short(&self.events[*nth].digest))
@@ -189,13 +176,8 @@ impl History {
             for nth in group {
                 let kept = &mut self.events[nth];
                 let own = short(&kept.digest);
-                let mut beside: Vec<u64> = kept
-                    .beside
-                    .iter()
-                    .chain(&names)
-                    .copied()
-                    .filter(|name| *name != own)
-                    .collect();
+                let known = kept.beside.iter().chain(&names).copied();
+                let mut beside: Vec<u64> = known.filter(|name| *name != own).collect();
                 beside.sort_unstable();
                 beside.dedup();
                 if beside.len() > ALIKE_MAX || beside.first() == Some(&CROWDED) {
@@ -209,6 +191,21 @@ impl History {
         }
     }
 
+    /// Those of `events` that have the code and the time of others, in groups.
+    fn alike(&self, mut events: Vec<usize>) -> Vec<Vec<usize>> {
+        let kind = |nth: &usize| {
+            (
+                self.events[*nth].event_time,
+                self.events[*nth].status_raw.as_str(),
+            )
+        };
+        events.retain(|nth| !self.events[*nth].stated);
+        events.sort_by(|a, b| kind(a).cmp(&kind(b)));
+        let groups = events.chunk_by(|a, b| kind(a) == kind(b));
+        let groups = groups.filter(|group| group.len() > 1);
+        groups.map(<[usize]>::to_vec).collect()
+    }
+
     /// Decides anew: marks what is superseded, says of every event what it means on the way, and answers where the parcel
     /// is. `None` if no event decides.
     pub fn decide(&mut self) -> Option<Decided> {
@@ -217,6 +214,7 @@ impl History {
         order.sort_by(|a, b| self.events[*a].order().cmp(&self.events[*b].order()));
         let mut journey = Journey::new(Direction::Forward);
         let mut first = None;
+        let mut changed = Vec::new();
         for nth in order {
             let kept = &self.events[nth];
             let shown = if kept.decides() {
@@ -226,42 +224,33 @@ impl History {
                 kept.own
             };
             if kept.shown != shown {
-                self.events[nth].shown = shown;
-                self.changed.insert(nth);
+                changed.push((nth, shown));
             }
+        }
+        let (stage, report) = (journey.stage(), journey.report());
+        for (nth, shown) in changed {
+            self.events[nth].shown = shown;
+            self.changed.insert(nth);
         }
         Some(Decided {
             first_event_at: first?,
-            stage: journey.stage(),
-            report: journey.report(),
+            stage,
+            report,
         })
     }
 
     fn mark_superseded(&mut self) {
-        let mut alike: HashMap<(&str, Time), Vec<usize>> = HashMap::new();
-        for (nth, kept) in self
-            .events
-            .iter()
-            .enumerate()
-            .filter(|(_, kept)| !kept.stated)
-        {
-            alike
-                .entry((kept.status_raw.as_str(), kept.event_time))
-                .or_default()
-                .push(nth);
-        }
-        let mut superseded = vec![false; self.events.len()];
-        for group in alike.into_values().filter(|group| group.len() > 1) {
+        let mut superseded: Vec<bool> = self.events.iter().map(|kept| kept.taken_back).collect();
+        for group in self.alike((0..self.events.len()).collect()) {
             for &nth in &group {
                 let kept = &self.events[nth];
-                superseded[nth] = group
+                superseded[nth] |= group
                     .iter()
                     .any(|other| kept.gives_way_to(&self.events[*other]));
             }
         }
         for (nth, superseded) in superseded.into_iter().enumerate() {
             let kept = &mut self.events[nth];
-            let superseded = superseded || kept.taken_back;
             if kept.superseded != superseded {
                 kept.superseded = superseded;
                 self.changed.insert(nth);

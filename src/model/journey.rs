@@ -88,18 +88,18 @@ pub struct Step<'a> {
 
 /// Where a parcel stands after some of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Journey {
+pub struct Journey<'a> {
     /// The last status that was known; an unknown text hides it and does not end it.
     stage: Status,
     status: Status,
     sub_status: Option<SubStatus>,
     direction: Direction,
-    status_raw: String,
+    status_raw: &'a str,
     status_at: Option<Time>,
-    last_event: Option<(String, Option<Time>)>,
+    last_event: Option<(&'a str, Option<Time>)>,
 }
 
-impl Journey {
+impl<'a> Journey<'a> {
     /// A parcel of which nothing is known but the way that it goes.
     pub fn new(direction: Direction) -> Self {
         Self {
@@ -107,27 +107,27 @@ impl Journey {
             status: Status::Unknown,
             sub_status: None,
             direction,
-            status_raw: Status::Unknown.as_str().to_owned(),
+            status_raw: Status::Unknown.as_str(),
             status_at: None,
             last_event: None,
         }
     }
 
     /// A parcel as it was last told of.
-    pub fn of(row: &Tracking) -> Self {
+    pub fn of(row: &'a Tracking) -> Self {
         Self {
             stage: row.stage,
             status: row.status,
             sub_status: row.sub_status,
             direction: row.direction,
-            status_raw: row.status_raw.clone(),
+            status_raw: &row.status_raw,
             status_at: row.status_at,
-            last_event: row.last_event_code.clone().zip(Some(row.last_event_at)),
+            last_event: row.last_event_code.as_deref().zip(Some(row.last_event_at)),
         }
     }
 
     /// Goes on by one event. Answers what the event means on the way that the parcel goes.
-    pub fn follow(&mut self, step: Step<'_>) -> (Status, Option<SubStatus>) {
+    pub fn follow(&mut self, step: Step<'a>) -> (Status, Option<SubStatus>) {
         let accepts = step.sub_status == Some(SubStatus::InTransitAccepted);
         let follows = match turn(self.stage, step.status) {
             Turn::Gives | Turn::Anew => true,
@@ -147,7 +147,7 @@ impl Journey {
         let (status, sub_status) = on_way(step.status, step.sub_status, self.direction);
         if !step.stated {
             let code = sub_status.map_or(status.as_str(), SubStatus::as_str);
-            self.last_event = Some((code.to_owned(), step.at));
+            self.last_event = Some((code, step.at));
         }
         if follows {
             if status != Status::Unknown {
@@ -155,10 +155,15 @@ impl Journey {
             }
             self.status = status;
             self.sub_status = sub_status;
-            step.status_raw.clone_into(&mut self.status_raw);
+            self.status_raw = step.status_raw;
             self.status_at = step.at;
         }
         (status, sub_status)
+    }
+
+    /// The status that it has now.
+    pub fn status(&self) -> Status {
+        self.status
     }
 
     /// The last status that was known.
@@ -173,9 +178,9 @@ impl Journey {
             status: self.status,
             sub_status: self.sub_status,
             direction: self.direction,
-            status_raw: self.status_raw,
+            status_raw: self.status_raw.to_owned(),
             status_at: self.status_at,
-            last_event_code,
+            last_event_code: last_event_code.map(str::to_owned),
             last_event_at: last_event_at.flatten(),
         }
     }
