@@ -1,6 +1,6 @@
 //! Histories: what is kept of the events of a batch's trackings, read whole to decide by, and written where it changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _, QueryFilter as _,
@@ -204,7 +204,13 @@ impl Store {
             .iter()
             .filter(|(_, kept)| kept.shown.0 == Status::Unknown);
         let counts = (told.len() as u64, unmapped.count() as u64);
-        let (plain, odd): (Vec<_>, Vec<_>) = new.into_iter().partition(|(_, kept)| is_plain(kept));
+        // A tracking's events stay together, so that their ids keep the order.
+        let odd: HashSet<i64> = new
+            .iter()
+            .filter(|(_, kept)| !is_plain(kept))
+            .map(|(id, _)| *id)
+            .collect();
+        let (plain, odd): (Vec<_>, Vec<_>) = new.into_iter().partition(|(id, _)| !odd.contains(id));
         self.insert_events(transaction, with_facts(self.set(&plain)), now)
             .await?;
         let odd = with_rare_facts(with_facts(self.set(&odd)));

@@ -5,10 +5,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use futures_util::stream;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::config::Span;
-use crate::http::tests::Api;
+use crate::http::tests::{Api, at};
 use crate::serving::health::ReadyChecks;
 
 #[tokio::test]
@@ -232,4 +233,47 @@ async fn a_quiet_client_is_forgotten_until_the_stop() {
         .await
         .expect("in time")
         .expect("ends");
+}
+
+#[tokio::test]
+async fn a_corrected_event_is_listed_only_if_that_is_wanted() {
+    let api = Api::new().await;
+    let id = api.create("CDEK", "A").await;
+    let update = |check: u128, location: &str| {
+        json!({
+            "tracking_id": id.parse::<i64>().expect("a number"), "checked_at": at(i64::try_from(check).expect("small")),
+            "check_id": Uuid::from_u128(check), "status": "IN_TRANSIT", "status_raw": "SORTED", "derived": true,
+            "events": [{"status": "IN_TRANSIT", "status_raw": "SORTED", "event_time": at(-60), "location": location}],
+        })
+    };
+    api.apply(0, &[update(1, ""), update(2, "Омск")], Vec::new())
+        .await;
+    let places = async |query: &str| {
+        let body = api
+            .get(&format!("/trackings/{id}/events{query}"))
+            .await
+            .ok();
+        let events = body["events"].as_array().expect("a list").clone();
+        let of = |event: &Value| (event["location"].clone(), event["superseded"].clone());
+        events.iter().map(of).collect::<Vec<_>>()
+    };
+    let now = (json!("Омск"), json!(false));
+    for query in ["", "?superseded=", "?superseded=false", "?superseded=0"] {
+        assert_eq!(places(query).await, [now.clone()], "{query}");
+    }
+    for query in ["?superseded=true", "?superseded=1&limit=5"] {
+        assert_eq!(
+            places(query).await,
+            [now.clone(), (json!(""), json!(true))],
+            "{query}"
+        );
+    }
+    let refused = api
+        .get(&format!("/trackings/{id}/events?superseded=maybe"))
+        .await;
+    assert!(
+        refused
+            .problem(422)
+            .contains("superseded must be true or false")
+    );
 }
