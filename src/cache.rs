@@ -5,12 +5,11 @@ pub mod limiter;
 pub mod memory;
 pub mod redis;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::cache::memory::{MemoryCache, MemoryTicket};
 use crate::cache::redis::values::{RedisCache, RedisTicket};
-use crate::model::Tracking;
+use crate::model::shown::Shown;
 
 /// Current states by tracking id. It never fails: what it cannot give is a miss. A clone is the same cache.
 ///
@@ -27,7 +26,8 @@ pub enum Cache {
 /// What a look-up found, and the ticket for putting the rest.
 #[derive(Debug)]
 pub struct Lookup {
-    pub found: HashMap<i64, Arc<Tracking>>,
+    /// In the order of the ids; `None` for a miss.
+    pub found: Vec<Option<Shown>>,
     pub ticket: Ticket,
 }
 
@@ -40,11 +40,11 @@ pub enum Ticket {
 }
 
 impl Cache {
-    /// Looks up `ids`. Those that are not found are misses.
+    /// Looks up `ids`.
     pub async fn get(&self, ids: &[i64]) -> Lookup {
         match self {
             Self::None => Lookup {
-                found: HashMap::new(),
+                found: vec![None; ids.len()],
                 ticket: Ticket::None,
             },
             Self::Memory(cache) => {
@@ -72,7 +72,7 @@ impl Cache {
     }
 
     /// Keeps those of `rows` that are the newest known. They were read or written after `ticket` was taken.
-    pub async fn put(&self, rows: &[Tracking], ticket: &Ticket) {
+    pub async fn put(&self, rows: &[Shown], ticket: &Ticket) {
         match (self, ticket) {
             (Self::Memory(cache), Ticket::Memory(ticket)) => cache.put(rows, ticket),
             (Self::Redis(cache), Ticket::Redis(ticket)) => cache.put(rows, ticket).await,

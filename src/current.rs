@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::Cache;
 use crate::cache::bell::Bell;
+use crate::cache::{Cache, Lookup};
 use crate::clock::Time;
 use crate::metrics::Metrics;
+use crate::model::shown::Shown;
 use crate::model::{CarrierCode, Change, TrackNumber, Tracking};
 use crate::store::WholeStore;
 use crate::store::error::StoreError;
@@ -43,55 +44,65 @@ impl Current {
         Self { bell, ..self }
     }
 
-    /// The states of these trackings by the id asked for, from the cache if it has them. Unknown ids are left out. The id
-    /// of a tracking that was folded into another one gives that one.
-    pub async fn get(&self, ids: &[i64]) -> Result<HashMap<i64, Arc<Tracking>>, StoreError> {
-        let mut asked = ids.to_vec();
-        asked.sort_unstable();
-        asked.dedup();
-        if asked.is_empty() {
-            return Ok(HashMap::new());
+    /// What is shown of these trackings, in the order of the ids, from the cache if it has them; `None` if there is none. The
+    /// id of a tracking that was folded into another one gives that one.
+    pub async fn get(&self, ids: &[i64]) -> Result<Vec<Option<Shown>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
         }
-        let lookup = self.cache.get(&asked).await;
-        let mut rows = lookup.found;
-        asked.retain(|id| !rows.contains_key(id));
-        self.metrics.cache_hits().inc_by(rows.len() as u64);
-        self.metrics.cache_misses().inc_by(asked.len() as u64);
-        if !asked.is_empty() {
-            let read = self.database.trackings_by_ids(&asked).await?;
-            self.cache.put(&read, &lookup.ticket).await;
-            rows.extend(read.into_iter().map(|row| (row.id, Arc::new(row))));
-            asked.retain(|id| !rows.contains_key(id));
+        let Lookup { mut found, ticket } = self.cache.get(ids).await;
+        let places = std::iter::zip(ids, &found);
+        let misses = places.filter_map(|(id, found)| found.is_none().then_some(*id));
+        let mut missing: Vec<i64> = misses.collect();
+        let hits = ids.len() - missing.len();
+        missing.sort_unstable();
+        missing.dedup();
+        self.metrics.cache_hits().inc_by(hits as u64);
+        self.metrics.cache_misses().inc_by(missing.len() as u64);
+        if missing.is_empty() {
+            return Ok(found);
         }
-        for (old, id) in self.database.aliases(&asked).await? {
+        let read = self.database.trackings_by_ids(&missing).await?;
+        let read: Vec<Shown> = read.iter().map(Shown::of).collect();
+        self.cache.put(&read, &ticket).await;
+        let mut rows: HashMap<i64, Shown> = read.into_iter().map(|row| (row.id, row)).collect();
+        missing.retain(|id| !rows.contains_key(id));
+        for (old, id) in self.database.aliases(&missing).await? {
             if let Some(row) = rows.get(&id).cloned() {
                 rows.insert(old, row);
             }
         }
-        Ok(rows)
+        for (id, found) in std::iter::zip(ids, &mut found) {
+            if found.is_none() {
+                *found = rows.get(id).cloned();
+            }
+        }
+        Ok(found)
     }
 
     /// The state of one tracking from the store, including its lease, which a cached state may lack.
     pub async fn from_store(&self, id: i64) -> Result<Option<Tracking>, StoreError> {
         let ticket = self.cache.ticket().await;
         let rows = self.database.trackings_by_ids(&[id]).await?;
-        self.cache.put(&rows, &ticket).await;
+        let shown: Vec<Shown> = rows.iter().map(Shown::of).collect();
+        self.cache.put(&shown, &ticket).await;
         Ok(rows.into_iter().next())
     }
 
-    /// As [`WholeStore::create_or_get`].
+    /// As [`WholeStore::create_or_get`], with what is shown of each tracking.
     pub async fn create_or_get(
         &self,
         pairs: &[(CarrierCode, TrackNumber)],
         now: Time,
-    ) -> Result<Vec<Tracking>, StoreError> {
+    ) -> Result<Vec<(Tracking, Shown)>, StoreError> {
         let ticket = self.cache.ticket().await;
         let rows = self.database.create_or_get(pairs, now).await?;
-        self.cache.put(&rows, &ticket).await;
+        let shown: Vec<Shown> = rows.iter().map(Shown::of).collect();
+        self.cache.put(&shown, &ticket).await;
         if rows.iter().any(|row| row.created_at == now) {
             self.bell.ring().await;
         }
-        Ok(rows)
+        Ok(std::iter::zip(rows, shown).collect())
     }
 
     /// Makes a tracking urgent: the next of its carrier to be checked, even if it is terminal.
@@ -106,8 +117,7 @@ impl Current {
             async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
         let refreshed = self.database.refresh(id, now, rests, raise_fence).await?;
         if let Refresh::Done(change) = &refreshed {
-            let new = std::slice::from_ref(&change.new);
-            self.cache.put(new, &ticket).await;
+            self.cache.put(&[Shown::of(&change.new)], &ticket).await;
             self.bell.ring().await;
         }
         Ok(refreshed)
@@ -127,8 +137,9 @@ impl Current {
         let ticket = self.cache.ticket().await;
         let raise_fence = async |changes: &[Change]| self.raise_fence(changes).await;
         let applied = self.database.apply(batch, now, raise_fence).await?;
-        let rows: Vec<Tracking> = applied.changes.iter().map(|it| it.new.clone()).collect();
-        self.cache.put(&rows, &ticket).await;
+        let changes = applied.changes.iter();
+        let shown: Vec<Shown> = changes.map(|change| Shown::of(&change.new)).collect();
+        self.cache.put(&shown, &ticket).await;
         Ok(applied)
     }
 

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod merge;
 pub mod number;
 pub mod quota;
+pub mod shown;
 pub mod status;
 pub mod twins;
 
@@ -121,8 +122,8 @@ impl TrackNumber {
     }
 }
 
-/// One number at one carrier that we follow. The store keeps it as a row, a shared cache as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One number at one carrier that we follow: a row of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tracking {
     pub id: i64,
     pub carrier_code: CarrierCode,
@@ -130,14 +131,12 @@ pub struct Tracking {
     pub status: Status,
     pub sub_status: Option<SubStatus>,
     /// The last status that was known: an unknown text hides it.
-    #[serde(default)]
     pub stage: Status,
     pub direction: Direction,
     pub status_raw: String,
     /// When the event that gave the status happened.
     pub status_at: Option<Time>,
     /// When the oldest event happened.
-    #[serde(default)]
     pub first_event_at: Option<Time>,
     /// What the status is based on.
     pub heard: Heard,
@@ -156,13 +155,11 @@ pub struct Tracking {
     /// Why the last check failed; empty if it did not.
     pub last_error: String,
     /// What could not be read of the answer that gave the status.
-    #[serde(default)]
     pub unreadable: Unreadable,
     /// Refreshed and not checked since: it goes ahead of everything that is due.
     pub urgent: bool,
     pub refreshed_at: Option<Time>,
     /// Whether it is checked again although its status is terminal.
-    #[serde(default)]
     pub looks_again: bool,
     /// Whether it is still checked: urgent, not terminal, or to be looked at again.
     pub active: bool,
@@ -217,7 +214,7 @@ pub fn overrules(status: Status, sub_status: Option<SubStatus>) -> bool {
 }
 
 /// What a status is based on. A higher one is never replaced by a lower one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Heard {
     Nothing,
     NotFoundYet,

@@ -1,19 +1,18 @@
 //! The cache inside one process.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::model::Tracking;
+use crate::model::shown::Shown;
 
 /// How many fences are remembered one by one. A reader that was overtaken by more than these puts nothing.
 const FENCES_MAX: usize = 65_536;
 
 /// Values in a bounded map with a time to live; fences in a bounded queue.
 pub struct MemoryCache {
-    values: moka::sync::Cache<i64, Arc<Tracking>>,
+    values: moka::sync::Cache<i64, Shown>,
     fences: Mutex<Fences>,
 }
 
@@ -53,14 +52,12 @@ impl MemoryCache {
         MemoryTicket(self.lock().raised)
     }
 
-    pub fn get(&self, ids: &[i64]) -> HashMap<i64, Arc<Tracking>> {
-        ids.iter()
-            .filter_map(|id| self.values.get(id).map(|row| (*id, row)))
-            .collect()
+    pub fn get(&self, ids: &[i64]) -> Vec<Option<Shown>> {
+        ids.iter().map(|id| self.values.get(id)).collect()
     }
 
     /// `Cache::put`, in this process.
-    pub fn put(&self, rows: &[Tracking], ticket: &MemoryTicket) {
+    pub fn put(&self, rows: &[Shown], ticket: &MemoryTicket) {
         // Locked throughout, so that no fence comes between the comparison and the insert.
         let fences = self.lock();
         for row in rows {
@@ -70,7 +67,7 @@ impl MemoryCache {
                     .get(&row.id)
                     .is_none_or(|kept| kept.version < row.version)
             {
-                self.values.insert(row.id, Arc::new(row.clone()));
+                self.values.insert(row.id, row.clone());
             }
         }
     }
@@ -96,7 +93,7 @@ impl MemoryCache {
 }
 
 impl Fences {
-    fn admits(&self, row: &Tracking, ticket: MemoryTicket) -> bool {
+    fn admits(&self, row: &Shown, ticket: MemoryTicket) -> bool {
         match self.by_id.get(&row.id) {
             Some(fence) => row.version >= fence.version,
             None => ticket.0 >= self.forgotten,
@@ -132,14 +129,14 @@ mod tests {
     use std::time::Duration;
 
     use super::{FENCES_MAX, MemoryCache};
-    use crate::model::fixture::tracking;
+    use crate::model::fixture::shown;
 
     fn cache() -> MemoryCache {
         MemoryCache::new(1_000_000, Duration::from_secs(600))
     }
 
     fn version_of(cache: &MemoryCache, id: i64) -> Option<i64> {
-        cache.get(&[id]).get(&id).map(|row| row.version)
+        cache.get(&[id])[0].as_ref().map(|row| row.version)
     }
 
     #[test]
@@ -149,13 +146,13 @@ mod tests {
         cache.fence(&[(1, 5)]);
         let many: Vec<(i64, i64)> = (0..=FENCES_MAX as i64).map(|id| (id + 10, 2)).collect();
         cache.fence(&many);
-        cache.put(&[tracking(1, 4)], &ticket);
+        cache.put(&[shown(1, 4)], &ticket);
         assert_eq!(
             version_of(&cache, 1),
             None,
             "the ticket is older than the forgotten fences"
         );
-        cache.put(&[tracking(1, 5)], &cache.ticket());
+        cache.put(&[shown(1, 5)], &cache.ticket());
         assert_eq!(version_of(&cache, 1), Some(5));
     }
 }

@@ -10,10 +10,10 @@ pub mod values;
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike as _, EventInterface as _};
+use fred::interfaces::{ClientLike as _, EventInterface as _, KeysInterface as _};
 use fred::types::config::{Config, ReconnectPolicy, Server, TlsConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
-use fred::types::{Builder, FromValue, Value};
+use fred::types::{Builder, ClusterHash, CustomCommand, FromValue, Value};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::Receiver;
 
@@ -130,6 +130,30 @@ impl Redis {
         keys: Vec<String>,
         arguments: Vec<Value>,
     ) -> Result<R, RedisError> {
+        self.ask(script.evalsha_with_reload(&self.client, keys, arguments))
+            .await
+    }
+
+    /// The server's time in s and µs, and then the values of `keys`, all of one moment.
+    ///
+    /// # Errors
+    /// [`RedisError::Away`].
+    pub async fn read(&self, keys: Vec<String>) -> Result<((u64, u64), Vec<Value>), RedisError> {
+        let asking = async {
+            let pipeline = self.client.pipeline();
+            let time = CustomCommand::new_static("TIME", ClusterHash::FirstKey, false);
+            let _: () = pipeline.custom(time, Vec::<Value>::new()).await?;
+            let _: () = pipeline.mget(keys).await?;
+            pipeline.all().await
+        };
+        self.ask(asking).await
+    }
+
+    /// Waits for an answer, unless Redis failed a moment ago.
+    async fn ask<R>(
+        &self,
+        asking: impl Future<Output = Result<R, fred::error::Error>>,
+    ) -> Result<R, RedisError> {
         if let Some(until) = self.lock().rests_until
             && Instant::now() < until
         {
@@ -138,8 +162,7 @@ impl Redis {
         if !self.client.is_connected() {
             return Err(self.failed("no connection"));
         }
-        let running = script.evalsha_with_reload(&self.client, keys, arguments);
-        match tokio::time::timeout(COMMAND_MAX * 2, running).await {
+        match tokio::time::timeout(COMMAND_MAX * 2, asking).await {
             Ok(Ok(answer)) => {
                 let mut health = self.lock();
                 health.rests_until = None;

@@ -8,7 +8,7 @@ use crate::cache::memory::MemoryCache;
 use crate::cache::redis::Redis;
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
 use crate::cache::redis::values::RedisCache;
-use crate::model::fixture::tracking;
+use crate::model::fixture::shown;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -23,20 +23,20 @@ async fn on_every_cache<F: Future<Output = ()>>(contract: impl Fn(Cache) -> F) {
 }
 
 async fn version_of(cache: &Cache, id: i64) -> Option<i64> {
-    cache.get(&[id]).await.found.get(&id).map(|row| row.version)
+    cache.get(&[id]).await.found[0]
+        .as_ref()
+        .map(|row| row.version)
 }
 
 #[tokio::test]
 async fn what_was_put_is_found_whole_and_what_was_not_is_a_miss() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
-        let rows = [tracking(1, 4), tracking(2, 9)];
+        let rows = [shown(1, 4), shown(2, 9)];
         cache.put(&rows, &ticket).await;
-        let found = cache.get(&[2, 3, 1]).await.found;
-        assert_eq!(found.len(), 2);
-        for row in &rows {
-            assert_eq!(*found[&row.id], *row);
-        }
+        let [first, second] = rows.map(Some);
+        let found = cache.get(&[2, 3, 1, 2]).await.found;
+        assert_eq!(found, [second.clone(), None, first, second]);
     })
     .await;
 }
@@ -46,12 +46,12 @@ async fn a_slow_reader_cannot_put_what_was_overtaken() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
         cache.fence(&[(1, 5)]).await;
-        cache.put(&[tracking(1, 4)], &ticket).await;
+        cache.put(&[shown(1, 4)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, None);
-        cache.put(&[tracking(1, 5)], &ticket).await;
+        cache.put(&[shown(1, 5)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(5));
         let ticket = cache.ticket().await;
-        cache.put(&[tracking(1, 4)], &ticket).await;
+        cache.put(&[shown(1, 4)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(5));
     })
     .await;
@@ -62,7 +62,7 @@ async fn a_slow_reader_cannot_put_what_was_overtaken() {
 async fn a_fence_alone_makes_an_older_value_a_miss_and_keeps_a_newer_one() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
-        cache.put(&[tracking(1, 4), tracking(2, 7)], &ticket).await;
+        cache.put(&[shown(1, 4), shown(2, 7)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(4));
         cache.fence(&[(1, 5), (2, 7), (3, 1)]).await;
         assert_eq!(version_of(&cache, 1).await, None);
@@ -76,14 +76,14 @@ async fn a_fence_alone_makes_an_older_value_a_miss_and_keeps_a_newer_one() {
 #[tokio::test]
 async fn ten_thousand_are_put_and_found() {
     on_every_cache(async |cache| {
-        let rows: Vec<_> = (1..=10_000).map(|id| tracking(id, 2)).collect();
+        let rows: Vec<_> = (1..=10_000).map(|id| shown(id, 2)).collect();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let ticket = cache.ticket().await;
         cache.put(&rows, &ticket).await;
-        assert_eq!(cache.get(&ids).await.found.len(), 10_000);
+        assert!(cache.get(&ids).await.found.iter().all(Option::is_some));
         let fences: Vec<(i64, i64)> = ids.iter().map(|id| (*id, 3)).collect();
         cache.fence(&fences).await;
-        assert!(cache.get(&ids).await.found.is_empty());
+        assert!(cache.get(&ids).await.found.iter().all(Option::is_none));
     })
     .await;
 }
@@ -94,12 +94,12 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
     let first = in_redis(connect(&prefix).await, TTL);
     let second = in_redis(connect(&prefix).await, TTL);
     let tickets = (first.ticket().await, second.ticket().await);
-    second.put(&[tracking(1, 4)], &tickets.1).await;
+    second.put(&[shown(1, 4)], &tickets.1).await;
     assert_eq!(version_of(&first, 1).await, Some(4));
     first.fence(&[(1, 5)]).await;
     assert_eq!(version_of(&second, 1).await, None);
     let ticket = first.ticket().await;
-    first.put(&[tracking(1, 5)], &ticket).await;
+    first.put(&[shown(1, 5)], &ticket).await;
     let third = in_redis(connect(&prefix).await, TTL);
     assert_eq!(
         version_of(&third, 1).await,
@@ -107,7 +107,7 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
         "its start begins an epoch"
     );
     assert_eq!(version_of(&first, 1).await, None);
-    first.put(&[tracking(1, 5)], &ticket).await;
+    first.put(&[shown(1, 5)], &ticket).await;
     assert_eq!(
         version_of(&first, 1).await,
         None,
@@ -119,12 +119,12 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
 async fn an_expired_value_still_shuts_out_what_is_older() {
     let cache = in_redis(connect(&random_prefix()).await, Duration::from_millis(30));
     let ticket = cache.ticket().await;
-    cache.put(&[tracking(1, 5)], &ticket).await;
+    cache.put(&[shown(1, 5)], &ticket).await;
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[tracking(1, 4)], &ticket).await;
+    cache.put(&[shown(1, 4)], &ticket).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[tracking(1, 5)], &ticket).await;
+    cache.put(&[shown(1, 5)], &ticket).await;
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
@@ -135,12 +135,12 @@ async fn emptying_redis_loses_fences_so_older_readers_put_nothing() {
     let before = cache.ticket().await;
     cache.fence(&[(1, 5)]).await;
     server.command("FLUSHALL");
-    cache.put(&[tracking(1, 4)], &before).await;
+    cache.put(&[shown(1, 4)], &before).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[tracking(1, 4)], &before).await;
+    cache.put(&[shown(1, 4)], &before).await;
     assert_eq!(version_of(&cache, 1).await, None);
     let after = cache.ticket().await;
-    cache.put(&[tracking(1, 5)], &after).await;
+    cache.put(&[shown(1, 5)], &after).await;
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
@@ -153,15 +153,15 @@ async fn a_write_too_late_to_be_kept_still_shuts_out_older_values() {
     cache.fence(&[(1, 5)]).await;
     server.command("FLUSHALL");
     let reader = cache.ticket().await;
-    cache.put(&[tracking(1, 4)], &reader).await;
+    cache.put(&[shown(1, 4)], &reader).await;
     assert_eq!(
         version_of(&cache, 1).await,
         Some(4),
         "version 5 is not yet committed"
     );
-    cache.put(&[tracking(1, 5)], &consumer).await;
+    cache.put(&[shown(1, 5)], &consumer).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[tracking(1, 4)], &reader).await;
+    cache.put(&[shown(1, 4)], &reader).await;
     assert_eq!(version_of(&cache, 1).await, None);
 }
 
@@ -170,7 +170,7 @@ async fn a_restarted_redis_is_not_believed_what_it_read_from_its_file() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
-    cache.put(&[tracking(1, 4)], &ticket).await;
+    cache.put(&[shown(1, 4)], &ticket).await;
     server.command("SAVE");
     cache.fence(&[(1, 5)]).await;
     let server = server.restart_from_its_file();
@@ -178,7 +178,7 @@ async fn a_restarted_redis_is_not_believed_what_it_read_from_its_file() {
     let fresh = in_redis(server.connect().await, TTL);
     assert_eq!(version_of(&fresh, 1).await, None);
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[tracking(1, 4)], &ticket).await;
+    cache.put(&[shown(1, 4)], &ticket).await;
     assert_eq!(version_of(&fresh, 1).await, None);
 }
 
@@ -187,14 +187,14 @@ async fn a_redis_that_hangs_is_a_miss_and_is_trusted_only_when_all_are_back() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
-    cache.put(&[tracking(1, 4)], &ticket).await;
+    cache.put(&[shown(1, 4)], &ticket).await;
     server.signal("-STOP");
     let began = std::time::Instant::now();
     for _ in 0..50 {
         assert_eq!(version_of(&cache, 1).await, None);
         // The fence fails: the next reader of Redis must not find version 4.
         cache.fence(&[(1, 5)]).await;
-        cache.put(&[tracking(1, 5)], &ticket).await;
+        cache.put(&[shown(1, 5)], &ticket).await;
     }
     assert!(
         began.elapsed() < Duration::from_secs(6),
@@ -206,7 +206,7 @@ async fn a_redis_that_hangs_is_a_miss_and_is_trusted_only_when_all_are_back() {
     for _ in 0..400 {
         let ticket = cache.ticket().await;
         let known = matches!(&ticket, Ticket::Redis(ticket) if !ticket.is_none());
-        cache.put(&[tracking(1, 6)], &ticket).await;
+        cache.put(&[shown(1, 6)], &ticket).await;
         match version_of(&cache, 1).await {
             None => {}
             Some(version) => {
@@ -229,7 +229,7 @@ async fn a_fence_that_failed_is_mended_without_a_reader() {
     consumer.mend().await;
     let reader = in_redis(server.connect().await, TTL);
     let ticket = reader.ticket().await;
-    reader.put(&[tracking(1, 4)], &ticket).await;
+    reader.put(&[shown(1, 4)], &ticket).await;
     server.signal("-STOP");
     consumer.fence(&[(2, 1)]).await;
     server.signal("-CONT");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::Serve;
-use crate::http::trackings::{TAG, Tracking, Trackings, example};
+use crate::http::trackings::{TAG, Trackings, example};
 use crate::serving::extract::Json;
 use crate::serving::id::Id;
 use crate::serving::list::List;
@@ -45,21 +45,17 @@ enum StringOrNumber {
 async fn get_trackings_by_ids(
     State(serve): State<Serve>,
     Json(request): Json<GetByIds>,
-) -> Result<axum::Json<Trackings>, Problem> {
+) -> Result<Trackings, Problem> {
     let ids = check(&request.ids)?;
-    let rows = serve.current.get(&ids).await?;
-    let trackings = ids
-        .iter()
-        .filter_map(|id| {
-            let row = rows.get(id)?;
-            // One that was folded into another parcel's keeps the id that the client knows.
-            Some(Tracking {
-                id: id.to_string(),
-                ..Tracking::from(row.as_ref())
-            })
-        })
-        .collect();
-    Ok(axum::Json(Trackings { trackings }))
+    let found = serve.current.get(&ids).await?;
+    let mut trackings = Trackings::default();
+    // One that was folded into another parcel's keeps the id that the client knows.
+    for (id, shown) in std::iter::zip(ids, found) {
+        if let Some(shown) = shown {
+            trackings.add(id, &shown, &[]);
+        }
+    }
+    Ok(trackings)
 }
 
 /// The ids that a tracking can have.

@@ -2,20 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
+use aide::OperationOutput;
 use aide::axum::ApiRouter;
+use aide::generate::GenContext;
+use aide::openapi::{self, Operation, StatusCode};
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::clock::Time;
 use crate::http::items::{Checked, ITEMS_MAX, check};
 use crate::http::{ALWAYS, Serve};
 use crate::model::number::fold;
+use crate::model::shown::{Fields, Shown};
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{self, CarrierCode, TrackNumber};
+use crate::model::{CarrierCode, TrackNumber};
 use crate::serving::docs;
 use crate::serving::extract::Json;
 use crate::serving::id::HasId;
@@ -53,93 +58,83 @@ struct Wanted {
     track_number: &'static str,
 }
 
+/// The answer: trackings, in the order of the request. Their JSON is joined, not built.
+#[derive(Debug, Default)]
+pub struct Trackings(Vec<u8>);
+
+impl Trackings {
+    /// Adds a tracking under the id that the client knows, with what may be wrong with its item.
+    pub fn add(&mut self, id: i64, shown: &Shown, advice: &[String]) {
+        let json = &mut self.0;
+        let before = if json.is_empty() { START } else { "," };
+        json.extend_from_slice(before.as_bytes());
+        json.extend_from_slice(format!(r#"{{"id":"{id}""#).as_bytes());
+        json.extend_from_slice(&shown.fields);
+        if !advice.is_empty() {
+            json.extend_from_slice(format!(r#","advice":{}"#, json!(advice)).as_bytes());
+        }
+        json.push(b'}');
+    }
+}
+
+/// What an answer begins with.
+const START: &str = r#"{"trackings":["#;
+
+impl IntoResponse for Trackings {
+    fn into_response(self) -> Response {
+        let mut json = self.0;
+        if json.is_empty() {
+            json.extend_from_slice(START.as_bytes());
+        }
+        json.extend_from_slice(b"]}");
+        ([(header::CONTENT_TYPE, "application/json")], json).into_response()
+    }
+}
+
+impl OperationOutput for Trackings {
+    type Inner = Documented;
+
+    fn operation_response(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Option<openapi::Response> {
+        axum::Json::<Documented>::operation_response(ctx, operation)
+    }
+
+    fn inferred_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<StatusCode>, openapi::Response)> {
+        axum::Json::<Documented>::inferred_responses(ctx, operation)
+    }
+}
+
 /// Trackings, in the order of the request.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Trackings {
-    pub trackings: Vec<Tracking>,
+#[derive(JsonSchema)]
+#[schemars(rename = "Trackings")]
+#[expect(dead_code, reason = "documents what Trackings writes")]
+pub struct Documented {
+    trackings: Vec<Tracking>,
 }
 
 /// A parcel that TrackBox follows: one number at one carrier.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(JsonSchema)]
 #[schemars(transform = docs::all_required_but(&["advice"]))]
+#[expect(dead_code, reason = "documents what Trackings writes")]
 pub struct Tracking {
     /// A 64-bit number in decimal.
-    pub id: String,
-    pub carrier_code: String,
-    pub track_number: String,
-    pub status: Status,
-    /// The carrier's own code or text for the status.
-    pub status_raw: String,
-    /// The time of the event that set the status.
-    pub status_at: Option<Time>,
-    pub last_checked_at: Option<Time>,
-    /// A year ahead if the parcel is no longer checked.
-    pub next_check_at: Time,
-    /// Failed checks in a row.
-    pub check_fail_count: u32,
-    /// The error of the last check; empty if it succeeded.
-    pub last_error: String,
-    pub created_at: Time,
-    pub updated_at: Time,
-    /// Details of the status.
-    pub sub_status: Option<SubStatus>,
-    /// To the recipient, or back to the sender.
-    pub direction: Direction,
-    /// Grows with every visible change.
-    pub version: i64,
-    /// The events of the carrier's newest answer that could not be read; null if there are none.
-    pub unreadable_events: Option<UnreadableEvents>,
-    /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
-    /// parcel's before.
-    pub old_history: bool,
+    id: String,
+    #[serde(flatten)]
+    shown: Fields<'static>,
     /// What may be wrong with the carrier's code or the number as they were sent, in sentences. Only in the answer to
     /// `POST /trackings`, and only if there is something.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub advice: Vec<String>,
-}
-
-/// Events that could not be read.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UnreadableEvents {
-    pub count: u32,
-    /// Why one of them cannot be read, with its words.
-    pub example: String,
+    advice: Vec<String>,
 }
 
 impl HasId for Tracking {
     const NAME: &'static str = "tracking";
     const PARAMETER: &'static str = "trackingId";
     const EXAMPLE: &'static str = "1";
-}
-
-impl From<&model::Tracking> for Tracking {
-    fn from(row: &model::Tracking) -> Self {
-        Self {
-            id: row.id.to_string(),
-            carrier_code: row.carrier_code.as_str().to_owned(),
-            track_number: row.track_number.as_str().to_owned(),
-            status: row.status,
-            status_raw: row.status_raw.clone(),
-            status_at: row.status_at,
-            last_checked_at: row.last_checked_at,
-            next_check_at: row.next_check_shown(),
-            check_fail_count: row.check_fail_count,
-            last_error: row.last_error.clone(),
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            sub_status: row.sub_status,
-            direction: row.direction,
-            version: row.version,
-            unreadable_events: (row.unreadable.count > 0).then(|| UnreadableEvents {
-                count: row.unreadable.count,
-                example: row.unreadable.example.clone(),
-            }),
-            old_history: row.has_old_history(),
-            advice: Vec::new(),
-        }
-    }
 }
 
 /// Follow parcels
@@ -153,39 +148,34 @@ impl From<&model::Tracking> for Tracking {
 async fn create_trackings(
     State(serve): State<Serve>,
     Json(request): Json<CreateTrackings>,
-) -> Result<axum::Json<Trackings>, Problem> {
+) -> Result<Trackings, Problem> {
     let wanted = check(request.items, &serve.routes)?;
-    let pairs: Vec<_> = wanted.iter().map(|it| it.pair.clone()).collect();
-    let rows = serve
-        .current
-        .create_or_get(&pairs, serve.clock.now())
-        .await?;
-    Ok(axum::Json(answer(&rows, wanted)))
-}
-
-/// Each tracking once, at its first place, with the advice on its items.
-fn answer(rows: &[model::Tracking], wanted: Vec<Checked>) -> Trackings {
-    let mut advice: HashMap<(String, String), Vec<String>> = HashMap::new();
+    let mut pairs = Vec::with_capacity(wanted.len());
+    let mut advice: HashMap<_, Vec<String>> = HashMap::new();
     for Checked { pair, advice: more } in wanted {
         if !more.is_empty() {
-            let known = advice.entry(key(&pair.0, &pair.1)).or_default();
-            known.extend(more);
+            advice
+                .entry(key(&pair.0, &pair.1))
+                .or_default()
+                .extend(more);
         }
+        pairs.push(pair);
     }
+    let now = serve.clock.now();
+    let rows = serve.current.create_or_get(&pairs, now).await?;
     let mut seen = HashSet::with_capacity(rows.len());
-    let rows = rows.iter().filter(|row| seen.insert(row.id));
-    let trackings = rows.map(|row| {
-        let key = key(&row.carrier_code, &row.track_number);
-        let mut advice = advice.get(&key).cloned().unwrap_or_default();
-        advice.dedup();
-        Tracking {
-            advice,
-            ..Tracking::from(row)
+    let mut trackings = Trackings::default();
+    // Each tracking once, at its first place, with the advice on its items.
+    for (row, shown) in rows.iter().filter(|(row, _)| seen.insert(row.id)) {
+        let mut on_it = Vec::new();
+        if !advice.is_empty() {
+            let key = key(&row.carrier_code, &row.track_number);
+            on_it = advice.remove(&key).unwrap_or_default();
+            on_it.dedup();
         }
-    });
-    Trackings {
-        trackings: trackings.collect(),
+        trackings.add(row.id, shown, &on_it);
     }
+    Ok(trackings)
 }
 
 fn key(carrier_code: &CarrierCode, track_number: &TrackNumber) -> (String, String) {

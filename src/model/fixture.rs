@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::model::limits::{Limits, Window};
 use crate::model::quota::{Period, Quota};
+use crate::model::shown::Shown;
 use crate::model::status::{Direction, Status};
 use crate::model::{
     CarrierCode, Event, Heard, Held, Named, Outcome, Report, TrackNumber, Tracking, Unreadable,
@@ -73,6 +74,11 @@ pub fn tracking(id: i64, version: i64) -> Tracking {
         created_at: at(0),
         updated_at: at(0),
     }
+}
+
+/// What is shown of a new tracking with this version.
+pub fn shown(id: i64, version: i64) -> Shown {
+    Shown::of(&tracking(id, version))
 }
 
 /// An event `secs` after the fixed moment.

@@ -18,7 +18,7 @@ use trackbox::serving::health::ReadyChecks;
 use trackbox::store::failures::Failures;
 use trackbox_emulator::faults::{Fault, Rule};
 
-use crate::support::fixture::{TestStore, on_every_store, read, sqlite};
+use crate::support::fixture::{TestStore, on_every_store, read, read_all, sqlite};
 use crate::support::pipe::{Pipe, Setup};
 use crate::support::time::at;
 
@@ -150,10 +150,9 @@ async fn one_number_that_spoils_its_call_leaves_the_others_theirs() {
     let mut first_calls = 0;
     for _ in 0..50 {
         pipe.run_for(Duration::from_secs(1)).await;
-        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let rows = pipe.parts.current.get(&ids).await.expect("reads");
-        let answered = rows.values().filter(|row| row.last_ok_at.is_some());
-        let failed = rows.values().filter(|row| row.check_fail_count > 0).count();
+        let rows = read_all(&pipe.parts.store, &rows).await;
+        let answered = rows.iter().filter(|row| row.last_ok_at.is_some());
+        let failed = rows.iter().filter(|row| row.check_fail_count > 0).count();
         assert!(failed <= 1, "{failed} failed");
         if answered.count() == 29 && failed == 1 {
             first_calls = pipe.calls("CDEK");

@@ -10,7 +10,7 @@ use trackbox::carriers::{Answer, Carrier, CarrierError, State, Step};
 use trackbox::clock::Time;
 use trackbox::model::{CarrierCode, TrackNumber};
 
-use crate::support::fixture::code;
+use crate::support::fixture::{code, read_all};
 use crate::support::pipe::{Pipe, Setup};
 
 /// Asks the emulator twice for each check.
@@ -58,10 +58,9 @@ async fn second_steps_of_checks_wait_for_their_slot_and_count_for_the_day() {
     pipe.run_for(Duration::from_secs(600)).await;
     let calls = pipe.calls("CDEK");
     assert!((60..=70).contains(&calls), "{calls} calls");
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let rows = pipe.parts.current.get(&ids).await.expect("reads");
+    let rows = read_all(&pipe.parts.store, &rows).await;
     let failed: Vec<&str> = rows
-        .values()
+        .iter()
         .filter(|row| row.check_fail_count > 0)
         .map(|row| row.last_error.as_str())
         .collect();

@@ -6,6 +6,7 @@ use trackbox::clock::{day_of, left_of_day};
 use trackbox::config::Preset;
 use trackbox::learned::Learned;
 
+use crate::support::fixture::read_all;
 use crate::support::pipe::{Pipe, Setup};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -77,9 +78,8 @@ async fn a_call_that_takes_thirty_numbers_is_filled_with_the_first_thirty() {
     assert_eq!(checks, 30 * calls, "every call is full");
     assert!((110..=120).contains(&calls), "{calls}");
     // It takes those that are due first, so no parcel starves.
-    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    let rows = pipe.parts.current.get(&ids).await.expect("reads");
-    let oldest = rows.values().filter_map(|row| row.last_ok_at).min();
+    let rows = read_all(&pipe.parts.store, &rows).await;
+    let oldest = rows.iter().filter_map(|row| row.last_ok_at).min();
     let age = pipe.clock.now() - oldest.expect("all were asked");
     assert!(age.num_minutes() <= 45, "{age}");
 }

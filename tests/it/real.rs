@@ -74,7 +74,8 @@ impl World {
             .parts
             .current
             .create_or_get(pairs, self.pipe.clock.now());
-        created.await.expect("creates")
+        let created = created.await.expect("creates");
+        created.into_iter().map(|(row, _)| row).collect()
     }
 
     async fn row(&self, id: i64) -> Tracking {

@@ -15,6 +15,7 @@ use trackbox::cache::redis::Redis;
 use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
+use trackbox::model::shown::Shown;
 use trackbox::model::status::{Direction, Status, SubStatus};
 use trackbox::model::{
     Event, Heard, Held, Named, Outcome, Report, Source, Tracking, Unreadable, Update,
@@ -191,7 +192,7 @@ fn the_version_before_finds_all_its_fields_in_our_messages() {
     }
 }
 
-/// The tracking in `cache/tracking.json`, with a value in each field.
+/// The tracking in `cache/shown.1`, and in `cache/tracking.json` of the format before; with a value in each field.
 fn tracking() -> Tracking {
     Tracking {
         id: 42,
@@ -230,7 +231,7 @@ fn tracking() -> Tracking {
 }
 
 #[tokio::test]
-async fn a_value_of_the_version_before_in_redis_is_read_and_written_the_same() {
+async fn a_value_in_redis_is_the_recorded_one_and_one_of_another_format_is_a_miss() {
     let url = server("TRACKBOX_TEST_REDIS");
     let prefix = format!("test:{}:", Uuid::now_v7().simple());
     let redis = Redis::connect(&url, None, &prefix).await.expect("connects");
@@ -241,18 +242,19 @@ async fn a_value_of_the_version_before_in_redis_is_read_and_written_the_same() {
     direct.init().await.expect("connects");
 
     let (_, ticket) = cache.get(&[]).await;
-    cache.put(&[tracking()], &ticket).await;
+    let shown = Shown::of(&tracking());
+    cache.put(std::slice::from_ref(&shown), &ticket).await;
     let key = format!("{prefix}tracking:42");
     let written: String = direct.get(&key).await.expect("is there");
-    let (head, json) = written.split_at(written.find('{').expect("holds JSON"));
-    let recorded = recorded("cache/tracking.json");
-    let json = serde_json::from_str(json).expect("is JSON");
-    assert_keeps(&recorded, &json, "cache/tracking.json");
+    // The head holds the epoch of the tests' Redis.
+    let (head, body) = written.split_at(written.rfind('|').expect("has a head") + 1);
+    assert_eq!(body, include_str!("../wire/cache/shown.1").trim_end());
 
-    // The head holds the epoch of the tests' Redis; the value is the recorded one.
-    let value = format!("{head}{recorded}");
+    let value = format!("{head}{}", recorded("cache/tracking.json"));
     let set: Result<(), _> = direct.set(&key, value, None, None, false).await;
     set.expect("sets");
-    let (found, _) = cache.get(&[42]).await;
-    assert_eq!(found.get(&42).map(Arc::as_ref), Some(&tracking()));
+    assert_eq!(cache.get(&[42]).await.0, [None]);
+    // It keeps the same version out no longer than it takes to read the store.
+    cache.put(std::slice::from_ref(&shown), &ticket).await;
+    assert_eq!(cache.get(&[42]).await.0, [Some(shown)]);
 }

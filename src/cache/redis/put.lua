@@ -1,7 +1,8 @@
 -- Keeps each value that is newer than the known one. KEYS: the key of the epoch, then the keys of the values.
 -- ARGV: the reader's epoch and time in µs, how long a value is valid and how long a reader may take (both µs), then
--- version and JSON of each value. An empty JSON is a fence: a miss, with the least valid version.
--- A value is kept as EPOCH|VERSION|VALID UNTIL|JSON. Once invalid, it stays as a fence for as long as a reader may take.
+-- version and body of each value: one character that names its format, and its text. Without a body it is a fence: a miss,
+-- with the least valid version.
+-- A value is kept as EPOCH|VERSION|VALID UNTIL|BODY. Once invalid, it stays as a fence for as long as a reader may take.
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
 local epoch = redis.call('GET', KEYS[1])
 local time = redis.call('TIME')
@@ -17,23 +18,24 @@ end
 local too_late = not is_fence and (epoch ~= ARGV[1] or now - tonumber(ARGV[2]) > grace)
 if too_late then is_fence = true end
 local head = epoch .. '|'
+local ends = string.format('|%.0f|', now + valid)
+local expires = math.ceil((valid + grace) / 1000)
 local put = 0
 for at = 2, #KEYS do
-  local version, json = tonumber(ARGV[2 * at + 1]), ARGV[2 * at + 2]
-  if too_late then json = '' end
+  local version, body = tonumber(ARGV[2 * at + 1]), ARGV[2 * at + 2]
+  if too_late then body = '' end
   local kept = redis.call('GET', KEYS[at])
   local known, has_value = -1, false
   if kept and string.sub(kept, 1, #head) == head then
     local _, last, number, ends = string.find(kept, '^(%d+)|(%d+)|', #head + 1)
     if last then
       known = tonumber(number)
-      has_value = #kept > last and tonumber(ends) > now
+      -- A value of another format is one that this program cannot read.
+      has_value = string.byte(kept, last + 1) == string.byte(body) and tonumber(ends) > now
     end
   end
   if version > known or (version == known and not is_fence and not has_value) then
-    local ends = string.format('%.0f', now + valid)
-    local value = head .. ARGV[2 * at + 1] .. '|' .. ends .. '|' .. json
-    redis.call('SET', KEYS[at], value, 'PX', math.ceil((valid + grace) / 1000))
+    redis.call('SET', KEYS[at], head .. ARGV[2 * at + 1] .. ends .. body, 'PX', expires)
     put = put + 1
   end
 end

@@ -1,11 +1,13 @@
 //! Current states in Redis, shared by all processes.
 //!
-//! Each tracking has a key, which holds its epoch, its version, the end of its validity, and its JSON. Without the JSON
-//! it is a fence. Values that were cached while this process could not reach Redis are not trusted. So after a failure
+//! Each tracking has a key, which holds its epoch, its version, the end of its validity, and what is shown of it. Without
+//! that it is a fence. Values that were cached while this process could not reach Redis are not trusted. So after a failure
 //! or a new connection it neither reads nor writes for [`TRUST_AFTER`], in which the other processes come back too, and
 //! then begins a new epoch.
+//!
+//! Reading is a plain MGET. An epoch contains the run id of the server that it was begun on, which this process learns when
+//! it begins one on a new connection: a server that was restarted, and read past values from its file, is a new connection.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::cache::redis::{Redis, RedisError};
-use crate::model::Tracking;
+use crate::model::shown::Shown;
 
 /// How long the cache stays unused after an outage. All processes notice within this time that Redis is back, so no
 /// more fences fail.
@@ -27,28 +29,40 @@ const READER_MAX: Duration = Duration::from_secs(60);
 /// How many values one call carries.
 const CHUNK: usize = 1_000;
 
+/// What a value begins with if its text is as this program writes and reads it. Another format needs another character, and
+/// is a miss to those that do not know it.
+const FORMAT: u8 = b'1';
+
 /// The cache of a process in Redis.
 pub struct RedisCache {
     redis: Arc<Redis>,
     time_to_live: Duration,
     trust: Mutex<Trust>,
-    get: Script,
+    begin: Script,
     put: Script,
-    renew: Script,
 }
 
 /// When a reader began: the epoch, and the server's time in µs. Empty if Redis could not be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisTicket {
     epoch: String,
-    time: String,
+    time: u64,
 }
 
 struct Trust {
-    /// How many gaps there were when this process began its epoch; `None` before the first.
-    begun_after: Option<u64>,
+    /// `None` before this process began its first epoch.
+    begun: Option<Begun>,
     /// The count of gaps, and when it last changed.
     gap: (u64, Instant),
+}
+
+/// The connection on which this process began an epoch.
+#[derive(Clone)]
+struct Begun {
+    /// How many gaps there were: as many as now, or it is another connection.
+    gaps: u64,
+    /// The server's run id.
+    run: Arc<str>,
 }
 
 impl RedisCache {
@@ -57,60 +71,54 @@ impl RedisCache {
         Self {
             redis,
             time_to_live,
-            trust: Mutex::new(Trust {
-                begun_after: None,
-                gap,
-            }),
-            get: Script::from_lua(include_str!("get.lua")),
+            trust: Mutex::new(Trust { begun: None, gap }),
+            begin: Script::from_lua(include_str!("begin.lua")),
             put: Script::from_lua(include_str!("put.lua")),
-            renew: Script::from_lua(include_str!("renew.lua")),
         }
     }
 
     /// `Cache::get`, in Redis.
-    pub async fn get(&self, ids: &[i64]) -> (HashMap<i64, Arc<Tracking>>, RedisTicket) {
+    pub async fn get(&self, ids: &[i64]) -> (Vec<Option<Shown>>, RedisTicket) {
         match self.try_get(ids).await {
             Ok(Some(found)) => found,
-            Ok(None) | Err(_) => (HashMap::new(), RedisTicket::none()),
+            Ok(None) | Err(_) => (vec![None; ids.len()], RedisTicket::default()),
         }
     }
 
     async fn try_get(
         &self,
         ids: &[i64],
-    ) -> Result<Option<(HashMap<i64, Arc<Tracking>>, RedisTicket)>, RedisError> {
-        let Some(gaps) = self.trusted().await? else {
+    ) -> Result<Option<(Vec<Option<Shown>>, RedisTicket)>, RedisError> {
+        let Some(Begun { gaps, run }) = self.trusted().await? else {
             return Ok(None);
         };
-        let mut found = HashMap::new();
-        let mut first: Option<RedisTicket> = None;
-        let chunks: Vec<&[i64]> = if ids.is_empty() {
-            vec![ids]
-        } else {
-            ids.chunks(CHUNK).collect()
-        };
-        for chunk in chunks {
-            let random = Value::from(Uuid::new_v4().simple().to_string());
-            let answer: Vec<String> = self
-                .redis
-                .run(&self.get, self.keys(chunk), vec![random])
-                .await?;
-            let [epoch, time, values @ ..] = answer.as_slice() else {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut first = None;
+        // Without ids there is one chunk too, for the ticket.
+        for nth in 0..ids.len().div_ceil(CHUNK).max(1) {
+            let chunk = &ids[nth * CHUNK..ids.len().min((nth + 1) * CHUNK)];
+            let (time, values) = self.redis.read(self.keys(chunk)).await?;
+            let [epoch, values @ ..] = values.as_slice() else {
                 return Ok(None);
             };
-            // The first ticket is the oldest, so it is valid for all chunks.
-            first.get_or_insert_with(|| RedisTicket {
-                epoch: epoch.clone(),
-                time: time.clone(),
-            });
-            for (id, json) in chunk.iter().zip(values) {
-                // What another version of the program wrote may not be readable. Then it is a miss.
-                if let Ok(row) = serde_json::from_str::<Tracking>(json)
-                    && row.id == *id
-                {
-                    found.insert(*id, Arc::new(row));
+            let ticket = match epoch.as_str() {
+                Some(epoch) if epoch.starts_with(run.as_ref()) => {
+                    let ticket = RedisTicket {
+                        epoch: epoch.into(),
+                        time: micros_of(time),
+                    };
+                    let values = std::iter::zip(chunk, values);
+                    found.extend(values.map(|(id, value)| ticket.value(*id, value.as_bytes()?)));
+                    ticket
                 }
-            }
+                // Redis was emptied, or is another one.
+                Some(_) | None => {
+                    found.resize(found.len() + chunk.len(), None);
+                    self.look_again(gaps).await?
+                }
+            };
+            // The first ticket is the oldest, so it is valid for all chunks.
+            first.get_or_insert(ticket);
         }
         // If the connection was lost meanwhile, a fence may be missing.
         if self.redis.gaps() != gaps {
@@ -120,17 +128,17 @@ impl RedisCache {
     }
 
     /// `Cache::put`, in Redis.
-    pub async fn put(&self, rows: &[Tracking], ticket: &RedisTicket) {
+    pub async fn put(&self, rows: &[Shown], ticket: &RedisTicket) {
         if ticket.is_none() || !matches!(self.trusted().await, Ok(Some(_))) {
             return;
         }
         for chunk in rows.chunks(CHUNK) {
             let ids: Vec<i64> = chunk.iter().map(|row| row.id).collect();
-            let mut arguments = self.arguments(&ticket.epoch, &ticket.time);
+            let mut arguments = self.arguments(&ticket.epoch, ticket.time);
             for row in chunk {
                 arguments.push(Value::from(row.version.to_string()));
-                // Without JSON it is a fence for this version, which is safe.
-                arguments.push(Value::from(serde_json::to_string(row).unwrap_or_default()));
+                let body = [&[FORMAT], row.fields.as_ref()].concat();
+                arguments.push(Value::Bytes(body.into()));
             }
             let put: Result<i64, _> = self.redis.run(&self.put, self.keys(&ids), arguments).await;
             if put.is_err() {
@@ -139,9 +147,15 @@ impl RedisCache {
         }
     }
 
-    /// `Cache::mend`, in Redis.
+    /// `Cache::mend`, in Redis. It looks at the server's run id too: a proxy may have put another server behind a connection.
     pub async fn mend(&self) {
-        if let Err(error) = self.trusted().await {
+        let mended = async {
+            if let Some(begun) = self.trusted().await? {
+                self.look_again(begun.gaps).await?;
+            }
+            Ok::<_, RedisError>(())
+        };
+        if let Err(error) = mended.await {
             tracing::debug!(%error, "cannot begin a new cache epoch yet: {error}");
         }
     }
@@ -150,7 +164,7 @@ impl RedisCache {
     pub async fn fence(&self, versions: &[(i64, i64)]) {
         for chunk in versions.chunks(CHUNK) {
             let ids: Vec<i64> = chunk.iter().map(|(id, _)| *id).collect();
-            let mut arguments = self.arguments("", "0");
+            let mut arguments = self.arguments("", 0);
             for (_, version) in chunk {
                 arguments.push(Value::from(version.to_string()));
                 arguments.push(Value::from(""));
@@ -163,11 +177,11 @@ impl RedisCache {
         }
     }
 
-    fn arguments(&self, epoch: &str, time: &str) -> Vec<Value> {
+    fn arguments(&self, epoch: &str, time: u64) -> Vec<Value> {
         let micros = |time: Duration| Value::from(time.as_micros().to_string());
         vec![
             Value::from(epoch),
-            Value::from(time),
+            Value::from(time.to_string()),
             micros(self.time_to_live),
             micros(READER_MAX),
         ]
@@ -182,30 +196,45 @@ impl RedisCache {
             .collect()
     }
 
-    /// The count of gaps, if cached values may be used. Begins a new epoch when that is due.
-    async fn trusted(&self) -> Result<Option<u64>, RedisError> {
+    /// The connection, if cached values may be used. Begins a new epoch when that is due.
+    async fn trusted(&self) -> Result<Option<Begun>, RedisError> {
         let gaps = self.redis.gaps();
         let look = self.lock().look(gaps);
         match look {
-            Trusted::Yes => return Ok(Some(gaps)),
-            Trusted::NotYet => return Ok(None),
+            Trusted::Yes(begun) => Ok(Some(begun)),
+            Trusted::NotYet => Ok(None),
             Trusted::InNewEpoch { then_use } => {
                 // Other processes may begin one at the same time, which does no harm.
-                self.begin_epoch().await?;
+                let (run, _) = self.begin("always").await?;
                 if !then_use || self.redis.gaps() != gaps {
                     return Ok(None);
                 }
+                let begun = Begun { gaps, run };
+                self.lock().begun = Some(begun.clone());
+                Ok(Some(begun))
             }
         }
-        self.lock().begun_after = Some(gaps);
-        Ok(Some(gaps))
     }
 
-    async fn begin_epoch(&self) -> Result<(), RedisError> {
-        let random = Value::from(Uuid::new_v4().simple().to_string());
+    /// A ticket, in a new epoch if there is none of this run of the server. Remembers the run, unless the connection is
+    /// another one than after `gaps`.
+    async fn look_again(&self, gaps: u64) -> Result<RedisTicket, RedisError> {
+        let (run, ticket) = self.begin("").await?;
+        if self.redis.gaps() == gaps {
+            self.lock().begun = Some(Begun { gaps, run });
+        }
+        Ok(ticket)
+    }
+
+    /// Begins an epoch if there is none of this run of the server; or `always`. Answers the run's id too.
+    async fn begin(&self, always: &str) -> Result<(Arc<str>, RedisTicket), RedisError> {
+        let random = Uuid::new_v4().simple().to_string();
+        let arguments = vec![Value::from(random), Value::from(always)];
         let keys = vec![self.redis.key("epoch")];
-        let _: i64 = self.redis.run(&self.renew, keys, vec![random]).await?;
-        Ok(())
+        let (run, epoch, secs, micros): (String, String, u64, u64) =
+            self.redis.run(&self.begin, keys, arguments).await?;
+        let time = micros_of((secs, micros));
+        Ok((run.into(), RedisTicket { epoch, time }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Trust> {
@@ -215,7 +244,7 @@ impl RedisCache {
 
 /// Whether cached values may be used.
 enum Trusted {
-    Yes,
+    Yes(Begun),
     NotYet,
     /// Not before a new epoch has begun, which invalidates them all. Even then only if `then_use`.
     InNewEpoch {
@@ -225,15 +254,15 @@ enum Trusted {
 
 impl Trust {
     fn look(&mut self, gaps: u64) -> Trusted {
-        if self.begun_after == Some(gaps) {
-            return Trusted::Yes;
+        if let Some(begun) = self.begun.as_ref().filter(|begun| begun.gaps == gaps) {
+            return Trusted::Yes(begun.clone());
         }
         let news = self.gap.0 != gaps;
         if news {
             self.gap = (gaps, Instant::now());
         }
         // At the start there is nothing that this process could have missed.
-        let then_use = self.begun_after.is_none() || self.gap.1.elapsed() >= TRUST_AFTER;
+        let then_use = self.begun.is_none() || self.gap.1.elapsed() >= TRUST_AFTER;
         // Begun at once, so that no process reads what this one failed to fence, and again when all are back.
         if news || then_use {
             Trusted::InNewEpoch { then_use }
@@ -249,12 +278,23 @@ impl RedisTicket {
         self.epoch.is_empty()
     }
 
-    fn none() -> Self {
-        Self {
-            epoch: String::new(),
-            time: String::new(),
-        }
+    /// The value in `kept`, if it is of this epoch, still valid, and in a format that this program knows.
+    fn value(&self, id: i64, kept: &[u8]) -> Option<Shown> {
+        let rest = kept.strip_prefix(self.epoch.as_bytes())?;
+        let mut parts = rest.strip_prefix(b"|")?.splitn(3, |byte| *byte == b'|');
+        let mut number = || str::from_utf8(parts.next()?).ok()?.parse::<i64>().ok();
+        let (version, ends) = (number()?, number()?);
+        let fields = parts.next()?.strip_prefix(&[FORMAT])?;
+        (ends.unsigned_abs() > self.time).then(|| Shown {
+            id,
+            version,
+            fields: fields.into(),
+        })
     }
+}
+
+fn micros_of((secs, micros): (u64, u64)) -> u64 {
+    secs.saturating_mul(1_000_000).saturating_add(micros)
 }
 
 #[cfg(test)]
@@ -264,23 +304,22 @@ mod tests {
 
     use super::{READER_MAX, RedisCache, RedisTicket};
     use crate::cache::redis::fixture::{connect, random_prefix};
-    use crate::model::fixture::tracking;
+    use crate::model::fixture::shown;
 
     #[tokio::test]
     async fn a_reader_that_took_more_than_a_minute_puts_nothing() {
         let redis = Arc::new(connect(&random_prefix()).await);
         let cache = RedisCache::new(redis, Duration::from_secs(600));
         let (_, ticket) = cache.get(&[]).await;
-        let began: u128 = ticket.time.parse().expect("is a time");
         let earlier = |by: Duration| RedisTicket {
-            time: (began - by.as_micros()).to_string(),
+            time: ticket.time - by.as_micros() as u64,
             ..ticket.clone()
         };
         let late = earlier(READER_MAX + Duration::from_secs(1));
-        cache.put(&[tracking(1, 4)], &late).await;
-        assert!(cache.get(&[1]).await.0.is_empty());
+        cache.put(&[shown(1, 4)], &late).await;
+        assert_eq!(cache.get(&[1]).await.0, [None]);
         let in_time = earlier(READER_MAX - Duration::from_secs(5));
-        cache.put(&[tracking(1, 4)], &in_time).await;
-        assert_eq!(cache.get(&[1]).await.0.len(), 1);
+        cache.put(&[shown(1, 4)], &in_time).await;
+        assert_eq!(cache.get(&[1]).await.0, [Some(shown(1, 4))]);
     }
 }

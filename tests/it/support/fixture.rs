@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
 use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
@@ -120,6 +121,11 @@ pub async fn read(store: &Store, id: i64) -> Tracking {
     let rows = store.trackings_after(id - 1, 1).await.expect("reads");
     let found = rows.into_iter().find(|row| row.id == id);
     found.expect("is there")
+}
+
+/// These trackings as they are now.
+pub async fn read_all(store: &Store, rows: &[Tracking]) -> Vec<Tracking> {
+    join_all(rows.iter().map(|row| read(store, row.id))).await
 }
 
 /// The tracking's events, the newest first.

@@ -1,0 +1,105 @@
+//! A tracking as clients are shown it: its JSON, made once, kept by the cache and joined into answers.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::clock::Time;
+use crate::model::Tracking;
+use crate::model::status::{Direction, Status, SubStatus};
+
+/// A tracking's JSON. A clone is the same text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub id: i64,
+    pub version: i64,
+    /// The fields of [`Fields`] with a comma before each, without braces. The id that a client knows goes before them, and
+    /// what only it is shown may follow.
+    pub fields: Arc<[u8]>,
+}
+
+impl Shown {
+    pub fn of(row: &Tracking) -> Self {
+        // Texts, numbers and times always serialize.
+        let mut json = serde_json::to_vec(&Fields::of(row)).unwrap_or_default();
+        json.pop();
+        if let Some(brace) = json.first_mut() {
+            *brace = b',';
+        }
+        Self {
+            id: row.id,
+            version: row.version,
+            fields: json.into(),
+        }
+    }
+}
+
+/// What a client is shown of a tracking beside its id.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fields<'a> {
+    carrier_code: &'a str,
+    track_number: &'a str,
+    status: Status,
+    /// The carrier's own code or text for the status.
+    status_raw: &'a str,
+    /// The time of the event that set the status.
+    status_at: Option<Time>,
+    last_checked_at: Option<Time>,
+    /// A year ahead if the parcel is no longer checked.
+    next_check_at: Time,
+    /// Failed checks in a row.
+    check_fail_count: u32,
+    /// The error of the last check; empty if it succeeded.
+    last_error: &'a str,
+    created_at: Time,
+    updated_at: Time,
+    /// Details of the status.
+    sub_status: Option<SubStatus>,
+    /// To the recipient, or back to the sender.
+    direction: Direction,
+    /// Grows with every visible change.
+    version: i64,
+    /// The events of the carrier's newest answer that could not be read; null if there are none.
+    unreadable_events: Option<UnreadableEvents<'a>>,
+    /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
+    /// parcel's before.
+    old_history: bool,
+}
+
+/// Events that could not be read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "UnreadableEvents")]
+struct UnreadableEvents<'a> {
+    count: u32,
+    /// Why one of them cannot be read, with its words.
+    example: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    fn of(row: &'a Tracking) -> Self {
+        Self {
+            carrier_code: row.carrier_code.as_str(),
+            track_number: row.track_number.as_str(),
+            status: row.status,
+            status_raw: &row.status_raw,
+            status_at: row.status_at,
+            last_checked_at: row.last_checked_at,
+            next_check_at: row.next_check_shown(),
+            check_fail_count: row.check_fail_count,
+            last_error: &row.last_error,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            sub_status: row.sub_status,
+            direction: row.direction,
+            version: row.version,
+            unreadable_events: (row.unreadable.count > 0).then_some(UnreadableEvents {
+                count: row.unreadable.count,
+                example: &row.unreadable.example,
+            }),
+            old_history: row.has_old_history(),
+        }
+    }
+}
