@@ -7,6 +7,7 @@ pub mod answer;
 pub mod event;
 #[cfg(test)]
 pub mod fixture;
+pub mod heard;
 pub mod history;
 pub mod journey;
 pub mod limits;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 pub use crate::model::event::{Event, TrackingEvent, Unreadable};
+pub use crate::model::heard::Heard;
 use crate::model::number::{Spelling, fold};
 use crate::model::status::{Direction, Status, SubStatus};
 
@@ -175,6 +177,44 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// One that was created `now` and is due at once, as the store makes it.
+    pub fn new(id: i64, carrier_code: CarrierCode, track_number: TrackNumber, now: Time) -> Self {
+        Self {
+            id,
+            carrier_code,
+            track_number,
+            status: Status::Unknown,
+            sub_status: None,
+            stage: Status::Unknown,
+            direction: Direction::Forward,
+            status_raw: Status::Unknown.as_str().to_owned(),
+            status_at: None,
+            first_event_at: None,
+            heard: Heard::Nothing,
+            status_checked_at: None,
+            status_check_id: None,
+            last_event_code: None,
+            last_event_at: None,
+            last_ok_at: None,
+            last_checked_at: None,
+            last_check_id: None,
+            next_check_at: now,
+            check_fail_count: 0,
+            last_error: String::new(),
+            unreadable: Unreadable::default(),
+            urgent: false,
+            refreshed_at: None,
+            looks_again: false,
+            active: true,
+            lease_until: None,
+            lease_id: None,
+            journey: 1,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// Whether the newest check gave it a status beside its history: it was given up, or its history is not believed yet.
     pub fn is_overruled(&self) -> bool {
         overrules(self.status, self.sub_status)
@@ -211,34 +251,6 @@ impl Tracking {
 /// Whether a status is a worker's verdict over a parcel's history, which holds until a newer check.
 pub fn overrules(status: Status, sub_status: Option<SubStatus>) -> bool {
     status == Status::Expired || sub_status == Some(SubStatus::PendingOldHistory)
-}
-
-/// What a status is based on. A higher one is never replaced by a lower one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Heard {
-    Nothing,
-    NotFoundYet,
-    Seen,
-}
-
-impl Heard {
-    /// The number that stands for it in the store.
-    pub fn rank(self) -> i16 {
-        match self {
-            Self::Nothing => 0,
-            Self::NotFoundYet => 1,
-            Self::Seen => 2,
-        }
-    }
-
-    /// The way back from [`Heard::rank`]. An unknown number reads as [`Heard::Nothing`].
-    pub fn from_rank(rank: i16) -> Self {
-        match rank {
-            2 => Self::Seen,
-            1 => Self::NotFoundYet,
-            _ => Self::Nothing,
-        }
-    }
 }
 
 /// Where a parcel is now, according to its carrier.

@@ -11,8 +11,7 @@ use crate::model::quota::{Period, Quota};
 use crate::model::shown::Shown;
 use crate::model::status::{Direction, Status};
 use crate::model::{
-    CarrierCode, Event, Heard, Held, Named, Outcome, Report, TrackNumber, Tracking, Unreadable,
-    Update,
+    CarrierCode, Event, Held, Named, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
 };
 
 /// A fixed moment, 2026-11-20T12:00:00Z, plus `secs`.
@@ -40,39 +39,11 @@ pub fn unspread(calls: u32) -> Limits {
 
 /// A new tracking with this version.
 pub fn tracking(id: i64, version: i64) -> Tracking {
+    let carrier_code = CarrierCode::parse("CDEK").expect("a valid code");
+    let track_number = TrackNumber::parse(format!("N{id}")).expect("a valid number");
     Tracking {
-        id,
-        carrier_code: CarrierCode::parse("CDEK").expect("a valid code"),
-        track_number: TrackNumber::parse(format!("N{id}")).expect("a valid number"),
-        status: Status::Unknown,
-        sub_status: None,
-        direction: Direction::Forward,
-        status_raw: "UNKNOWN".to_owned(),
-        status_at: None,
-        stage: Status::Unknown,
-        first_event_at: None,
-        heard: Heard::Nothing,
-        status_checked_at: None,
-        status_check_id: None,
-        last_event_code: None,
-        last_event_at: None,
-        last_ok_at: None,
-        last_checked_at: None,
-        last_check_id: None,
-        next_check_at: at(0),
-        check_fail_count: 0,
-        last_error: String::new(),
-        unreadable: Unreadable::default(),
-        urgent: false,
-        refreshed_at: None,
-        looks_again: false,
-        active: true,
-        lease_until: None,
-        lease_id: None,
-        journey: 1,
         version,
-        created_at: at(0),
-        updated_at: at(0),
+        ..Tracking::new(id, carrier_code, track_number, at(0))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Trackings: creating, reading, counting and refreshing them.
+//! Trackings: reading, counting and refreshing them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use sea_orm::{
 };
 
 use crate::clock::{Time, delta};
-use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
 use crate::store::column::Stamp;
@@ -80,51 +79,6 @@ pub struct CarrierCount {
 }
 
 impl WholeStore {
-    /// Creates the trackings that do not exist yet, due at once, and returns that of each pair, in their order.
-    ///
-    /// Pairs that differ only in what their carriers do not mind of a spelling have one tracking, which keeps the spelling
-    /// that came first. All or nothing.
-    pub async fn create_or_get(
-        &self,
-        pairs: &[(CarrierCode, TrackNumber)],
-        now: Time,
-    ) -> Result<Vec<Tracking>, StoreError> {
-        let set = self
-            .set(pairs)
-            .column("carrier_code", |pair| pair.0.as_str().to_owned())
-            .column("track_number", |pair| pair.1.as_str().to_owned())
-            .column("carrier_key", |pair| fold(pair.0.as_str()))
-            .column("number_key", |pair| {
-                let spelling = self.sections().spelling(pair.0.as_str());
-                spelling.fold(pair.1.as_str())
-            });
-        // In the order of the unique key, so that two requests with the same pairs cannot deadlock.
-        let insert = format!(
-            "INSERT INTO trackings ({}, next_check_at, created_at, updated_at) \
-             SELECT {}, :now, :now, :now FROM {} WHERE TRUE \
-             ORDER BY u.carrier_key, u.number_key, u.nth ON CONFLICT DO NOTHING",
-            set.names(""),
-            set.names("u."),
-            set.from()
-        );
-        // By its own spelling, if it was written without a key, or with another one before its carrier's section changed.
-        let select = format!(
-            "SELECT {} FROM {} JOIN trackings AS t ON t.id = COALESCE( \
-             (SELECT k.id FROM trackings AS k WHERE k.carrier_key = u.carrier_key AND k.number_key = u.number_key), \
-             (SELECT s.id FROM trackings AS s WHERE s.carrier_code = u.carrier_code AND s.track_number = u.track_number)) \
-             ORDER BY u.nth",
-            columns::<Entity>("t."),
-            set.from()
-        );
-        let transaction = self.begin().await?;
-        let insert = self.sql(insert).bind("now", now).bind_set(set.clone());
-        transaction.execute_raw(insert.statement()).await?;
-        let select = self.sql(select).bind_set(set);
-        let found = transaction.query_all_raw(select.statement()).await?;
-        transaction.commit().await?;
-        self.rows.answer(&found)
-    }
-
     /// The trackings with these ids, by id; unknown ids are left out. The id of a tracking that was folded into another one
     /// gives that one.
     pub async fn trackings_by_ids(&self, ids: &[i64]) -> Result<Vec<Tracking>, StoreError> {
