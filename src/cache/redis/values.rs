@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fred::types::Value;
 use fred::types::scripts::Script;
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
@@ -132,19 +133,14 @@ impl RedisCache {
         if ticket.is_none() || !matches!(self.trusted().await, Ok(Some(_))) {
             return;
         }
-        for chunk in rows.chunks(CHUNK) {
-            let ids: Vec<i64> = chunk.iter().map(|row| row.id).collect();
-            let mut arguments = self.arguments(&ticket.epoch, ticket.time);
-            for row in chunk {
-                arguments.push(Value::from(row.version.to_string()));
-                let body = [&[FORMAT], row.fields.as_ref()].concat();
-                arguments.push(Value::Bytes(body.into()));
-            }
-            let put: Result<i64, _> = self.redis.run(&self.put, self.keys(&ids), arguments).await;
-            if put.is_err() {
-                return;
-            }
-        }
+        let value = |row: &Shown| {
+            (
+                row.id,
+                row.version,
+                [&[FORMAT], row.fields.as_ref()].concat(),
+            )
+        };
+        self.write(ticket, rows, value).await;
     }
 
     /// `Cache::mend`, in Redis. It looks at the server's run id too: a proxy may have put another server behind a connection.
@@ -162,29 +158,38 @@ impl RedisCache {
 
     /// `Cache::fence`, in Redis. If it fails, [`RedisCache::mend`] begins a new epoch later.
     pub async fn fence(&self, versions: &[(i64, i64)]) {
-        for chunk in versions.chunks(CHUNK) {
-            let ids: Vec<i64> = chunk.iter().map(|(id, _)| *id).collect();
-            let mut arguments = self.arguments("", 0);
-            for (_, version) in chunk {
-                arguments.push(Value::from(version.to_string()));
-                arguments.push(Value::from(""));
-            }
-            let raised: Result<i64, _> =
-                self.redis.run(&self.put, self.keys(&ids), arguments).await;
-            if raised.is_err() {
-                return;
-            }
-        }
+        let fence = |(id, version): &(i64, i64)| (*id, *version, Vec::new());
+        self.write(&RedisTicket::default(), versions, fence).await;
     }
 
-    fn arguments(&self, epoch: &str, time: u64) -> Vec<Value> {
+    /// Writes id, version and body of each value. All calls are sent at once: each is made while Redis runs those before.
+    async fn write<T>(
+        &self,
+        ticket: &RedisTicket,
+        values: &[T],
+        of: impl Fn(&T) -> (i64, i64, Vec<u8>),
+    ) {
         let micros = |time: Duration| Value::from(time.as_micros().to_string());
-        vec![
-            Value::from(epoch),
-            Value::from(time.to_string()),
-            micros(self.time_to_live),
-            micros(READER_MAX),
-        ]
+        let calls = values.chunks(CHUNK).map(|chunk| {
+            let mut ids = Vec::with_capacity(chunk.len());
+            let mut arguments = vec![
+                Value::from(ticket.epoch.as_str()),
+                Value::from(ticket.time.to_string()),
+                micros(self.time_to_live),
+                micros(READER_MAX),
+            ];
+            for (id, version, body) in chunk.iter().map(&of) {
+                ids.push(id);
+                arguments.push(Value::from(version.to_string()));
+                arguments.push(Value::Bytes(body.into()));
+            }
+            self.redis.run::<i64>(&self.put, self.keys(&ids), arguments)
+        });
+        for written in join_all(calls).await {
+            if let Err(error) = written {
+                tracing::debug!(%error, "cannot write to the cache: {error}");
+            }
+        }
     }
 
     fn keys(&self, ids: &[i64]) -> Vec<String> {
