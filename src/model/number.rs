@@ -48,6 +48,9 @@ impl LookAlikes {
     /// The look-alikes of a text that has Latin letters too, or that would be plain ASCII without the look-alikes: one
     /// that was probably meant to be all Latin.
     pub fn in_text(text: &str) -> Option<Self> {
+        if text.is_ascii() {
+            return None;
+        }
         let latin = skeleton(text);
         let mut letters = String::new();
         for c in text.chars() {
