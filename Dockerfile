@@ -8,16 +8,16 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 # A layer with the dependencies alone, which is reused until a manifest changes.
 COPY Cargo.toml Cargo.lock ./
+COPY tools/bench/Cargo.toml tools/bench/
 COPY tools/emulator/Cargo.toml tools/emulator/
 COPY tools/generator/Cargo.toml tools/generator/
-RUN for part in . tools/emulator tools/generator; do \
+ENV PACKAGES="-p trackbox -p trackbox-emulator -p trackbox-generator"
+RUN for part in . tools/bench tools/emulator tools/generator; do \
       mkdir -p $part/src && echo 'fn main() {}' > $part/src/main.rs && touch $part/src/lib.rs; \
-    done && mkdir benches && for bench in $(sed -n '/^\[\[bench\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml); do \
-      echo 'fn main() {}' > benches/$bench.rs; \
-    done && cargo build --release --locked --workspace --bins
+    done && cargo build --release --locked $PACKAGES --bins
 COPY . .
 # Cargo compares times: sources older than the binaries of the empty programs above would not be built.
-RUN find src tools -name '*.rs' -exec touch {} + && cargo build --release --locked --workspace --bins \
+RUN find src tools -name '*.rs' -exec touch {} + && cargo build --release --locked $PACKAGES --bins \
     && mkdir /out && cp target/release/trackbox target/release/trackbox-emulator target/release/trackbox-generator /out/
 
 FROM scratch AS ready

@@ -78,14 +78,7 @@ fn every_link_of_the_documents_leads_to_a_file() {
 
 #[test]
 fn every_file_that_the_documents_name_exists() {
-    const FOLDERS: [&str; 6] = [
-        "src/",
-        "tests/",
-        "tools/",
-        "docs/",
-        "benches/",
-        "migrations/",
-    ];
+    const FOLDERS: [&str; 5] = ["src/", "tests/", "tools/", "docs/", "migrations/"];
     missing(|_, text| {
         let files = words(text).filter(|word| FOLDERS.iter().any(|it| word.starts_with(it)));
         let lost = files.filter(|file| !root().join(file).exists());

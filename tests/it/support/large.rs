@@ -13,11 +13,12 @@ const EVENTS_EACH: i64 = 5;
 pub async fn fill(database: &DatabaseConnection, trackings: i64) {
     let start = at(0).timestamp();
     let rows = format!(
-        "INSERT INTO trackings (carrier_code, track_number, status, status_raw, next_check_at, active, created_at, \
-         updated_at) \
-         SELECT CASE n % 3 WHEN 0 THEN 'CDEK' WHEN 1 THEN 'POST_RU' ELSE 'C' || n % 100 END, 'N' || n, \
+        "INSERT INTO trackings (carrier_code, carrier_key, track_number, number_key, status, status_raw, next_check_at, \
+         active, created_at, updated_at) \
+         SELECT code, code, 'N' || n, 'N' || n, \
          CASE WHEN n % 10 = 0 THEN 'DELIVERED' ELSE 'IN_TRANSIT' END, 'x', to_timestamp({start}) + n % 3600 * interval '1 s', \
-         n % 10 <> 0, now(), now() FROM generate_series(1, {trackings}) AS n"
+         n % 10 <> 0, now(), now() FROM generate_series(1, {trackings}) AS n, \
+         LATERAL (SELECT CASE n % 3 WHEN 0 THEN 'CDEK' WHEN 1 THEN 'POST_RU' ELSE 'C' || n % 100 END AS code) AS c"
     );
     let events = format!(
         "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, payload_json, \
