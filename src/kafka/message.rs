@@ -32,6 +32,9 @@ const NEXT_CHECK_MAX: TimeDelta = TimeDelta::days(366);
 /// How far ahead of the store's time a check may be.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::minutes(10);
 
+/// The largest place of a record's first event in its answer; more than an answer has events.
+const PLACE_MAX: i32 = 1_000_000;
+
 /// A check to publish.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -206,7 +209,7 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         tracking_id: wire.tracking_id,
         named,
         check_fail_count: wire.check_fail_count,
-        place: wire.first_event.unwrap_or(0),
+        place: wire.first_event.unwrap_or(0).clamp(0, PLACE_MAX),
         looks_again: wire.looks_again,
         outcome: outcome(wire, checked_at)?,
         checked_at,

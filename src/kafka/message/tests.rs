@@ -1,12 +1,15 @@
 //! Our records read back as they were; those of others read as the wire contract says; no input makes the reader panic.
 
 use chrono::TimeDelta;
-use proptest::prelude::{Strategy, any};
-use proptest::{prop_assert_eq, proptest};
+use proptest::prelude::{Just, Strategy, any};
+use proptest::{prop_assert_eq, prop_oneof, proptest};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Checked, MessageError, decode, encode};
-use crate::model::fixture::{at, event, seen, update};
+use crate::model::fixture::{at, event, seen, tracking, update};
+use crate::model::history::History;
+use crate::model::merge::merge;
 use crate::model::status::Status;
 use crate::model::{Event, Named, Outcome, Source, Update};
 
@@ -295,13 +298,13 @@ fn texts_lose_their_nul_and_what_is_beyond_the_limit() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = proptest::prop_oneof![
-        proptest::prelude::Just(Value::Null),
+        Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        proptest::prelude::Just(json!("2026-11-20T12:00:01Z")),
-        proptest::prelude::Just(json!("+262142-01-01T00:00:00Z")),
+        Just(json!("2026-11-20T12:00:01Z")),
+        Just(json!("+262142-01-01T00:00:00Z")),
     ];
     leaf.prop_recursive(2, 16, 4, |inner| {
         proptest::collection::vec(inner, 0..4).prop_map(Value::from)
@@ -319,12 +322,39 @@ proptest! {
     #[test]
     fn no_fields_make_the_reader_panic(
         fields in proptest::collection::hash_map(
-            "tracking_id|checked_at|status|status_raw|status_at|next_check_at|events|error|check_id|check_fail_count",
+            "tracking_id|checked_at|status|status_raw|status_at|next_check_at|events|error|check_id|check_fail_count|\
+             derived|first_event|unreadable_events|looks_again|source|sub_status|direction|last_event_at|carrier_code",
             any_json(), 0..10)
     ) {
         let mut object: serde_json::Map<String, Value> = fields.into_iter().collect();
         object.entry("tracking_id").or_insert(json!(1));
         let value = Value::Object(object);
         prop_assert_eq!(read(&value).is_ok(), read(&value).is_ok());
+    }
+
+    #[test]
+    fn no_record_that_can_be_read_breaks_a_history(
+        events in proptest::collection::vec(proptest::collection::hash_map(
+            "status|sub_status|status_raw|location|message|payload|own_status|own_sub_status|order_at|taken_back|stated",
+            prop_oneof![any_json(), any::<bool>().prop_map(Value::from), Just(json!("DELIVERED"))], 0..8), 0..6),
+        times in proptest::collection::vec(
+            prop_oneof![Just("9999-12-31T23:59:59Z"), Just("0002-01-01T00:00:00Z"), Just("2026-11-20T12:00:01Z")], 6),
+        first_event in prop_oneof![any::<Option<i32>>(), Just(Some(i32::MAX))], derived in any::<bool>(), source in "poll|reread|push",
+    ) {
+        let events: Vec<Value> = events.into_iter().zip(times).map(|(fields, time)| {
+            let mut event: serde_json::Map<String, Value> = fields.into_iter().collect();
+            event.insert("event_time".to_owned(), json!(time));
+            Value::Object(event)
+        }).collect();
+        let value = json!({
+            "tracking_id": 1, "checked_at": at(0), "check_id": Uuid::from_u128(1), "status": "IN_TRANSIT", "events": events,
+            "first_event": first_event, "derived": derived, "source": source,
+        });
+        if let Ok(update) = read(&value) {
+            let (mut row, mut history) = (tracking(1, 1), History::default());
+            for _ in 0..2 {
+                row = merge(&row, &update, &mut history, at(1));
+            }
+        }
     }
 }
