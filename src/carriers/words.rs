@@ -5,6 +5,7 @@
 //! ignoring case, so a word is never found inside another. A text that fits no phrase has no meaning: none is guessed.
 
 mod map;
+mod markup;
 mod phrase;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use moka::sync::Cache;
 use crate::model::status::{Direction, Status, SubStatus};
 
 use map::MAP;
+use markup::without_markup;
 use phrase::Phrase;
 
 /// The most words of a status; a longer text is not one.
@@ -139,6 +141,7 @@ impl Meaning {
 ///
 /// Of a text of several parts, the last ones may be only a place: it is read with them and without.
 pub fn meaning(text: &str) -> Option<Meaning> {
+    let text = &*without_markup(text);
     let mut cuts: Vec<(usize, &str)> = CUTS
         .iter()
         .flat_map(|mark| text.match_indices(mark))
@@ -190,6 +193,7 @@ const KNOWN_BYTES_MAX: usize = 400;
 static KNOWN: LazyLock<Cache<String, Option<Meaning>>> = LazyLock::new(|| Cache::new(10_000));
 
 fn look_up(main: &str, other: &str) -> Option<Meaning> {
+    let (main, other) = (&*without_markup(main), &*without_markup(other));
     let (main_words, other_words) = (Words::of(main), Words::of(other));
     if other_words.all.is_empty() || main_words.said() == other_words.said() {
         return meaning(main);
