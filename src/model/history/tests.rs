@@ -199,9 +199,14 @@ fn of_two_readings_of_an_event_the_one_that_tells_more_stays() {
         ..arrived.clone()
     };
     let mut parcel = Parcel::new();
-    parcel.check(20, vec![waits]);
-    let status = parcel.check(30, vec![arrived]);
+    parcel.check(20, vec![waits.clone()]);
+    let status = parcel.check(30, vec![arrived.clone()]);
     assert_eq!(status, Status::AvailableForPickup);
+    // So it is in whatever order two workers' messages arrive.
+    let (flagged, plain) = (seen(1, 20, 1, vec![waits]), seen(1, 30, 2, vec![arrived]));
+    for order in [[&flagged, &plain], [&plain, &flagged]] {
+        assert_eq!(end(order).0.status, Status::AvailableForPickup);
+    }
 }
 
 #[test]
