@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _, QueryFilter as _,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, IdenStatic as _, QueryFilter as _,
     QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _,
 };
 use uuid::Uuid;
@@ -138,23 +138,31 @@ impl Store {
         let rows: Vec<Tracking> = self.find(rows).await?;
         let last = rows.last().map(|row| row.id);
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let set = self.set(&ids).column("row_id", |id| *id);
-        let sql = format!(
-            "SELECT {COLUMNS}, location, message, payload_json FROM tracking_events \
-             WHERE tracking_id IN (SELECT u.row_id FROM {})",
-            set.from()
-        );
-        let sql = self.sql(sql).bind_set(set);
-        let found = self.reader.query_all_raw(sql.statement()).await?;
-        let mut events: HashMap<i64, Vec<Kept>> = HashMap::new();
-        for FullRow(row) in self.rows.readable(&found) {
-            events.entry(row.tracking_id).or_default().push(row.kept);
-        }
+        let further = ", location, message, payload_json";
+        let found = self.history_rows(&self.reader, &ids, further).await?;
+        let full = self.rows.readable(&found).into_iter();
+        let mut events = by_tracking(full.map(|FullRow(row)| row));
         let with = |row: Tracking| {
             let events = events.remove(&row.id).unwrap_or_default();
             (row, events)
         };
         Ok((rows.into_iter().map(with).collect(), last))
+    }
+
+    /// The rows of [`COLUMNS`] and the `further` columns for the events of these trackings.
+    async fn history_rows(
+        &self,
+        connection: &impl ConnectionTrait,
+        ids: &[i64],
+        further: &str,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        let set = self.set(ids).column("row_id", |id| *id);
+        let sql = format!(
+            "SELECT {COLUMNS}{further} FROM tracking_events WHERE tracking_id IN (SELECT u.row_id FROM {})",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
+        Ok(connection.query_all_raw(sql.statement()).await?)
     }
 
     /// The histories of these trackings, by id. The trackings are locked, so nobody else changes them.
@@ -166,17 +174,8 @@ impl Store {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let set = self.set(ids).column("row_id", |id| *id);
-        let sql = format!(
-            "SELECT {COLUMNS} FROM tracking_events WHERE tracking_id IN (SELECT u.row_id FROM {})",
-            set.from()
-        );
-        let sql = self.sql(sql).bind_set(set);
-        let found = transaction.query_all_raw(sql.statement()).await?;
-        let mut events: HashMap<i64, Vec<Kept>> = HashMap::new();
-        for row in self.rows.readable::<Row>(&found) {
-            events.entry(row.tracking_id).or_default().push(row.kept);
-        }
+        let found = self.history_rows(transaction, ids, "").await?;
+        let events = by_tracking(self.rows.readable(&found));
         let histories = events
             .into_iter()
             .map(|(id, events)| (id, History::new(events)));
@@ -280,6 +279,14 @@ impl Store {
         transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }
+}
+
+fn by_tracking(rows: impl IntoIterator<Item = Row>) -> HashMap<i64, Vec<Kept>> {
+    let mut events: HashMap<i64, Vec<Kept>> = HashMap::new();
+    for row in rows {
+        events.entry(row.tracking_id).or_default().push(row.kept);
+    }
+    events
 }
 
 /// Whether nothing about an event is out of the ordinary, so that its other facts need not be written.
