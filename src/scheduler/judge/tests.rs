@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::{Judge, expired};
 use crate::carriers::routes::{Account, Routes};
 use crate::carriers::{CarrierError, Observation, Sighting, Verdict};
+use crate::clock::Time;
 use crate::config::{Config, Policy};
 use crate::kafka::message::Checked;
 use crate::model::fixture::{at, event, tracking};
 use crate::model::status::{Status, SubStatus};
-use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Tracking, Unreadable};
+use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Tracking, Unreadable, Update};
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
 
@@ -259,10 +260,22 @@ fn a_parcel_given_up_keeps_its_last_event() {
     assert_eq!(report.last_event_at, Some(at(-9)));
 }
 
+/// What is published of a row that the carrier says was delivered.
+fn delivered(cadence: &Cadence, row: Tracking, asked_at: Time) -> Update {
+    let judge = Judge {
+        account: &cdek(Policy::Fixed),
+        adapter: ADAPTER,
+        cadence,
+        sections: &Sections::new(["CDEK".to_owned()]),
+        learned: None,
+    };
+    let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
+    judge.updates(&[row], &answer, asked_at).remove(0).update
+}
+
 #[test]
 fn a_delivered_parcel_is_looked_at_again_as_often_as_the_configuration_wants() {
     let day = 86_400;
-    let account = cdek(Policy::Fixed);
     let cadence = Cadence {
         after_delivery: [1, 3]
             .map(|days| Duration::from_secs(days * 86_400))
@@ -270,19 +283,8 @@ fn a_delivered_parcel_is_looked_at_again_as_often_as_the_configuration_wants() {
         ..cadence()
     };
     let look = |asked_at| {
-        let judge = Judge {
-            account: &account,
-            adapter: ADAPTER,
-            cadence: &cadence,
-            sections: &Sections::new(["CDEK".to_owned()]),
-            learned: None,
-        };
         let row = tracking(1, 1);
-        let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
-        let update = judge
-            .updates(&[row], &answer, at(asked_at))
-            .remove(0)
-            .update;
+        let update = delivered(&cadence, row, at(asked_at));
         let wait = update.next_check_at - update.checked_at;
         (update.looks_again, wait.num_days())
     };
@@ -295,24 +297,14 @@ fn a_delivered_parcel_is_looked_at_again_as_often_as_the_configuration_wants() {
 #[test]
 fn a_history_from_long_before_is_not_believed_for_thirty_days() {
     let day = 86_400;
-    let account = cdek(Policy::Fixed);
     let cadence = Cadence {
         old_history: Duration::from_secs(90 * 86_400),
         ..cadence()
     };
     let told = |age: i64| {
-        let judge = Judge {
-            account: &account,
-            adapter: ADAPTER,
-            cadence: &cadence,
-            sections: &Sections::new(["CDEK".to_owned()]),
-            learned: None,
-        };
         let mut row = tracking(1, 1);
         row.created_at = at(100 * day);
-        let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
-        let asked_at = at((100 + age) * day);
-        let update = judge.updates(&[row], &answer, asked_at).remove(0).update;
+        let update = delivered(&cadence, row, at((100 + age) * day));
         let Outcome::Seen { report, events } = update.outcome else {
             panic!("was seen");
         };
