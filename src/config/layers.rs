@@ -171,7 +171,7 @@ fn unknown_key(path: &KeyPath) -> Wrong {
     (format!("{path} is not a known key"), advice)
 }
 
-/// The variables that could be keys of ours: those with the prefix that nobody else set.
+/// The variables that may be keys of ours. They have our prefix, and no other program sets them.
 fn ours(variables: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
     variables.iter().filter(|(name, text)| {
         let other = name == FILE_VARIABLE || name.starts_with(TESTS);
