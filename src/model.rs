@@ -177,6 +177,24 @@ pub struct Tracking {
 }
 
 impl Tracking {
+    /// Where it is now.
+    pub fn report(&self) -> Report {
+        Report {
+            status: self.status,
+            sub_status: self.sub_status,
+            direction: self.direction,
+            status_raw: self.status_raw.clone(),
+            status_at: self.status_at,
+            last_event_code: self.last_event_code.clone(),
+            last_event_at: self.last_event_at,
+        }
+    }
+
+    /// Whether it is to be checked further: what `active` must say.
+    pub fn wants_checks(&self) -> bool {
+        self.urgent || !self.status.is_terminal() || self.looks_again
+    }
+
     /// One that was created `now` and is due at once, as the store makes it.
     pub fn new(id: i64, carrier_code: CarrierCode, track_number: TrackNumber, now: Time) -> Self {
         Self {

@@ -13,7 +13,7 @@ use crate::model::history::{History, Kept};
 use crate::model::merge::merge;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    EXPIRES_AFTER, Event, Held, Named, Outcome, Report, Source, Tracking, Unreadable, Update,
+    EXPIRES_AFTER, Event, Held, Named, Outcome, Source, Tracking, Unreadable, Update,
 };
 
 /// What reading a parcel's events anew changes.
@@ -50,7 +50,7 @@ impl Difference {
             checked_at,
             check_id,
             outcome: Outcome::Seen {
-                report: report_of(row),
+                report: row.report(),
                 events: reread.collect(),
             },
             next_check_at: now,
@@ -78,8 +78,8 @@ impl Difference {
         let events = history.changed().count();
         let adapter = adapter.map_or("none", |adapter| adapter.name());
         let is_other = events > 0
-            || (report_of(&new), new.active, new.next_check_at)
-                != (report_of(row), row.active, row.next_check_at);
+            || (new.report(), new.active, new.next_check_at)
+                != (row.report(), row.active, row.next_check_at);
         is_other.then(|| Self {
             old: row.clone(),
             new,
@@ -93,7 +93,7 @@ impl Difference {
     pub fn message(&self) -> Vec<Outgoing> {
         let mut update = self.update.clone();
         if let Outcome::Seen { report, .. } = &mut update.outcome {
-            *report = report_of(&self.new);
+            *report = self.new.report();
         }
         encode(&Checked {
             update,
@@ -114,18 +114,6 @@ impl Difference {
             .map(|event| event.mapping_version)
             .max()
             .unwrap_or(0)
-    }
-}
-
-fn report_of(row: &Tracking) -> Report {
-    Report {
-        status: row.status,
-        sub_status: row.sub_status,
-        direction: row.direction,
-        status_raw: row.status_raw.clone(),
-        status_at: row.status_at,
-        last_event_code: row.last_event_code.clone(),
-        last_event_at: row.last_event_at,
     }
 }
 

@@ -14,7 +14,6 @@ use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said}
 use crate::carriers::reading::number::{Told, another};
 use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
-use crate::carriers::texts::code;
 use crate::carriers::words::meaning_of_two;
 use crate::carriers::{
     Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method, Observation,
@@ -22,8 +21,8 @@ use crate::carriers::{
 };
 use crate::clock::Time;
 use crate::model::number::fold;
-use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{CarrierCode, Event, Report, TrackNumber, clean_payload};
+use crate::model::status::{Status, SubStatus};
+use crate::model::{CarrierCode, Event, TrackNumber, clean_payload};
 
 const PATH: &[&str] = &["v1", "tracking"];
 
@@ -167,19 +166,10 @@ impl Emulator {
         let word = reading::text(parcel, "status");
         let raw = reading::text(parcel, "status_raw");
         let (status, status_raw) = status_and_raw(&word, raw);
-        let newest = events.last();
-        let report = Report {
-            status,
-            sub_status: newest
-                .filter(|event| event.status == status)
-                .and_then(|event| event.sub_status),
-            direction: direction(status, &events),
-            status_raw,
-            status_at: when(&parcel["status_at"], zone).ok().map(|when| when.at),
-            last_event_code: newest.map(code),
-            last_event_at: newest.map(|event| event.event_time),
-        };
-        events.extend(Event::stated(&report, &events, now));
+        let newest = events.last().filter(|event| event.status == status);
+        let meant = (status, newest.and_then(|event| event.sub_status));
+        let at = when(&parcel["status_at"], zone).ok().map(|when| when.at);
+        events.extend(Event::stated(meant, &status_raw, at, &events, now));
         Ok(Verdict::Seen(Observation {
             events,
             unreadable,
@@ -291,16 +281,6 @@ fn status_and_raw(word: &str, raw: String) -> (Status, String) {
 fn sub_status(status: Status, raw: &str, message: &str) -> Option<SubStatus> {
     let meaning = meaning_of_two(raw, message).filter(|meaning| meaning.status == status)?;
     meaning.sub_status
-}
-
-/// Returning, if the status or any event says so.
-fn direction(status: Status, events: &[Event]) -> Direction {
-    let is_back = |status: Status| matches!(status, Status::Returning | Status::Returned);
-    if is_back(status) || events.iter().any(|event| is_back(event.status)) {
-        Direction::Return
-    } else {
-        Direction::Forward
-    }
 }
 
 #[cfg(test)]

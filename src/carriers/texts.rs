@@ -23,7 +23,8 @@ pub struct DatedText {
     pub hint: Option<Meaning>,
 }
 
-/// What a list of dated texts says of a number; `read` as in [`reading::each`]. `flag` is what the whole answer says of the newest.
+/// What a list of dated texts says of a number; `read` as in [`reading::each`]. `flag` is what the whole answer says of
+/// the newest.
 ///
 /// # Errors
 /// As [`reading::each`].
@@ -103,14 +104,6 @@ fn own(meaning: Option<Meaning>) -> (Status, Option<SubStatus>) {
     meaning.map_or((Status::Unknown, None), |meaning| {
         (meaning.status, meaning.sub_status)
     })
-}
-
-/// An event's normalised code: the sub-status if it has one, else the status.
-pub fn code(event: &Event) -> String {
-    event
-        .sub_status
-        .map_or(event.status.as_str(), SubStatus::as_str)
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -266,7 +266,9 @@ fn outcome(wire: Wire, checked_at: Time) -> Result<Outcome, MessageError> {
         last_event_at: last_event_at.or_else(|| newest.map(|event| event.event_time)),
     };
     if !wire.derived && !overrules(status, sub_status) {
-        events.extend(Event::stated(&report, &events, checked_at));
+        let meant = (status, sub_status);
+        let (raw, at) = (&report.status_raw, report.status_at);
+        events.extend(Event::stated(meant, raw, at, &events, checked_at));
     }
     Ok(Outcome::Seen { report, events })
 }

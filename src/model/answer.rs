@@ -3,11 +3,8 @@
 use crate::clock::Time;
 use crate::model::history::AHEAD_MAX;
 use crate::model::journey::{Journey, Step};
-use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::status::{Direction, Meant, Status, SubStatus};
 use crate::model::{Event, Heard, Report, Tracking};
-
-/// A status with its detail.
-type Meant = (Status, Option<SubStatus>);
 
 /// What an answer says of a parcel, by the answer and what was known before. Says of each event what it means on the way.
 ///
@@ -52,7 +49,7 @@ pub fn told(row: &Tracking, events: &mut [Event], asked_at: Time) -> Report {
 }
 
 /// Whether words alone leave open what the carrier's translation or flags may tell.
-fn leaves_open(own: (Status, Option<SubStatus>)) -> bool {
+fn leaves_open(own: Meant) -> bool {
     own.0 == Status::Unknown || own.1 == Some(SubStatus::InTransitArrivedAtDestination)
 }
 
@@ -82,7 +79,7 @@ fn follow_all(way: Direction, events: &mut [Event], asked_at: Time) -> Report {
 
 impl Event {
     /// What its own words mean.
-    pub fn own(&self) -> (Status, Option<SubStatus>) {
+    pub fn own(&self) -> Meant {
         self.own.unwrap_or((self.status, self.sub_status))
     }
 
@@ -101,43 +98,37 @@ impl Event {
     }
 
     fn step(&self) -> Step<'_> {
-        let (status, sub_status) = self.own();
-        Step {
-            status,
-            sub_status,
-            status_raw: &self.status_raw,
-            at: (self.event_time != Time::UNIX_EPOCH).then_some(self.event_time),
-            stated: self.stated,
-        }
+        Step::new(self.own(), &self.status_raw, self.event_time, self.stated)
     }
 
     /// The status that a carrier gives the whole parcel, as an event; `None` if it follows from `events`, or cannot.
-    pub fn stated(report: &Report, events: &[Event], checked_at: Time) -> Option<Self> {
+    pub fn stated(
+        meant: Meant,
+        raw: &str,
+        at: Option<Time>,
+        events: &[Self],
+        checked_at: Time,
+    ) -> Option<Self> {
         let mut journey = Journey::new(Direction::Forward);
         for event in events.iter().filter(|event| event.decides(checked_at)) {
             journey.follow(event.step());
         }
-        if !events.is_empty() && journey.status() == report.status {
+        if !events.is_empty() && journey.status() == meant.0 {
             return None;
         }
-        journey.follow(Step {
-            status: report.status,
-            sub_status: report.sub_status,
-            status_raw: &report.status_raw,
-            at: report.status_at,
-            stated: true,
-        });
-        let adds = events.is_empty() || journey.status() == report.status;
+        let event_time = at.unwrap_or(Time::UNIX_EPOCH);
+        journey.follow(Step::new(meant, raw, event_time, true));
+        let adds = events.is_empty() || journey.status() == meant.0;
         adds.then(|| Self {
-            status: report.status,
-            sub_status: report.sub_status,
-            status_raw: report.status_raw.clone(),
-            event_time: report.status_at.unwrap_or(Time::UNIX_EPOCH),
+            status: meant.0,
+            sub_status: meant.1,
+            status_raw: raw.to_owned(),
+            event_time,
             location: String::new(),
             message: String::new(),
             payload_json: String::new(),
             mapping_version: 0,
-            order_at: report.status_at.is_none().then_some(checked_at),
+            order_at: at.is_none().then_some(checked_at),
             taken_back: false,
             own: None,
             stated: true,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Time;
-use crate::model::status::{Status, SubStatus};
+use crate::model::status::{Meant, Status, SubStatus};
 
 /// One thing that the carrier says happened to a parcel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Event {
     /// The carrier took it back in its own words: it decides nothing.
     pub taken_back: bool,
     /// What its own words mean, wherever the parcel goes; `None`: what `status` and `sub_status` say.
-    pub own: Option<(Status, Option<SubStatus>)>,
+    pub own: Option<Meant>,
     /// It is no event, but the status that the carrier gives the whole parcel beside its events.
     pub stated: bool,
 }

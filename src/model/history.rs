@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::model::journey::{Journey, Step};
-use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::status::{Direction, Meant, Status};
 use crate::model::{Event, Held, Outcome, Report, Update};
 
 /// How far ahead of the check that first reported it an event may be dated and still decide: further than any zone.
@@ -41,9 +41,9 @@ pub struct Kept {
     pub remapped: bool,
     pub digest: Digest,
     /// What its own words mean.
-    pub own: (Status, Option<SubStatus>),
+    pub own: Meant,
     /// What that means on the parcel's way.
-    pub shown: (Status, Option<SubStatus>),
+    pub shown: Meant,
     pub status_raw: String,
     pub event_time: Time,
     pub order_at: Option<Time>,
@@ -147,7 +147,7 @@ impl History {
             return nth;
         };
         let known = &mut self.events[nth];
-        let before = known.clone();
+        let before = known.facts();
         // Of one mapping the greater meaning: the carrier's flags may tell more of an event than its words did.
         let told = (event.mapping_version, own);
         known.remapped |= known.id.is_some() && event.mapping_version > known.mapping_version;
@@ -158,7 +158,7 @@ impl History {
         known.order_at = known.order_at.max(event.order_at);
         known.whole |= whole;
         known.taken_back |= event.taken_back;
-        if *known != before {
+        if known.facts() != before {
             self.changed.insert(nth);
         }
         nth
@@ -284,13 +284,20 @@ impl Kept {
     }
 
     fn step(&self) -> Step<'_> {
-        Step {
-            status: self.own.0,
-            sub_status: self.own.1,
-            status_raw: &self.status_raw,
-            at: (self.event_time != Time::UNIX_EPOCH).then_some(self.event_time),
-            stated: self.stated,
-        }
+        Step::new(self.own, &self.status_raw, self.event_time, self.stated)
+    }
+
+    /// What a further message may change.
+    fn facts(&self) -> (i32, Meant, (Time, Uuid), i32, Option<Time>, bool, bool) {
+        (
+            self.mapping_version,
+            self.own,
+            self.first,
+            self.place,
+            self.order_at,
+            self.whole,
+            self.taken_back,
+        )
     }
 
     /// Whether the carrier wrote `other`, of the same code and time, in this one's place.

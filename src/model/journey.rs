@@ -4,7 +4,7 @@
 //! scan that was recorded late undoes no delivery, and on the way back "delivered" is with the sender.
 
 use crate::clock::Time;
-use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::status::{Direction, Meant, Status, SubStatus};
 use crate::model::{Report, Tracking};
 
 /// What a new event does.
@@ -18,8 +18,6 @@ enum Turn {
     Leaving,
     /// It gives the status only if it is an acceptance, which begins a new journey.
     Accepting,
-    /// It gives the status, and a new journey begins.
-    Anew,
 }
 
 /// The events, in the order of the columns of [`TABLE`].
@@ -39,8 +37,8 @@ const EVENTS: [Status; 13] = [
     Status::Expired,
 ];
 
-/// For each status that a parcel has, what each event does to it: `+` gives, `.` nothing, `l` leaving, `a` accepting,
-/// `n` anew.
+/// For each status that a parcel has, what each event does to it: `+` gives, `.` nothing, `l` leaving, `a`
+/// accepting.
 #[rustfmt::skip]
 const TABLE: [(Status, &str); 13] = [
     //                          event: ? p i t o a f x D b R C E
@@ -54,7 +52,7 @@ const TABLE: [(Status, &str); 13] = [
     (Status::Exception,               "+ . . + + + + + + + + + +"),
     (Status::Delivered,               ". . . a . . . . . + + . ."),
     (Status::Returning,               "+ . . + + + + + + + + . +"),
-    (Status::Returned,                ". . n a . . . . . . . . ."),
+    (Status::Returned,                ". . + a . . . . . . . . ."),
     (Status::Cancelled,               ". . + + + + . . + + + . ."),
     (Status::Expired,                 "+ . + + + + + + + + + + ."),
 ];
@@ -69,7 +67,6 @@ fn turn(now: Status, event: Status) -> Turn {
         Some(b'+') => Turn::Gives,
         Some(b'l') => Turn::Leaving,
         Some(b'a') => Turn::Accepting,
-        Some(b'n') => Turn::Anew,
         _ => Turn::Nothing,
     }
 }
@@ -84,6 +81,19 @@ pub struct Step<'a> {
     pub at: Option<Time>,
     /// It is no event, but the status that the carrier gives the whole parcel.
     pub stated: bool,
+}
+
+impl<'a> Step<'a> {
+    /// That of an event. The time of one that has none is 1970.
+    pub fn new((status, sub_status): Meant, status_raw: &'a str, at: Time, stated: bool) -> Self {
+        Self {
+            status,
+            sub_status,
+            status_raw,
+            at: (at != Time::UNIX_EPOCH).then_some(at),
+            stated,
+        }
+    }
 }
 
 /// Where a parcel stands after some of its events.
@@ -127,10 +137,10 @@ impl<'a> Journey<'a> {
     }
 
     /// Goes on by one event. Answers what the event means on the way that the parcel goes.
-    pub fn follow(&mut self, step: Step<'a>) -> (Status, Option<SubStatus>) {
+    pub fn follow(&mut self, step: Step<'a>) -> Meant {
         let accepts = step.sub_status == Some(SubStatus::InTransitAccepted);
         let follows = match turn(self.stage, step.status) {
-            Turn::Gives | Turn::Anew => true,
+            Turn::Gives => true,
             Turn::Nothing => false,
             Turn::Leaving => step.stated || leaves(step.sub_status),
             Turn::Accepting => accepts,
@@ -200,11 +210,7 @@ fn leaves(sub_status: Option<SubStatus>) -> bool {
 }
 
 /// What an event's own words mean on a parcel's way.
-fn on_way(
-    status: Status,
-    sub_status: Option<SubStatus>,
-    way: Direction,
-) -> (Status, Option<SubStatus>) {
+fn on_way(status: Status, sub_status: Option<SubStatus>, way: Direction) -> Meant {
     match (way, status) {
         (Direction::Return, Status::InTransit) => (Status::Returning, None),
         (Direction::Return, Status::Delivered) => {

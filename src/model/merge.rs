@@ -26,7 +26,7 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
     if matches!(update.outcome, Outcome::Seen { .. }) {
         settle(&mut next, history);
     }
-    next.active = is_active(&next);
+    next.active = next.wants_checks();
     let is_put_off = next
         .last_checked_at
         .is_some_and(|at| next.next_check_at == at + NEVER_AGAIN);
@@ -54,12 +54,8 @@ pub fn settle(row: &mut Tracking, history: &mut History) {
     row.first_event_at = Some(decided.first_event_at);
     if !row.is_overruled() {
         put(row, decided.report);
-        row.active = is_active(row);
+        row.active = row.wants_checks();
     }
-}
-
-fn is_active(row: &Tracking) -> bool {
-    row.urgent || !row.status.is_terminal() || row.looks_again
 }
 
 /// Events that were read anew lift a verdict over the history that was given without them.

@@ -164,6 +164,9 @@ impl SubStatus {
     }
 }
 
+/// A status with its detail.
+pub type Meant = (Status, Option<SubStatus>);
+
 #[cfg(test)]
 mod tests {
     use strum::VariantArray as _;

@@ -19,7 +19,7 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
         .iter()
         .filter(|row| row.active)
         .map(|row| row.next_check_at);
-    Some(Tracking {
+    let mut row = Tracking {
         id: first.id,
         carrier_code: first.carrier_code.clone(),
         track_number: first.track_number.clone(),
@@ -31,7 +31,6 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
         last_error: checked.last_error.clone(),
         urgent,
         refreshed_at: rows.iter().filter_map(|row| row.refreshed_at).max(),
-        active: urgent || !heard.status.is_terminal(),
         lease_until: first.lease_until,
         lease_id: first.lease_id,
         journey: first.journey,
@@ -39,7 +38,9 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
         created_at: first.created_at,
         updated_at: now.max(heard.updated_at),
         ..heard.clone()
-    })
+    };
+    row.active = row.wants_checks();
+    Some(row)
 }
 
 #[cfg(test)]

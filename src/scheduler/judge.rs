@@ -248,11 +248,9 @@ pub fn expired(row: &Tracking, now: Time) -> Checked {
     let report = Report {
         status: Status::Expired,
         sub_status: Some(SubStatus::ExpiredNoNews),
-        direction: row.direction,
         status_raw: Status::Expired.as_str().to_owned(),
         status_at: Some(now),
-        last_event_code: row.last_event_code.clone(),
-        last_event_at: row.last_event_at,
+        ..row.report()
     };
     let decision = Decision {
         outcome: Outcome::Seen {

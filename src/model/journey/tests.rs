@@ -33,7 +33,7 @@ fn the_table_says_of_every_status_what_every_event_does() {
         assert_eq!(rows.len(), 1, "{status}");
         let cells: Vec<&str> = rows[0].1.split(' ').collect();
         assert_eq!(cells.len(), EVENTS.len(), "{status}");
-        assert!(cells.iter().all(|cell| "+.lan".contains(cell)), "{status}");
+        assert!(cells.iter().all(|cell| "+.la".contains(cell)), "{status}");
         assert_eq!(EVENTS.iter().filter(|event| *event == status).count(), 1);
     }
 }
