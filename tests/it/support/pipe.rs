@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::sync::Notify;
 use tokio_util::sync::DropGuard;
 use trackbox::app;
 use trackbox::app::parts::{Parts, connect};
@@ -54,7 +53,6 @@ pub struct Pipe {
     pub consumer: Consumer,
     /// Whether the consumer applies what is on the bus.
     pub consumes: bool,
-    moved: Arc<Notify>,
     _carriers: DropGuard,
     _folder: TempDir,
 }
@@ -63,8 +61,7 @@ impl Pipe {
     pub async fn new(setup: Setup) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::manual(at(0));
-        let moved = Arc::new(Notify::new());
-        let time = emulator_time(&clock, &moved);
+        let time = emulator_time(&clock);
         let (emulator, url, stop) = carriers::start(&setup.limits, time).await;
         let config = config(&setup, &url, folder.path());
         let wanted = app::role::wanted(app::ROLES);
@@ -81,7 +78,6 @@ impl Pipe {
             workers,
             consumer,
             consumes: true,
-            moved,
             _carriers: stop,
             _folder: folder,
         }
@@ -150,7 +146,7 @@ impl Pipe {
             for worker in &mut self.workers {
                 in_flight += worker.reap().expect("no check dies");
             }
-            if in_flight <= self.emulator.sleeping() + self.clock.sleeping() {
+            if in_flight <= self.emulator.hanging() + self.clock.sleeping() {
                 return;
             }
             // The time of the sockets is real, and short.
@@ -166,7 +162,6 @@ impl Pipe {
     /// Moves the time of all parts.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.moved.notify_waiters();
     }
 
     /// Steps until `time` has passed.
@@ -218,7 +213,7 @@ impl Pipe {
             .map(|(_, worker)| worker.wait())
             .min()
             .unwrap_or(Duration::from_secs(1));
-        if self.emulator.sleeping() + self.clock.sleeping() > 0 {
+        if self.emulator.hanging() + self.clock.sleeping() > 0 {
             wait.min(Duration::from_millis(100))
         } else {
             wait
@@ -242,22 +237,13 @@ impl Pipe {
 }
 
 /// The test's time for the emulator: an answer that it delays waits until the test moves time on.
-fn emulator_time(clock: &Clock, moved: &Arc<Notify>) -> trackbox_emulator::time::Time {
-    let (now, sleeper, moved) = (clock.clone(), clock.clone(), Arc::clone(moved));
+fn emulator_time(clock: &Clock) -> trackbox_emulator::time::Time {
+    let (now, sleeper) = (clock.clone(), clock.clone());
     trackbox_emulator::time::Time::new(
         move || now.now(),
         move |wait| {
-            let (clock, moved) = (sleeper.clone(), Arc::clone(&moved));
-            Box::pin(async move {
-                let until = clock.monotonic() + wait;
-                loop {
-                    let notified = moved.notified();
-                    if clock.monotonic() >= until {
-                        return;
-                    }
-                    notified.await;
-                }
-            })
+            let clock = sleeper.clone();
+            Box::pin(async move { clock.sleep_until(clock.monotonic() + wait).await })
         },
     )
 }

@@ -43,8 +43,8 @@ struct Inner {
     /// The clock that calls are counted by, for the limits and the ledger.
     counted: Time,
     state: Mutex<State>,
-    /// How many requests wait in an artificial delay.
-    sleeping: AtomicUsize,
+    /// How many requests are never answered.
+    hanging: AtomicUsize,
 }
 
 struct State {
@@ -96,7 +96,7 @@ impl Emulator {
             time,
             counted,
             state: Mutex::new(state),
-            sleeping: AtomicUsize::new(0),
+            hanging: AtomicUsize::new(0),
         }))
     }
 
@@ -236,24 +236,22 @@ impl Emulator {
         self.0.time.now()
     }
 
-    /// Waits for `wait` of the emulator's time; counted by [`Emulator::sleeping`].
+    /// Waits for `wait` of the emulator's time.
     pub async fn sleep(&self, wait: Duration) {
-        if wait.is_zero() {
-            return;
+        if !wait.is_zero() {
+            self.0.time.sleep(wait).await;
         }
-        let _awake = Asleep::new(&self.0.sleeping);
-        self.0.time.sleep(wait).await;
     }
 
-    /// Waits until the client disconnects or the server stops; counted by [`Emulator::sleeping`].
+    /// Waits until the client disconnects or the server stops; counted by [`Emulator::hanging`].
     pub async fn hang(&self) {
-        let _awake = Asleep::new(&self.0.sleeping);
+        let _hangs = Hanging::new(&self.0.hanging);
         std::future::pending::<()>().await;
     }
 
-    /// How many requests wait in an artificial delay. A test that moves time by hand waits for this number first.
-    pub fn sleeping(&self) -> usize {
-        self.0.sleeping.load(Ordering::SeqCst)
+    /// How many requests wait for an answer that never comes.
+    pub fn hanging(&self) -> usize {
+        self.0.hanging.load(Ordering::SeqCst)
     }
 
     /// The lock must not be held across an await.
@@ -262,17 +260,17 @@ impl Emulator {
     }
 }
 
-/// Counts a waiting request until it is dropped, which also happens if the client disconnects.
-struct Asleep<'a>(&'a AtomicUsize);
+/// Counts a request without an answer until it is dropped, when the client disconnects.
+struct Hanging<'a>(&'a AtomicUsize);
 
-impl<'a> Asleep<'a> {
+impl<'a> Hanging<'a> {
     fn new(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Asleep<'_> {
+impl Drop for Hanging<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
