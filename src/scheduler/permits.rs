@@ -23,6 +23,9 @@ use crate::store::error::StoreError;
 /// The longest time for which a worker believes that an account has used up its day or month: others give calls back.
 const REST_MAX: Duration = Duration::from_secs(30);
 
+/// How much later than the checks under way a worker asks for calls of new ones.
+const AFTER_BEGUN: Duration = Duration::from_millis(10);
+
 /// Leave to make one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -49,6 +52,7 @@ pub struct Permits {
     learned: Learned,
     /// Accounts whose day or month had no more calls, and until when not to ask again, on the clock's monotonic time.
     rests: Mutex<HashMap<String, Duration>>,
+    begun: Mutex<HashMap<String, Begun>>,
 }
 
 impl Permits {
@@ -59,14 +63,29 @@ impl Permits {
             clock: parts.clock.clone(),
             learned: parts.learned.clone(),
             rests: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
-    /// Takes up to `calls` calls of the account.
+    /// Takes up to `calls` calls of the account for checks that have not begun; none while a check under way waits for a
+    /// call, because without it that check's first call was wasted.
     ///
     /// # Errors
     /// If the calls of the day or month cannot be counted. Nothing is taken then.
     pub async fn take(&self, account: &Account, calls: u32) -> Result<Taken, StoreError> {
+        let begun = self.begun.lock().get(&account.name).map(|it| it.next);
+        if let Some(next) = begun {
+            let next = next.max(self.clock.monotonic()) + AFTER_BEGUN;
+            return Ok(Taken {
+                grants: Vec::new(),
+                next,
+                reservation: Reservation::none(next),
+            });
+        }
+        self.take_any(account, calls).await
+    }
+
+    async fn take_any(&self, account: &Account, calls: u32) -> Result<Taken, StoreError> {
         if let Some(until) = self.rests_until(account) {
             return Ok(Taken {
                 grants: Vec::new(),
@@ -180,20 +199,37 @@ impl Permits {
         latest: Duration,
     ) -> Result<Option<Grant>, StoreError> {
         loop {
-            let taken = self.take(account, 1).await?;
-            let at = taken.grants.first().map_or(taken.next, |it| it.permit.from);
-            if at > latest {
-                self.give_back(account, taken, 0).await?;
+            let Some(grant) = self.next_grant(account, latest).await? else {
                 return Ok(None);
-            }
-            self.clock.sleep_until(at).await;
-            let Some(grant) = taken.grants.first().copied() else {
-                continue;
             };
+            self.clock.sleep_until(grant.permit.from).await;
             if grant.permit.is_valid(self.clock.monotonic()) {
                 return Ok(Some(grant));
             }
             self.give_back_counted(account, &[grant]).await?;
+        }
+    }
+
+    /// The account's next call for a check under way, if its slot comes before `latest`.
+    async fn next_grant(
+        &self,
+        account: &Account,
+        latest: Duration,
+    ) -> Result<Option<Grant>, StoreError> {
+        let waiting = Waiting::new(&self.begun, &account.name);
+        loop {
+            let taken = self.take_any(account, 1).await?;
+            let grant = taken.grants.first().copied();
+            let at = grant.map_or(taken.next, |grant| grant.permit.from);
+            if at > latest {
+                self.give_back(account, taken, 0).await?;
+                return Ok(None);
+            }
+            if grant.is_some() {
+                return Ok(grant);
+            }
+            waiting.until(at);
+            self.clock.sleep_until(at).await;
         }
     }
 
@@ -232,5 +268,44 @@ impl Permits {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// An account's checks under way that wait for the call of their next step.
+#[derive(Default)]
+struct Begun {
+    checks: usize,
+    /// When they ask for their calls again, on the clock's monotonic time.
+    next: Duration,
+}
+
+/// One of [`Begun`]'s checks, until it is dropped.
+struct Waiting<'a> {
+    begun: &'a Mutex<HashMap<String, Begun>>,
+    account: &'a str,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(begun: &'a Mutex<HashMap<String, Begun>>, account: &'a str) -> Self {
+        begun.lock().entry(account.to_owned()).or_default().checks += 1;
+        Self { begun, account }
+    }
+
+    fn until(&self, at: Duration) {
+        if let Some(begun) = self.begun.lock().get_mut(self.account) {
+            begun.next = at;
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut begun = self.begun.lock();
+        if let Some(it) = begun.get_mut(self.account) {
+            it.checks -= 1;
+            if it.checks == 0 {
+                begun.remove(self.account);
+            }
+        }
     }
 }
