@@ -19,6 +19,8 @@ pub mod texts;
 pub mod track24;
 pub mod words;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,7 @@ pub struct Adapter {
 }
 
 /// What a carrier's section tells its adapter. Keys that the adapter does not need may be empty.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Access {
     pub base_url: Url,
     pub api_key: String,
@@ -70,14 +73,19 @@ pub trait Carrier: Send + Sync {
         1
     }
 
+    /// Whether one call may ask for numbers of several carrier codes.
+    fn mixes_carriers(&self) -> bool {
+        true
+    }
+
     /// What it minds in the spelling of its numbers. Spellings that differ only by what it does not mind are one parcel, and
     /// it is asked for their folded form.
     fn spelling(&self) -> Spelling {
         Spelling::default()
     }
 
-    /// Begins a check of `numbers` (at least one, at most [`Carrier::numbers_per_call`]).
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step;
+    /// Begins a check of `asked` (at least one, at most [`Carrier::numbers_per_call`]).
+    fn start(&self, asked: &[Asked]) -> Step;
 
     /// Reads the answer to the request that came with `state`.
     ///
@@ -102,11 +110,17 @@ pub enum Step {
     Done(Vec<Sighting>),
 }
 
+/// A number to ask for, as its carrier spells it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    pub carrier: CarrierCode,
+    pub number: TrackNumber,
+}
+
 /// What an adapter remembers between a request and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    pub carrier: CarrierCode,
-    pub numbers: Vec<TrackNumber>,
+    pub asked: Vec<Asked>,
     /// Which request of the check this is; only the adapter interprets it.
     pub stage: u32,
 }
@@ -118,41 +132,60 @@ impl Request {
             method: Method::Get,
             url,
             headers: Vec::new(),
-            json: None,
+            body: Body::None,
         }
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Without anything that may hold a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        write!(f, "{:?} to {host}", self.method)
     }
 }
 
 impl State {
     /// The state of a check's first request.
-    pub fn first(carrier: &CarrierCode, numbers: &[TrackNumber]) -> Self {
+    pub fn first(asked: &[Asked]) -> Self {
         Self {
-            carrier: carrier.clone(),
-            numbers: numbers.to_vec(),
+            asked: asked.to_vec(),
             stage: 0,
         }
     }
 
     /// The same verdict for every number of the check.
     pub fn all(self, verdict: &Verdict) -> Vec<Sighting> {
-        self.numbers
+        self.asked
             .into_iter()
-            .map(|number| Sighting {
-                number,
+            .map(|asked| Sighting {
+                asked,
                 verdict: verdict.clone(),
             })
             .collect()
     }
 }
 
-/// A request as an adapter describes it. Its URL may hold a key, so it must not reach a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A request as an adapter describes it. Each part may hold a credential, so none of them must reach a log.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
     pub url: Url,
-    pub headers: Vec<(&'static str, String)>,
-    /// A JSON body, with its content type.
-    pub json: Option<serde_json::Value>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    pub body: Body,
+}
+
+/// A request's body; its content type is sent with it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Body {
+    None,
+    Json(serde_json::Value),
+    /// As an HTML form sends it.
+    Form(Vec<(String, String)>),
+    Text {
+        content_type: Cow<'static, str>,
+        text: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +204,7 @@ pub struct Answer {
 /// What a carrier said about one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    pub number: TrackNumber,
+    pub asked: Asked,
     pub verdict: Verdict,
 }
 

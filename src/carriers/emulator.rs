@@ -16,13 +16,13 @@ use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::words::meaning_of_two;
 use crate::carriers::{
-    Access, Adapter, Answer, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method, Observation,
-    Request, Sighting, State, Step, Verdict, path,
+    Access, Adapter, Answer, Asked, Body, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method,
+    Observation, Request, Sighting, State, Step, Verdict, path,
 };
 use crate::clock::Time;
 use crate::model::number::fold;
 use crate::model::status::{Status, SubStatus};
-use crate::model::{CarrierCode, Event, TrackNumber, clean_payload};
+use crate::model::{Event, clean_payload};
 
 const PATH: &[&str] = &["v1", "tracking"];
 
@@ -71,19 +71,19 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn request(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Request {
-        let (method, mut url, json) = if self.batch {
-            let items: Vec<Value> = numbers
+    fn request(&self, asked: &[Asked]) -> Request {
+        let (method, mut url, body) = if self.batch {
+            let items: Vec<Value> = asked
                 .iter()
-                .map(|number| json!({"carrier": carrier, "trackNumber": number}))
+                .map(|it| json!({"carrier": it.carrier, "trackNumber": it.number}))
                 .collect();
             let url = path(&self.access.base_url, &[PATH, &["batch"]].concat());
-            (Method::Post, url, Some(json!({"items": items})))
+            (Method::Post, url, Body::Json(json!({"items": items})))
         } else {
-            let number = numbers.first().map_or("", TrackNumber::as_str);
-            let of_number = [PATH, &[carrier.as_str(), number]].concat();
-            let url = path(&self.access.base_url, &of_number);
-            (Method::Get, url, None)
+            let names = asked.first();
+            let names = names.map_or(["", ""], |it| [it.carrier.as_str(), it.number.as_str()]);
+            let url = path(&self.access.base_url, &[PATH, &names].concat());
+            (Method::Get, url, Body::None)
         };
         if !self.access.api_key.is_empty() {
             url.query_pairs_mut()
@@ -93,7 +93,7 @@ impl Emulator {
             method,
             url,
             headers: Vec::new(),
-            json,
+            body,
         }
     }
 
@@ -105,22 +105,21 @@ impl Emulator {
             let key = &self.access.api_key;
             return Err(not_in_form(body, key, "it has no list of results"));
         };
-        let carrier = state.carrier.as_str();
+        let carrier = state.asked.first().map(|asked| asked.carrier.clone());
         let of_carrier = |result: &&Value| {
-            let of = &result["carrier"];
-            of.is_null()
-                || of
-                    .as_str()
-                    .is_some_and(|of| of.eq_ignore_ascii_case(carrier))
+            let (of, carrier) = (&result["carrier"], carrier.as_ref());
+            let named = of.as_str().zip(carrier);
+            of.is_null() || named.is_some_and(|(of, it)| of.eq_ignore_ascii_case(it.as_str()))
         };
         let results: Vec<&Value> = results.into_iter().filter(of_carrier).collect();
-        let asked: Vec<String> = state.numbers.iter().map(|it| fold(it.as_str())).collect();
-        let is_only = |told: &Told| asked.iter().filter(|asked| told.is(asked)).count() == 1;
+        let folded = |asked: &Asked| fold(asked.number.as_str());
+        let numbers: Vec<String> = state.asked.iter().map(folded).collect();
+        let is_only = |told: &Told| numbers.iter().filter(|it| told.is(it)).count() == 1;
         let told = |result: &&Value| Told::of(&result["track_number"]).filter(is_only);
         let told: Vec<Option<Told>> = results.iter().map(told).collect();
-        let places = state.numbers.into_iter().zip(&asked);
-        let sightings = places.filter_map(|(number, folded)| {
-            let exact = |result: &&Value| result["track_number"] == number.as_str();
+        let places = state.asked.into_iter().zip(&numbers);
+        let sightings = places.filter_map(|(asked, folded)| {
+            let exact = |result: &&Value| result["track_number"] == asked.number.as_str();
             let spelt = |told: &Option<Told>| told.as_ref().is_some_and(|told| told.is(folded));
             let place = results.iter().position(exact);
             let result = results[place.or_else(|| told.iter().position(spelt))?];
@@ -131,7 +130,7 @@ impl Emulator {
                 Err(error) => return Some(Err(error)),
                 Ok(verdict) => verdict,
             };
-            Some(Ok(Sighting { number, verdict }))
+            Some(Ok(Sighting { asked, verdict }))
         });
         let sightings: Result<Vec<Sighting>, CarrierError> = sightings.collect();
         Ok(Step::Done(sightings?))
@@ -191,20 +190,23 @@ impl Carrier for Emulator {
         if self.batch { BATCH } else { 1 }
     }
 
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        let numbers = &numbers[..numbers.len().min(self.numbers_per_call())];
-        let state = State::first(carrier, numbers);
-        let names = numbers
+    fn mixes_carriers(&self) -> bool {
+        false
+    }
+
+    fn start(&self, asked: &[Asked]) -> Step {
+        let asked = &asked[..asked.len().min(self.numbers_per_call())];
+        let state = State::first(asked);
+        let mut names = asked
             .iter()
-            .map(TrackNumber::as_str)
-            .chain([carrier.as_str()]);
+            .flat_map(|it| [it.carrier.as_str(), it.number.as_str()]);
         // The URL would lead to the parent folder, even with the dots escaped.
-        if !self.batch && names.into_iter().any(|name| matches!(name, "." | "..")) {
+        if !self.batch && names.any(|name| matches!(name, "." | "..")) {
             return Step::Done(state.all(&Verdict::Invalid {
                 reason: "a URL cannot hold a name of only dots".to_owned(),
             }));
         }
-        Step::Send(self.request(carrier, numbers), state)
+        Step::Send(self.request(asked), state)
     }
 
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
@@ -217,8 +219,9 @@ impl Carrier for Emulator {
                     return self.batch(state, &body, now);
                 }
                 let verdict = self.verdict(&body, now)?;
-                let other = |asked| another(asked, &[&body["track_number"]], key);
-                state.numbers.first().and_then(other).unwrap_or(verdict)
+                let named = [&body["track_number"]];
+                let other = |asked: &Asked| another(&asked.number, &named, key);
+                state.asked.first().and_then(other).unwrap_or(verdict)
             }
             status => {
                 let is_unknown = |said: &str| !self.batch && is_unknown(said);

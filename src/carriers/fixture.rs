@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::carriers::{
-    Access, Adapter, Answer, Carrier, CarrierError, Observation, Sighting, Step, Verdict,
+    Access, Adapter, Answer, Asked, Carrier, CarrierError, Observation, Sighting, Step, Verdict,
 };
 use crate::model::answer::alone;
 use crate::model::fixture::at;
@@ -39,11 +39,12 @@ pub fn ok(body: &str) -> Answer {
 /// The first step of a check of these numbers.
 pub fn start(adapter: &dyn Carrier, numbers: &[&str]) -> Step {
     let carrier = CarrierCode::parse("CDEK").expect("a code");
-    let numbers: Vec<TrackNumber> = numbers
-        .iter()
-        .map(|number| TrackNumber::parse(*number).expect("a number"))
-        .collect();
-    adapter.start(&carrier, &numbers)
+    let asked = |number: &&str| Asked {
+        carrier: carrier.clone(),
+        number: TrackNumber::parse(*number).expect("a number"),
+    };
+    let asked: Vec<Asked> = numbers.iter().map(asked).collect();
+    adapter.start(&asked)
 }
 
 /// What an answer says of these numbers, in their order.

@@ -5,10 +5,12 @@ use serde_json::Value;
 
 use crate::carriers::reading::complaint::{beside_no_events, refused};
 use crate::carriers::reading::number::another;
-use crate::carriers::{Answer, Carrier, CarrierError, Request, State, Step, Verdict, reading};
+use crate::carriers::{
+    Answer, Asked, Carrier, CarrierError, Request, State, Step, Verdict, reading,
+};
 use crate::clock::Time;
+use crate::model::Event;
 use crate::model::number::Spelling;
-use crate::model::{CarrierCode, Event, TrackNumber};
 
 /// What such a carrier's adapter has to say; the rest of [`Carrier`] follows.
 pub trait OneNumber: Send + Sync {
@@ -55,9 +57,9 @@ impl<T: OneNumber> Carrier for T {
         T::SPELLING
     }
 
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        let state = State::first(carrier, &numbers[..numbers.len().min(1)]);
-        let number = numbers.first().map_or("", TrackNumber::as_str);
+    fn start(&self, asked: &[Asked]) -> Step {
+        let state = State::first(&asked[..asked.len().min(1)]);
+        let number = asked.first().map_or("", |asked| asked.number.as_str());
         Step::Send(Request::get(self.url(number)), state)
     }
 
@@ -73,8 +75,8 @@ impl<T: OneNumber> Carrier for T {
                     return Err(error);
                 }
                 let named = Self::named_numbers(&body);
-                let other = |asked| another(asked, &named, self.key());
-                state.numbers.first().and_then(other).unwrap_or(verdict)
+                let other = |asked: &Asked| another(&asked.number, &named, self.key());
+                state.asked.first().and_then(other).unwrap_or(verdict)
             }
             status => refused(
                 status,

@@ -70,6 +70,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether one call may ask for parcels of both.
+    pub fn calls_as(&self, other: &Route) -> bool {
+        Arc::ptr_eq(&self.adapter, &other.adapter)
+            && (self.numbers_per_call, self.timeout) == (other.numbers_per_call, other.timeout)
+    }
+
     /// The tracking with code and number as its carrier is asked for them.
     pub fn asked(&self, row: Tracking) -> Tracking {
         let carrier_code = match self.section.as_str() {

@@ -34,6 +34,7 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
             mistakes.add(&["carriers", code, "adapter"], what, advice);
         }
     }
+    let mut made: Vec<(&str, Access, Arc<dyn Carrier>)> = Vec::new();
     in_use
         .filter_map(|(code, section)| {
             let adapter = adapter(config, code, section, mistakes)?;
@@ -45,7 +46,18 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
                 domain: section.domain.clone(),
                 zone: section.time_zone,
             };
-            let carrier = (adapter.make)(access);
+            // Sections that call in the same way share one, so that one call may ask for the parcels of all.
+            let same = made
+                .iter()
+                .find(|(name, theirs, _)| *name == adapter.name && *theirs == access);
+            let carrier = match same {
+                Some((.., carrier)) => Arc::clone(carrier),
+                None => {
+                    let carrier = (adapter.make)(access.clone());
+                    made.push((adapter.name, access, Arc::clone(&carrier)));
+                    carrier
+                }
+            };
             let most = carrier.numbers_per_call();
             if let Some(numbers) = section.numbers.filter(|numbers| *numbers as usize > most) {
                 let name = adapter.name;

@@ -224,7 +224,7 @@ fn shown(sighting: &Sighting) -> Value {
 }
 
 fn shown_verdict(sighting: &Sighting) -> Value {
-    let number = sighting.number.as_str();
+    let number = sighting.asked.number.as_str();
     match &sighting.verdict {
         Verdict::Seen(seen) => {
             let mut events = seen.events.clone();

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::carriers::routes::Account;
-use crate::carriers::{Answer, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step};
+use crate::carriers::{Answer, Asked, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step};
 use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
 use crate::metrics::CheckOutcome;
-use crate::model::{Outcome, TrackNumber, Tracking};
+use crate::model::{Outcome, Tracking};
 use crate::scheduler::ahead::Ahead;
 use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::lane::{Call, Slot};
@@ -211,16 +211,9 @@ impl Caller {
     }
 
     async fn ask(&self, call: &Call, progress: &mut Progress) -> Result<Vec<Sighting>, NotAsked> {
-        let numbers: Vec<TrackNumber> = call
-            .trackings
-            .iter()
-            .map(|row| row.track_number.clone())
-            .collect();
-        let Some(first) = call.trackings.first() else {
-            return Ok(Vec::new());
-        };
+        let asked: Vec<Asked> = call.trackings.iter().map(asked).collect();
         let adapter = &call.route.adapter;
-        let mut step = adapter.start(&first.carrier_code, &numbers);
+        let mut step = adapter.start(&asked);
         for _ in 0..STEPS_MAX {
             let (request, state) = match step {
                 Step::Done(sightings) => return Ok(sightings),
@@ -379,5 +372,12 @@ impl Caller {
         let releasing = self.parts.store.give_back(&leases);
         let account = &call.route.account.name;
         self.record(account, "release leases", releasing).await;
+    }
+}
+
+fn asked(row: &Tracking) -> Asked {
+    Asked {
+        carrier: row.carrier_code.clone(),
+        number: row.track_number.clone(),
     }
 }

@@ -17,8 +17,8 @@ use crate::learned::LearnedAccount;
 use crate::model::answer::told;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
-    Held, NEVER_AGAIN, Named, Outcome, Report, Source, TrackNumber, Tracking, Unreadable, Update,
-    clean_text,
+    CarrierCode, Held, NEVER_AGAIN, Named, Outcome, Report, Source, TrackNumber, Tracking,
+    Unreadable, Update, clean_text,
 };
 use crate::plan::Sections;
 use crate::plan::cadence::Cadence;
@@ -93,17 +93,19 @@ impl Judge<'_> {
             }
         };
         // The last one to come into a map stays, and that has to be the first sighting.
-        let verdicts: HashMap<&TrackNumber, &Verdict> = sightings
+        let verdicts: HashMap<(&CarrierCode, &TrackNumber), &Verdict> = sightings
             .iter()
             .rev()
-            .map(|sighting| (&sighting.number, &sighting.verdict))
+            .map(|Sighting { asked, verdict }| ((&asked.carrier, &asked.number), verdict))
             .collect();
         let left_out = Verdict::Failed {
             reason: "the carrier's answer leaves this number out".to_owned(),
         };
         rows.iter()
             .map(|row| {
-                let verdict = verdicts.get(&row.track_number).copied();
+                let verdict = verdicts
+                    .get(&(&row.carrier_code, &row.track_number))
+                    .copied();
                 self.judge(row, verdict.unwrap_or(&left_out), asked_at)
             })
             .collect()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::carriers::routes::Account;
+use crate::carriers::routes::{Account, Route, Routes};
 use crate::model::Tracking;
 use crate::scheduler::Scheduler;
 use crate::scheduler::lane::Call;
@@ -24,26 +24,24 @@ impl Scheduler {
     ) -> anyhow::Result<bool> {
         let per_call = account.numbers_per_call.max(1);
         let splits = self.splits(&asked, per_call).await;
-        let groups = groups(asked, per_call, &splits);
+        let routes = Arc::clone(&self.parts.routes);
+        let (groups, mut refused) = groups(asked, &routes, per_call, &splits);
         let now = self.parts.clock.now();
         let mut grants = taken.grants.iter();
-        let (mut used, mut refused) = (0, Vec::new());
+        let mut used = 0;
         let lane = self.lanes.entry(account.name.clone()).or_default();
-        for group in groups {
-            let route = group
-                .first()
-                .and_then(|row| self.parts.routes.resolve(&row.carrier_code));
-            let (Some(route), Some(grant)) = (route, grants.next()) else {
-                refused.extend(group);
+        for Group { route, rows, .. } in groups {
+            let Some(grant) = grants.next() else {
+                refused.extend(rows);
                 continue;
             };
             used += 1;
             let counter = &self.parts.pricer.counter;
-            counter.claimed(&account.name, &group, now);
+            counter.claimed(&account.name, &rows, now);
             lane.waiting.push_back(Call {
                 route: route.clone(),
-                was_split: group.iter().any(|row| splits.contains_key(&row.id)),
-                trackings: group.into_iter().map(|row| route.asked(row)).collect(),
+                was_split: rows.iter().any(|row| splits.contains_key(&row.id)),
+                trackings: rows,
                 grant: *grant,
                 gate,
                 lease_ends,
@@ -82,21 +80,120 @@ impl Scheduler {
     }
 }
 
-/// Cuts `rows` into calls of one carrier each: of `per_call` numbers, and of fewer if an earlier call with them failed as a
-/// whole. The call with the first row comes first.
-fn groups(rows: Vec<Tracking>, per_call: u32, splits: &HashMap<i64, u32>) -> Vec<Vec<Tracking>> {
-    let mut groups: Vec<(u32, Vec<Tracking>)> = Vec::new();
+/// The trackings of one call, and what it may hold.
+struct Group<'a> {
+    route: &'a Route,
+    size: u32,
+    rows: Vec<Tracking>,
+}
+
+/// Cuts `rows` into calls of what is asked in the same way: of `per_call` numbers, and of fewer if an earlier call with them
+/// failed as a whole. The call with the first row comes first. Beside them, the rows without a route.
+fn groups<'a>(
+    rows: Vec<Tracking>,
+    routes: &'a Routes,
+    per_call: u32,
+    splits: &HashMap<i64, u32>,
+) -> (Vec<Group<'a>>, Vec<Tracking>) {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut stray = Vec::new();
     for row in rows {
+        let Some(route) = routes.resolve(&row.carrier_code) else {
+            stray.push(row);
+            continue;
+        };
         let split = splits.get(&row.id);
         let size = split.map_or(per_call, |size| per_call.min(*size));
-        let open = groups.iter_mut().rev().find(|(its_size, group)| {
-            let is_alike = |it: &Tracking| it.carrier_code == row.carrier_code;
-            *its_size == size && group.first().is_some_and(is_alike)
-        });
-        match open {
-            Some((_, group)) if group.len() < size as usize => group.push(row),
-            Some(_) | None => groups.push((size, vec![row])),
+        let row = route.asked(row);
+        let mixes = route.adapter.mixes_carriers();
+        let is_alike = |group: &&mut Group<'_>| {
+            let of_carrier = |it: &Tracking| it.carrier_code == row.carrier_code;
+            group.size == size
+                && group.route.calls_as(route)
+                && (mixes || group.rows.iter().all(of_carrier))
+        };
+        match groups.iter_mut().rev().find(is_alike) {
+            Some(open) if open.rows.len() < size as usize => open.rows.push(row),
+            Some(_) | None => groups.push(Group {
+                route,
+                size,
+                rows: vec![row],
+            }),
         }
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    (groups, stray)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::groups;
+    use crate::carriers::routes::Routes;
+    use crate::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
+    use crate::clock::Time;
+    use crate::config::{Config, Preset};
+    use crate::model::fixture::tracking;
+    use crate::model::{CarrierCode, Tracking};
+
+    /// Takes three numbers a call.
+    struct Threes {
+        mixes: bool,
+    }
+
+    impl Carrier for Threes {
+        fn name(&self) -> &'static str {
+            "threes"
+        }
+
+        fn numbers_per_call(&self) -> usize {
+            3
+        }
+
+        fn mixes_carriers(&self) -> bool {
+            self.mixes
+        }
+
+        fn start(&self, asked: &[Asked]) -> Step {
+            Step::Done(State::first(asked).all(&crate::carriers::Verdict::NotFoundYet))
+        }
+
+        fn resume(&self, _: State, _: &Answer, _: Time) -> Result<Step, CarrierError> {
+            Err(CarrierError::TooManySteps)
+        }
+    }
+
+    /// The ids of each call's rows; those of odd ids are of CDEK, the others of POST_RU.
+    fn calls(mixes: bool, splits: &HashMap<i64, u32>) -> Vec<Vec<i64>> {
+        let config = Config::load(None, std::iter::empty(), Some(Preset::Demo), Routes::check);
+        let adapter: Arc<dyn Carrier> = Arc::new(Threes { mixes });
+        let codes = ["CDEK", "POST_RU"].map(|code| CarrierCode::parse(code).expect("a code"));
+        let mut routes = Routes::new(&config.expect("is valid")).expect("routes");
+        for code in &codes {
+            routes = routes.with_adapter(code, Arc::clone(&adapter));
+        }
+        let row = |id: i64| Tracking {
+            carrier_code: codes[usize::from(id % 2 == 0)].clone(),
+            ..tracking(id, 1)
+        };
+        let (groups, stray) = groups((1..=6).map(row).collect(), &routes, 3, splits);
+        assert!(stray.is_empty());
+        let ids = |rows: Vec<Tracking>| rows.iter().map(|row| row.id).collect();
+        groups.into_iter().map(|group| ids(group.rows)).collect()
+    }
+
+    #[test]
+    fn a_call_holds_several_carriers_if_the_adapter_can() {
+        let none = HashMap::new();
+        assert_eq!(calls(true, &none), [[1, 2, 3], [4, 5, 6]]);
+        assert_eq!(calls(false, &none), [[1, 3, 5], [2, 4, 6]]);
+    }
+
+    #[test]
+    fn a_call_that_failed_as_a_whole_is_halved() {
+        let splits = [(2, 1), (3, 2), (5, 2)].into();
+        let expected: [&[i64]; 3] = [&[1, 4, 6], &[2], &[3, 5]];
+        assert_eq!(calls(true, &splits), expected);
+    }
 }

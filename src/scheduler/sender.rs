@@ -15,10 +15,10 @@ use hyper::{Request as HttpRequest, http};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use tokio::time::timeout;
-use url::Position;
+use url::{Position, form_urlencoded};
 
 use crate::carriers::routes::Account;
-use crate::carriers::{ANSWER_BYTES_MAX, Answer, CarrierError, Method, Request};
+use crate::carriers::{ANSWER_BYTES_MAX, Answer, Body, CarrierError, Method, Request};
 use crate::clock::{Clock, Time};
 use crate::scheduler::coding::decoded;
 use crate::scheduler::connections::{Connection, Connections, WireError};
@@ -120,14 +120,23 @@ fn http_request(request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
         builder = builder.header(AUTHORIZATION, credentials);
     }
     for (name, value) in &request.headers {
-        builder = builder.header(*name, value);
+        builder = builder.header(name.as_ref(), value);
     }
-    let mut body = Bytes::new();
-    if let Some(json) = &request.json {
-        builder = builder.header(CONTENT_TYPE, "application/json");
-        body = json.to_string().into();
-    }
-    builder.body(Full::new(body))
+    let (content_type, body) = match &request.body {
+        Body::None => return builder.body(Full::default()),
+        Body::Json(json) => ("application/json", json.to_string()),
+        Body::Form(fields) => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            (
+                "application/x-www-form-urlencoded",
+                form.extend_pairs(fields).finish(),
+            )
+        }
+        Body::Text { content_type, text } => (content_type.as_ref(), text.clone()),
+    };
+    builder
+        .header(CONTENT_TYPE, content_type)
+        .body(Full::new(body.into()))
 }
 
 /// The user and password of a URL, as a header for a gateway that asks for them.

@@ -40,7 +40,7 @@ fn told_by(rows: &[Tracking], sightings: &[Sighting]) -> Option<Told> {
         let Verdict::Failed { reason } = &sighting.verdict else {
             return Some(Told::Well);
         };
-        reasons.push(reason.replace(sighting.number.as_str(), "…"));
+        reasons.push(reason.replace(sighting.asked.number.as_str(), "…"));
     }
     reasons.dedup();
     match reasons.as_slice() {

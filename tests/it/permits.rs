@@ -6,9 +6,8 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::app;
 use trackbox::carriers::routes::Routes;
-use trackbox::carriers::{Answer, Carrier, CarrierError, State, Step};
+use trackbox::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
 use trackbox::clock::Time;
-use trackbox::model::{CarrierCode, TrackNumber};
 
 use crate::support::fixture::{code, read_all};
 use crate::support::pipe::{Pipe, Setup};
@@ -21,15 +20,15 @@ impl Carrier for TwoSteps {
         "two-steps"
     }
 
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        self.0.start(carrier, numbers)
+    fn start(&self, asked: &[Asked]) -> Step {
+        self.0.start(asked)
     }
 
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
         if state.stage > 0 {
             return self.0.resume(state, answer, now);
         }
-        let Step::Send(request, state) = self.0.start(&state.carrier, &state.numbers) else {
+        let Step::Send(request, state) = self.0.start(&state.asked) else {
             panic!("the emulator needs a request");
         };
         Ok(Step::Send(request, State { stage: 1, ..state }))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use trackbox::app;
 use trackbox::carriers::routes::Routes;
-use trackbox::carriers::{Answer, Carrier, CarrierError, State, Step};
+use trackbox::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
 use trackbox::clock::Time;
 use trackbox::model::number::Spelling;
 use trackbox::model::{CarrierCode, TrackNumber};
@@ -120,10 +120,12 @@ impl Carrier for Noting {
         "noting"
     }
 
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        let mut asked = self.asked.lock().expect("is whole");
-        asked.extend(numbers.iter().map(|number| format!("{carrier}/{number}")));
-        self.inner.start(carrier, numbers)
+    fn start(&self, asked: &[Asked]) -> Step {
+        let names = asked
+            .iter()
+            .map(|it| format!("{}/{}", it.carrier, it.number));
+        self.asked.lock().expect("is whole").extend(names);
+        self.inner.start(asked)
     }
 
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {

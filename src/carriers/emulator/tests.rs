@@ -3,7 +3,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::carriers::emulator::{ADAPTER, BATCH_ADAPTER};
-use crate::carriers::{Answer, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture};
+use crate::carriers::{
+    Answer, Body, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture,
+};
 use crate::model::answer::alone;
 use crate::model::fixture::at;
 
@@ -90,13 +92,15 @@ fn a_batch_is_one_post_of_at_most_thirty() {
         request.url.as_str(),
         "http://h/v1/tracking/batch?apiKey=k3y"
     );
-    let body = request.json.expect("has a body");
+    let Body::Json(body) = request.body else {
+        panic!("has no JSON");
+    };
     assert_eq!(
         body["items"][0],
         json!({"carrier": "CDEK", "trackNumber": ".."})
     );
     assert_eq!(body["items"].as_array().map(Vec::len), Some(30));
-    assert_eq!(state.numbers.len(), 30);
+    assert_eq!(state.asked.len(), 30);
 }
 
 #[test]

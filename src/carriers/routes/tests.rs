@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::carriers::routes::{Meant, Routes};
-use crate::carriers::{Answer, Carrier, CarrierError, State, Step};
+use crate::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::model::fixture::tracking;
@@ -122,8 +122,8 @@ impl Carrier for Strict {
         }
     }
 
-    fn start(&self, carrier: &CarrierCode, numbers: &[TrackNumber]) -> Step {
-        self.0.start(carrier, numbers)
+    fn start(&self, asked: &[Asked]) -> Step {
+        self.0.start(asked)
     }
 
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Judge, expired};
 use crate::carriers::routes::{Account, Routes};
-use crate::carriers::{CarrierError, Observation, Sighting, Verdict};
+use crate::carriers::{Asked, CarrierError, Observation, Sighting, Verdict};
 use crate::clock::Time;
 use crate::config::{Config, Policy};
 use crate::kafka::message::Checked;
@@ -77,7 +77,10 @@ fn no_parcel_is_checked_again_within_the_shortest_interval() {
 
 fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
     Sighting {
-        number: row.track_number.clone(),
+        asked: Asked {
+            carrier: row.carrier_code.clone(),
+            number: row.track_number.clone(),
+        },
         verdict,
     }
 }
