@@ -148,7 +148,10 @@ pub fn meaning(text: &str) -> Option<Meaning> {
         .collect();
     cuts.sort_unstable();
     cuts.truncate(CUTS_MAX);
+    // One mark may begin within another.
+    let first_ends = cuts.first().map_or(0, |(at, mark)| at + mark.len());
     let ends = cuts.iter().skip(1).rev().map(|(at, _)| *at);
+    let ends = ends.filter(|end| *end >= first_ends);
     iter::once(text.len()).chain(ends).find_map(|end| {
         meaning_in_two(&text[..end], cuts.first())
             .filter(|meaning| !is_denied(meaning, &Words::of(&text[end..])))

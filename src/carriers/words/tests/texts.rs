@@ -64,6 +64,13 @@ fn how_a_text_is_written_does_not_matter() {
     }
 }
 
+#[test]
+fn separators_that_overlap_are_read() {
+    for text in [". (", ".&(", "а. (б, в", "a: (b) - // c"] {
+        assert_eq!(meaning(text), meaning_of_two(text, ""), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_text_is_read(main in "([а-яё.,:;() /-]|\\PC){0,90}", other in "\\PC{0,40}") {
