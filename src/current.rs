@@ -129,14 +129,14 @@ impl Current {
         self.database.fold_twins(now, raise_fence).await
     }
 
-    /// Applies a batch of the topic in one transaction, whole or not at all.
+    /// Applies batches of different partitions in one transaction, all of them whole or none.
     ///
     /// # Errors
     /// Those of [`WholeStore::apply`].
-    pub async fn apply(&self, batch: &Batch, now: Time) -> Result<Applied, StoreError> {
+    pub async fn apply(&self, batches: &[Batch], now: Time) -> Result<Applied, StoreError> {
         let ticket = self.cache.ticket().await;
         let raise_fence = async |changes: &[Change]| self.raise_fence(changes).await;
-        let applied = self.database.apply(batch, now, raise_fence).await?;
+        let applied = self.database.apply(batches, now, raise_fence).await?;
         let changes = applied.changes.iter();
         let shown: Vec<Shown> = changes.map(|change| Shown::of(&change.new)).collect();
         self.cache.put(&shown, &ticket).await;

@@ -27,3 +27,4 @@ pub mod serving;
 pub mod simulate;
 pub mod store;
 pub mod tls;
+pub mod together;

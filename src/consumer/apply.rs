@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Time;
@@ -13,7 +14,8 @@ use crate::model::{Update, clean_text};
 use crate::store::dead_letters::DeadLetter;
 use crate::store::error::StoreError;
 use crate::store::partitions::Ownership;
-use crate::store::updates::{Applied, Batch};
+use crate::store::updates::Batch;
+use crate::together::{Together, Turns};
 
 /// How long the store may take for anything but applying a batch.
 pub const STORE_MAX: Duration = Duration::from_secs(10);
@@ -21,21 +23,31 @@ pub const STORE_MAX: Duration = Duration::from_secs(10);
 /// How long one transaction of a batch may take.
 pub const APPLY_MAX: Duration = Duration::from_secs(120);
 
+/// How many transactions are under way at once, and of how many partitions' full batches one of them is at most.
+const TURNS: usize = 2;
+const PARTITIONS_TOGETHER: usize = 4;
+
 /// What a record says, or why it cannot be read.
 type Read = Result<Update, String>;
 
 /// Applies records that were fetched.
 pub struct Applier {
     parts: ConsumerParts,
-    /// The most records applied in one transaction.
+    /// The most records of a partition applied in one transaction.
     batch: usize,
+    together: Together<Transactions>,
 }
 
 impl Applier {
     pub fn new(parts: ConsumerParts, batch: usize) -> Self {
         Self {
-            parts,
+            together: Together::new(
+                Transactions(parts.clone()),
+                TURNS,
+                batch.saturating_mul(PARTITIONS_TOGETHER),
+            ),
             batch: batch.max(1),
+            parts,
         }
     }
 
@@ -70,10 +82,9 @@ impl Applier {
             updates: Vec::new(),
             dead_letters: letter.into_iter().collect(),
         };
-        let applying = self.parts.current.apply(&batch, now);
+        let applying = self.apply_alone(&batch);
         let applied = within(STORE_MAX, applying).await;
-        self.count(&applied.context("cannot pass over records")?, &batch);
-        Ok(())
+        applied.context("cannot pass over records")
     }
 
     fn read(&self, record: &Record) -> Read {
@@ -169,7 +180,15 @@ impl Applier {
                 .dead_letters
                 .push(dead_letter(ownership, record, error, now));
         }
-        let applied = match self.parts.current.apply(&batch, now).await {
+        let next_offset = batch.next_offset;
+        let Some(Failed { mut batch, error }) = self.apply_with_others(batch).await? else {
+            return Ok(next_offset);
+        };
+        let applied = match error {
+            None => self.apply_alone(&batch).await,
+            Some(error) => Err(error),
+        };
+        match applied {
             Err(StoreError::OtherParcels(strangers)) => {
                 for (place, error) in strangers.iter().rev() {
                     batch.updates.remove(*place);
@@ -177,44 +196,94 @@ impl Applier {
                     batch.dead_letters.push(letter);
                 }
                 batch.dead_letters.sort_by_key(|letter| letter.offset);
-                self.parts.current.apply(&batch, now).await?
+                self.apply_alone(&batch).await?;
             }
             applied => applied?,
-        };
-        self.count(&applied, &batch);
-        Ok(batch.next_offset)
+        }
+        Ok(next_offset)
     }
 
-    fn count(&self, applied: &Applied, batch: &Batch) {
-        let metrics = &self.parts.metrics;
-        let passed_over = applied.unknown_trackings + applied.without_effect;
-        metrics
-            .updates_applied()
-            .inc_by((batch.updates.len() as u64).saturating_sub(passed_over));
-        metrics
-            .updates_without_effect()
-            .inc_by(applied.without_effect);
-        metrics
-            .updates_unknown_tracking()
-            .inc_by(applied.unknown_trackings);
-        metrics.events_new().inc_by(applied.events_new);
-        metrics.events_unmapped().inc_by(applied.events_unmapped);
-        metrics
-            .dead_letters()
-            .inc_by(batch.dead_letters.len() as u64);
-        for letter in &batch.dead_letters {
-            tracing::error!(
-                topic = letter.topic,
-                partition = letter.partition,
-                offset = letter.offset,
-                "set aside offset {} of partition {} of {}: {}",
-                letter.offset,
-                letter.partition,
-                letter.topic,
-                letter.error
-            );
+    /// Applies a batch in one transaction with those of other partitions; gives it back if that did not succeed.
+    async fn apply_with_others(&self, batch: Batch) -> Result<Option<Failed>, StoreError> {
+        if !self.parts.bus.is_shared() {
+            // Nothing would be saved.
+            return Ok(Some(Failed { batch, error: None }));
+        }
+        let size = batch.updates.len();
+        let applied = self.together.run(batch, size).await;
+        applied.map_err(|stopped| StoreError::Unavailable(DbErr::Custom(stopped.to_string())))
+    }
+
+    async fn apply_alone(&self, batch: &Batch) -> Result<(), StoreError> {
+        apply(&self.parts, std::slice::from_ref(batch)).await
+    }
+}
+
+/// Applies the batches of several partitions at once.
+struct Transactions(ConsumerParts);
+
+/// A batch that was not applied.
+struct Failed {
+    batch: Batch,
+    /// Why; `None` if it was tried only with others, whose fault it may be.
+    error: Option<StoreError>,
+}
+
+impl Turns for Transactions {
+    type Work = Batch;
+    type Result = Option<Failed>;
+
+    async fn do_all(&self, mut batches: Vec<Batch>) -> Vec<Option<Failed>> {
+        match apply(&self.0, &batches).await {
+            Ok(()) => batches.iter().map(|_| None).collect(),
+            Err(error) if batches.len() == 1 => {
+                let error = Some(error);
+                vec![batches.pop().map(|batch| Failed { batch, error })]
+            }
+            Err(error) => {
+                let partitions = batches.len();
+                tracing::debug!(
+                    partitions,
+                    "applying {partitions} partitions one by one, since together it failed: {error}"
+                );
+                let failed = |batch| Some(Failed { batch, error: None });
+                batches.into_iter().map(failed).collect()
+            }
         }
     }
+}
+
+/// Applies batches in one transaction, and counts what they did.
+async fn apply(parts: &ConsumerParts, batches: &[Batch]) -> Result<(), StoreError> {
+    let applied = parts.current.apply(batches, parts.clock.now()).await?;
+    let metrics = &parts.metrics;
+    let passed_over = applied.unknown_trackings + applied.without_effect;
+    let updates: usize = batches.iter().map(|batch| batch.updates.len()).sum();
+    metrics
+        .updates_applied()
+        .inc_by((updates as u64).saturating_sub(passed_over));
+    metrics
+        .updates_without_effect()
+        .inc_by(applied.without_effect);
+    metrics
+        .updates_unknown_tracking()
+        .inc_by(applied.unknown_trackings);
+    metrics.events_new().inc_by(applied.events_new);
+    metrics.events_unmapped().inc_by(applied.events_unmapped);
+    for letter in batches.iter().flat_map(|batch| &batch.dead_letters) {
+        metrics.dead_letters().inc();
+        tracing::error!(
+            topic = letter.topic,
+            partition = letter.partition,
+            offset = letter.offset,
+            "set aside offset {} of partition {} of {}: {}",
+            letter.offset,
+            letter.partition,
+            letter.topic,
+            letter.error
+        );
+    }
+    Ok(())
 }
 
 fn dead_letter(ownership: &Ownership, record: &Record, error: &str, at: Time) -> DeadLetter {

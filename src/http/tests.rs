@@ -257,7 +257,7 @@ impl Api {
             updates,
             dead_letters,
         };
-        let applied = self.serve.current.apply(&batch, at(0)).await;
+        let applied = self.serve.current.apply(&[batch], at(0)).await;
         applied.expect("applies");
     }
 }

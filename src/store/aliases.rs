@@ -44,7 +44,7 @@ impl Store {
     pub(super) async fn by_tracking<'a>(
         &self,
         connection: &impl ConnectionTrait,
-        updates: &'a [Update],
+        updates: &[&'a Update],
         rows: &[Tracking],
     ) -> Result<BTreeMap<i64, Vec<&'a Update>>, StoreError> {
         let rows: HashMap<i64, &Tracking> = rows.iter().map(|row| (row.id, row)).collect();
@@ -53,7 +53,7 @@ impl Store {
         let aliases = self.aliases_by(connection, &missing).await?;
         let mut by_tracking: BTreeMap<i64, Vec<&Update>> = BTreeMap::new();
         let mut strangers = Vec::new();
-        for (place, update) in updates.iter().enumerate() {
+        for (place, update) in updates.iter().copied().enumerate() {
             let id = aliases
                 .get(&update.tracking_id)
                 .unwrap_or(&update.tracking_id);

@@ -24,9 +24,9 @@ pub enum StoreError {
         column: String,
         reason: String,
     },
-    /// The partition's offset or owner is not the one that the caller knows: another consumer has taken it.
-    #[error("partition {partition} of {topic} has another owner or offset by now")]
-    OffsetMoved { topic: String, partition: i32 },
+    /// A partition's offset or owner is not the one that the caller knows: another consumer has taken it.
+    #[error("one of the partitions {partitions:?} of {topic} has another owner or offset by now")]
+    OffsetMoved { topic: String, partitions: Vec<i32> },
     /// These updates of a batch, by place, name another parcel than the tracking with their id is.
     #[error("{} updates are of other parcels than their trackings", .0.len())]
     OtherParcels(Vec<(usize, String)>),

@@ -2,17 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sea_orm::{
-    ActiveValue, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, IdenStatic as _,
-    QueryFilter as _,
-};
+use sea_orm::{ConnectionTrait as _, IdenStatic as _};
 
 use crate::clock::Time;
 use crate::model::merge::merge;
 use crate::model::{Change, Heard, Outcome, Tracking, Update};
-use crate::store::column::{Key, Stamp};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::store::entity::{dead_letter, partition, tracking};
+use crate::store::entity::{dead_letter, tracking};
 use crate::store::error::StoreError;
 use crate::store::learned::Lesson;
 use crate::store::native::Transaction;
@@ -47,27 +43,27 @@ pub struct Applied {
 }
 
 impl WholeStore {
-    /// Applies `batch` whole or not at all. Repeating a batch that was applied is [`StoreError::OffsetMoved`].
+    /// Applies batches of different partitions, all of them whole or none. Repeating a batch that was applied is
+    /// [`StoreError::OffsetMoved`].
     ///
     /// `before_commit` invalidates the cached values of the changes, which are not visible to others yet.
     ///
     /// # Errors
-    /// [`StoreError::OffsetMoved`] if the partition has another owner or offset, [`StoreError::OtherParcels`] if updates name
+    /// [`StoreError::OffsetMoved`] if a partition has another owner or offset, [`StoreError::OtherParcels`] if updates name
     /// other parcels than their trackings, [`StoreError::Refused`] if the database rejects something in the batch,
     /// [`StoreError::Unavailable`] if it cannot be reached.
     pub async fn apply(
         &self,
-        batch: &Batch,
+        batches: &[Batch],
         now: Time,
         before_commit: impl AsyncFnOnce(&[Change]),
     ) -> Result<Applied, StoreError> {
         let transaction = self.begin().await?;
-        self.move_offset(&transaction, batch, now).await?;
+        self.move_offsets(&transaction, batches, now).await?;
         let mut applied = Applied::default();
-        let rows = self.lock(&transaction, &batch.updates).await?;
-        let by_tracking = self
-            .by_tracking(&transaction, &batch.updates, &rows)
-            .await?;
+        let updates: Vec<&Update> = batches.iter().flat_map(|batch| &batch.updates).collect();
+        let rows = self.lock(&transaction, &updates).await?;
+        let by_tracking = self.by_tracking(&transaction, &updates, &rows).await?;
         let known: HashSet<i64> = rows.iter().map(|row| row.id).collect();
         for (id, updates) in &by_tracking {
             if !known.contains(id) {
@@ -94,8 +90,9 @@ impl WholeStore {
         self.write_trackings(&transaction, &write).await?;
         (applied.events_new, applied.events_unmapped) =
             self.write_histories(&transaction, &histories, now).await?;
-        self.write_dead_letters(&transaction, &batch.dead_letters)
-            .await?;
+        let letters = batches.iter().flat_map(|batch| &batch.dead_letters);
+        let letters: Vec<&DeadLetter> = letters.collect();
+        self.write_dead_letters(&transaction, &letters).await?;
         // The end of a lease is not a visible change.
         write.retain(|change| change.new.version != change.old.version);
         before_commit(&write).await;
@@ -107,38 +104,39 @@ impl WholeStore {
 }
 
 impl Store {
-    /// The fence: only the owner that has applied everything before `first_offset` may go on.
-    async fn move_offset(
+    /// The fence: only the owner that has applied everything before the first offset may go on.
+    async fn move_offsets(
         &self,
         transaction: &Transaction,
-        batch: &Batch,
+        batches: &[Batch],
         now: Time,
     ) -> Result<(), StoreError> {
-        use partition::Column;
-        let owner = &batch.ownership;
-        let moved = partition::ActiveModel {
-            next_offset: ActiveValue::Set(batch.next_offset),
-            updated_at: ActiveValue::Set(Stamp(now)),
-            ..partition::ActiveModel::default()
-        };
-        let moved = partition::Entity::update_many()
-            .set(moved)
-            .filter(Column::GroupName.eq(GROUP))
-            .filter(Column::Topic.eq(owner.topic.as_str()))
-            .filter(Column::Partition.eq(owner.partition))
-            .filter(Column::Owner.eq(Key(owner.member)))
-            .filter(Column::Epoch.eq(owner.epoch))
-            .filter(Column::NextOffset.eq(batch.first_offset))
-            .exec(transaction)
-            .await?;
-        if moved.rows_affected == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::OffsetMoved {
-                topic: owner.topic.clone(),
-                partition: owner.partition,
-            })
+        let set = self
+            .set(batches)
+            .column("topic", |batch| batch.ownership.topic.clone())
+            .column("partition", |batch| batch.ownership.partition)
+            .column("owner", |batch| batch.ownership.member)
+            .column("epoch", |batch| batch.ownership.epoch)
+            .column("first_offset", |batch| batch.first_offset)
+            .column("next_offset", |batch| batch.next_offset);
+        let sql = format!(
+            "UPDATE consumer_partitions AS p SET next_offset = u.next_offset, updated_at = :now FROM {} \
+             WHERE p.group_name = :group AND p.topic = u.topic AND p.partition = u.partition AND p.owner = u.owner \
+             AND p.epoch = u.epoch AND p.next_offset = u.first_offset",
+            set.from()
+        );
+        let sql = self.sql(sql).bind("now", now).bind("group", GROUP);
+        let sql = sql.bind_set(set);
+        let moved = transaction.execute_raw(sql.statement()).await?;
+        if moved.rows_affected() == batches.len() as u64 {
+            return Ok(());
         }
+        let partitions = batches.iter().map(|batch| batch.ownership.partition);
+        let first = batches.first().map(|batch| batch.ownership.topic.clone());
+        Err(StoreError::OffsetMoved {
+            topic: first.unwrap_or_default(),
+            partitions: partitions.collect(),
+        })
     }
 
     /// Locks the batch's trackings in the order of their ids, so that two consumers cannot deadlock. A corrupt one is
@@ -146,7 +144,7 @@ impl Store {
     async fn lock(
         &self,
         transaction: &Transaction,
-        updates: &[Update],
+        updates: &[&Update],
     ) -> Result<Vec<Tracking>, StoreError> {
         if updates.is_empty() {
             return Ok(Vec::new());
@@ -206,7 +204,7 @@ impl Store {
     async fn write_dead_letters(
         &self,
         transaction: &Transaction,
-        letters: &[DeadLetter],
+        letters: &[&DeadLetter],
     ) -> Result<(), StoreError> {
         use dead_letter::Column;
         if letters.is_empty() {

@@ -5,6 +5,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use trackbox::model::status::Status;
 use trackbox::store::error::StoreError;
+use trackbox::store::updates::Batch;
 use uuid::Uuid;
 
 use crate::support::fixture::{Applier, TOPIC, TestStore, create, events, on_every_store, read};
@@ -102,7 +103,7 @@ async fn the_fence_is_raised_before_the_change_is_visible() {
         let reader = store.clone();
         let id = rows[0].id;
         store
-            .apply(&batch, at(6), async |changes| {
+            .apply(std::slice::from_ref(&batch), at(6), async |changes| {
                 assert_eq!((changes[0].new.id, changes[0].new.version), (id, 2));
                 assert_eq!(read(&reader, id).await.version, 1);
             })
@@ -148,8 +149,48 @@ async fn a_batch_at_a_wrong_offset_is_refused_with_its_partition() {
             .expect_err("is refused");
         assert_eq!(
             error.to_string(),
-            format!("partition 0 of {TOPIC} has another owner or offset by now")
+            format!("one of the partitions [0] of {TOPIC} has another owner or offset by now")
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn batches_of_several_partitions_take_effect_together_or_not_at_all() {
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 3).await;
+        let mut batches = Vec::new();
+        for (partition, row) in (0..).zip(&rows) {
+            let taken = store.take_partition(TOPIC, partition, Uuid::now_v7(), at(0));
+            let (ownership, offset) = taken.await.expect("takes the partition");
+            batches.push(Batch {
+                ownership,
+                first_offset: offset,
+                next_offset: offset + 1,
+                updates: vec![seen(row.id, 5, 1, &[("DELIVERED", 1)])],
+                dead_letters: Vec::new(),
+            });
+        }
+        // One of them has moved meanwhile.
+        let moved = &batches[1..2];
+        let alone = store.apply(moved, at(500), async |_| {}).await;
+        assert_eq!(alone.expect("applies").changes.len(), 1);
+        let together = store.apply(&batches, at(500), async |_| {}).await;
+        assert!(
+            matches!(&together, Err(StoreError::OffsetMoved { partitions, .. }) if *partitions == [0, 1, 2]),
+            "{together:?}"
+        );
+        let status = async |place: usize| read(&store, rows[place].id).await.status;
+        assert_eq!(
+            [status(0).await, status(1).await, status(2).await],
+            [Status::Unknown, Status::Delivered, Status::Unknown]
+        );
+        batches.remove(1);
+        let applied = store.apply(&batches, at(500), async |_| {}).await;
+        let applied = applied.expect("applies");
+        assert_eq!((applied.changes.len(), applied.events_new), (2, 2));
+        let again = store.apply(&batches, at(500), async |_| {}).await;
+        assert!(matches!(again, Err(StoreError::OffsetMoved { .. })));
     })
     .await;
 }

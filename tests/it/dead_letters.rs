@@ -38,7 +38,10 @@ async fn dead_letters_are_kept_once_cut_and_in_the_order_of_offsets() {
         };
         for next_offset in [3, 4] {
             batch.next_offset = next_offset;
-            let applied = test.store.apply(&batch, at(9), async |_| {}).await;
+            let applied = test
+                .store
+                .apply(std::slice::from_ref(&batch), at(9), async |_| {})
+                .await;
             applied.expect("applies");
             // Another consumer reads the same records again.
             batch.first_offset = next_offset;

@@ -20,6 +20,10 @@ const TIERS: &[&[(&str, &str)]] = &[
             "how a failure that lasts is logged: once when it begins, once when it ends",
         ),
         ("tls", "which certificates encrypted connections trust"),
+        (
+            "together",
+            "work that is cheaper for many callers together, done by them in turns",
+        ),
     ],
     &[(
         "model",

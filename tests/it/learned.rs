@@ -226,7 +226,7 @@ async fn learning_and_forgetting_at_once_never_deadlock() {
                         dead_letters: Vec::new(),
                     };
                     store
-                        .apply(&batch, at(0), async |_| {})
+                        .apply(std::slice::from_ref(&batch), at(0), async |_| {})
                         .await
                         .expect("applies");
                     offset += 20;

@@ -87,13 +87,13 @@ async fn an_owner_that_missed_the_loss_of_its_partition_changes_nothing() {
         let zombie = acquire(&store, 1, 1, at(0), at(10)).await.remove(0).0;
         let batch = moving(&zombie, 0, 7);
         store
-            .apply(&batch, at(1), async |_| {})
+            .apply(std::slice::from_ref(&batch), at(1), async |_| {})
             .await
             .expect("owns it");
         let (owner, next_offset) = acquire(&store, 2, 1, at(11), at(20)).await.remove(0);
         assert_eq!(next_offset, 7, "it goes on where the other one stopped");
         let late = store
-            .apply(&moving(&zombie, 7, 9), at(12), async |_| {})
+            .apply(&[moving(&zombie, 7, 9)], at(12), async |_| {})
             .await;
         assert!(
             matches!(late, Err(StoreError::OffsetMoved { .. })),
@@ -101,7 +101,7 @@ async fn an_owner_that_missed_the_loss_of_its_partition_changes_nothing() {
         );
         assert_eq!(renew(&store, 1, &[(0, 50)], at(90)).await, []);
         store
-            .apply(&moving(&owner, 7, 8), at(12), async |_| {})
+            .apply(&[moving(&owner, 7, 8)], at(12), async |_| {})
             .await
             .expect("owns it");
         let state = &store.partition_states(TOPIC).await.expect("reads")[0];

@@ -22,10 +22,12 @@ async fn a_consumer_stopped_in_a_transaction_blocks_its_partition_for_seconds() 
     let batch = applier.batch(vec![seen(rows[0].id, 9, 1, &[("A", 5)])]);
     let holds = Notify::new();
     // Hangs before the commit, as a stopped process does.
-    let stopped = test.store.apply(&batch, at(500), async |_| {
-        holds.notify_one();
-        std::future::pending().await
-    });
+    let stopped = test
+        .store
+        .apply(std::slice::from_ref(&batch), at(500), async |_| {
+            holds.notify_one();
+            std::future::pending().await
+        });
     let next = async {
         holds.notified().await;
         loop {

@@ -186,7 +186,9 @@ impl Applier {
         updates: Vec<Update>,
     ) -> Result<Applied, StoreError> {
         let batch = self.batch(updates);
-        let applied = store.apply(&batch, at(500), async |_| {}).await?;
+        let applied = store
+            .apply(std::slice::from_ref(&batch), at(500), async |_| {})
+            .await?;
         self.offset = batch.next_offset;
         Ok(applied)
     }

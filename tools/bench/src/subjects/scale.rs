@@ -219,7 +219,9 @@ impl Tables {
             dead_letters: Vec::new(),
         };
         let began = Instant::now();
-        store.apply(&batch, at(5_000), async |_| {}).await?;
+        store
+            .apply(std::slice::from_ref(&batch), at(5_000), async |_| {})
+            .await?;
         watch.note("apply 500 updates with 1,500 events", began);
         self.offset += 500;
         let began = Instant::now();
