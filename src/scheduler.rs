@@ -32,6 +32,7 @@ use anyhow::{Context as _, ensure};
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::carriers::routes::Account;
@@ -44,7 +45,7 @@ use crate::scheduler::lane::{Call, Lane};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
 
-/// The shortest time between two cycles, however fast calls end.
+/// The shortest time from the beginning of a cycle to that of the next one, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
 
 /// While so many calls wait until their answers are published, no further ones are claimed.
@@ -105,6 +106,7 @@ impl Scheduler {
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut outage = Outage::new("claiming");
         while !stop.is_cancelled() {
+            let began = Instant::now();
             let wait = match self.step_within(STEP_MAX, &stop).await {
                 Ok(_) => {
                     outage.over();
@@ -120,13 +122,11 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(wait) => {}
-                () = trigger.notified() => tokio::time::sleep(CYCLE_MIN).await,
-                () = self.freed.notified() => tokio::time::sleep(CYCLE_MIN).await,
-                Some(ended) = self.running.join_next() => {
-                    self.end(ended)?;
-                    tokio::time::sleep(CYCLE_MIN).await;
-                }
+                () = trigger.notified() => {}
+                () = self.freed.notified() => {}
+                Some(ended) = self.running.join_next() => self.end(ended)?,
             }
+            tokio::time::sleep_until(began + CYCLE_MIN).await;
         }
         self.finish().await
     }

@@ -10,12 +10,15 @@ pub mod values;
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike as _, EventInterface as _, KeysInterface as _};
+use fred::interfaces::{
+    ClientLike as _, EventInterface as _, KeysInterface as _, PubsubInterface as _,
+};
 use fred::types::config::{Config, ReconnectPolicy, Server, TlsConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
 use fred::types::{Builder, ClusterHash, CustomCommand, FromValue, Value};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::outage::Outage;
 
@@ -31,6 +34,9 @@ const WAITING_MAX: usize = 10_000;
 
 /// How long Redis is not asked after a command failed.
 const REST: Duration = Duration::from_millis(500);
+
+/// How often a listener subscribes again.
+const SUBSCRIBE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the start waits for the first connection.
 const START_MAX: Duration = Duration::from_secs(3);
@@ -134,6 +140,46 @@ impl Redis {
             .await
     }
 
+    /// Sends an empty message to who listens to `channel` now.
+    ///
+    /// # Errors
+    /// [`RedisError::Away`].
+    pub async fn publish(&self, channel: &str) -> Result<(), RedisError> {
+        self.ask(self.client.publish(channel, "")).await
+    }
+
+    /// Calls `heard` for each message on `channel`, and when some may have been missed, on a connection of its own. Never
+    /// ends.
+    pub async fn listen(&self, channel: &str, heard: impl Fn()) {
+        let client = self.client.clone_new();
+        let (mut messages, mut connections) = (client.message_rx(), client.reconnect_rx());
+        drop(client.connect());
+        // Subscribing again finds a connection that has died in silence.
+        let mut again = tokio::time::interval(SUBSCRIBE_EVERY);
+        loop {
+            tokio::select! {
+                message = messages.recv() => {
+                    heard();
+                    match message {
+                        Err(RecvError::Closed) => tokio::time::sleep(SUBSCRIBE_EVERY).await,
+                        Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                    }
+                }
+                connected = connections.recv() => {
+                    heard();
+                    if matches!(connected, Err(RecvError::Closed)) {
+                        tokio::time::sleep(SUBSCRIBE_EVERY).await;
+                    }
+                }
+                _ = again.tick() => {}
+            }
+            if client.is_connected() {
+                // If it fails, the next try comes soon.
+                drop(tokio::time::timeout(COMMAND_MAX, client.subscribe(channel)).await);
+            }
+        }
+    }
+
     /// The server's time in s and µs, and then the values of `keys`, all of one moment.
     ///
     /// # Errors
@@ -180,8 +226,7 @@ impl Redis {
         // A receiver that lags has missed connections, which counts as well.
         while !matches!(
             health.reconnected.try_recv(),
-            Err(tokio::sync::broadcast::error::TryRecvError::Empty
-                | tokio::sync::broadcast::error::TryRecvError::Closed)
+            Err(TryRecvError::Empty | TryRecvError::Closed)
         ) {
             health.gaps += 1;
         }
