@@ -19,6 +19,7 @@ mod counts;
 mod dead_letters;
 mod documents;
 mod events;
+mod failing;
 mod failures;
 mod fair;
 mod far;
