@@ -13,6 +13,7 @@ mod pause;
 mod refresh;
 pub mod router;
 mod schedule;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 mod trackings;
@@ -23,6 +24,7 @@ use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config;
 use crate::current::Current;
+use crate::http::tally::Tally;
 use crate::kafka::Bus;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
@@ -43,6 +45,7 @@ pub struct Serve {
     pub routes: Arc<Routes>,
     pub learned: Learned,
     pub metrics: Arc<Metrics>,
+    pub tally: Tally,
     /// Where dead letters are published again; `None` if the process has no bus.
     pub bus: Option<Bus>,
     pub ready: ReadyChecks,

@@ -6,6 +6,7 @@ use axum::Router;
 
 use crate::app::parts::Parts;
 use crate::app::role::Role;
+use crate::http::tally::Tally;
 use crate::http::{self, Serve};
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
@@ -29,6 +30,7 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
         store: parts.store.clone(),
         current: parts.current.clone(),
         learned: parts.learned.clone(),
+        tally: Tally::default(),
         clock: parts.clock.clone(),
         routes: Arc::clone(&parts.routes),
         metrics: Arc::clone(&parts.metrics),

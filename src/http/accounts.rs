@@ -53,6 +53,8 @@ pub struct AccountOverview {
 pub struct Overview {
     pub accounts: Vec<AccountOverview>,
     pub unrouted: BTreeMap<String, Counts>,
+    /// When the trackings were counted.
+    pub counted_at: Time,
 }
 
 /// Reads the current state of all accounts.
@@ -66,13 +68,14 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
     let mut calls = serve.store.calls_of_minute(minute_of(now) - 1).await?;
     let mut counts: HashMap<&str, Counts> = HashMap::new();
     let mut unrouted = BTreeMap::new();
-    for count in serve.store.carrier_counts(now).await? {
+    let counted = serve.tally.counted(&serve.store, now).await?;
+    for count in counted.carriers.iter() {
         let code = CarrierCode::parse(count.carrier_code.as_str()).ok();
         let route = code.and_then(|code| serve.routes.resolve(&code));
         let sum = match route {
             Some(route) => counts.entry(route.account.name.as_str()).or_default(),
             None => unrouted
-                .entry(count.carrier_code)
+                .entry(count.carrier_code.clone())
                 .or_insert_with(Counts::default),
         };
         sum.active += count.active;
@@ -94,7 +97,11 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
             now,
         ));
     }
-    Ok(Overview { accounts, unrouted })
+    Ok(Overview {
+        accounts,
+        unrouted,
+        counted_at: counted.at,
+    })
 }
 
 fn account_overview(

@@ -27,10 +27,13 @@ pub const TAG: Tag = Tag {
 
 /// The accounts at the carriers.
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Carriers {
     carriers: Vec<AccountAnswer>,
     /// Trackings that are not checked: the configuration has neither a section for their carrier nor `*`.
     unrouted: Vec<Unrouted>,
+    /// When the trackings were counted: now, but up to some minutes ago if counting takes long.
+    counted_at: Time,
 }
 
 /// An account at a carrier: its limits, the sections that share them, and its current state.
@@ -179,6 +182,7 @@ async fn list_carriers(State(serve): State<Serve>) -> Result<axum::Json<Carriers
             .map(AccountAnswer::from)
             .collect(),
         unrouted: unrouted.collect(),
+        counted_at: overview.counted_at,
     }))
 }
 
@@ -238,7 +242,7 @@ pub fn router() -> ApiRouter<Serve> {
         "usedToday": null, "pausedUntil": "2026-11-20T12:01:00Z",
         "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0, "suspicion": null,
         "active": 180, "due": 12, "failing": 1,
-    }], "unrouted": []});
+    }], "unrouted": [], "countedAt": "2026-11-20T12:00:00Z"});
     let carriers = list_carriers::operation(TAG).answer("The accounts.", carriers);
     let unmapped = json!({"unmapped": [{
         "carrierCode": "CDEK", "statusRaw": "SOMETHING_NEW", "message": "Something new happened", "count": 17,

@@ -25,6 +25,7 @@ use crate::carriers::routes::Routes;
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::current::Current;
+use crate::http::tally::Tally;
 use crate::http::{Serve, router};
 use crate::kafka::Bus;
 use crate::kafka::memory::{MemoryBus, TOPIC};
@@ -140,6 +141,7 @@ impl Api {
         let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));
         let serve = Serve {
             learned: Learned::new(store.clone()),
+            tally: Tally::default(),
             current: Current::new(database, cache, Arc::clone(&metrics)),
             store,
             clock,
