@@ -113,6 +113,11 @@ impl Place {
         })
     }
 
+    /// Whether it is on PostgreSQL, Kafka and Redis.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// What every `trackbox` of this place is told.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let mut settings = vec![

@@ -49,6 +49,9 @@ pub struct Options {
     /// Exit with 1 if a goal is missed
     #[arg(long, global = true)]
     check: bool,
+    /// How many parcels the large tables of `scale` have
+    #[arg(long, global = true, value_name = "COUNT", default_value_t = 1_000_000)]
+    parcels: i64,
     /// The `trackbox` to measure; without it, the one beside this program
     #[arg(long, global = true, value_name = "FILE")]
     program: Option<PathBuf>,

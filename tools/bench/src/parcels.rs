@@ -7,8 +7,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use trackbox::clock::{Time, machine_now};
-use trackbox::kafka::message::decode;
-use trackbox::model::{CarrierCode, TrackNumber, Update};
+use trackbox::model::{CarrierCode, TrackNumber};
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::faults::{Fault, Rule};
 use trackbox_emulator::options::{Options, Progress};
@@ -131,9 +130,4 @@ pub fn record(id: i64, now: Time) -> Vec<u8> {
         "status_at": at(1), "next_check_at": now + TimeDelta::hours(1), "events": events,
     });
     record.to_string().into_bytes()
-}
-
-/// The same, read.
-pub fn update(id: i64, now: Time) -> anyhow::Result<Update> {
-    Ok(decode(Some(&record(id, now)), now, now)?)
 }

@@ -7,6 +7,7 @@ mod get;
 mod latency;
 mod limit;
 mod memory;
+mod pinned;
 mod pipeline;
 mod publish;
 mod reads;
@@ -23,6 +24,8 @@ pub enum Subject {
     Embedded,
     /// Checks a second of serve, work and consume on PostgreSQL, Kafka and Redis, beside the sum of the parts alone
     Engines,
+    /// Checks a second with 2 and 4 work and consume, beside 1 of each on the same cores
+    Replicas,
     /// get-by-ids of 100 cached parcels, beside a bare handler that answers the same
     Get,
     /// Creating in POSTs of 10,000, beside COPY (PostgreSQL) and prepared inserts (SQLite)
@@ -42,9 +45,10 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Embedded,
         Self::Engines,
+        Self::Replicas,
         Self::Get,
         Self::Create,
         Self::Latency,
@@ -59,6 +63,7 @@ impl Subject {
         match self {
             Self::Embedded => "embedded",
             Self::Engines => "engines",
+            Self::Replicas => "replicas",
             Self::Get => "get",
             Self::Create => "create",
             Self::Latency => "latency",
@@ -74,6 +79,7 @@ impl Subject {
         let mut lines = match self {
             Self::Embedded => pipeline::embedded(options).await,
             Self::Engines => pipeline::engines(options).await,
+            Self::Replicas => pipeline::replicas(options).await,
             Self::Get => get::measure(options).await,
             Self::Create => create::measure(options).await,
             Self::Latency => latency::measure(options).await,

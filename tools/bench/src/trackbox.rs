@@ -50,7 +50,9 @@ impl TrackBox {
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let [api, work, consume] = [(); 3].map(|()| free_address());
-        let log = std::fs::File::create(folder.join(format!("{role}.log")))?;
+        // Several may have one role.
+        let log_file = folder.join(format!("{role}-{}.log", api.port()));
+        let log = std::fs::File::create(&log_file)?;
         let mut command = Command::new(options.program()?);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TRACKBOX_")) {
             command.env_remove(name);
@@ -87,7 +89,7 @@ impl TrackBox {
         while http::once(health, &http::get("/readyz")).await.is_err() {
             let ended = started.child.try_wait()?.is_some();
             if ended || began.elapsed() > START_MAX {
-                let log = std::fs::read_to_string(folder.join(format!("{role}.log")))?;
+                let log = std::fs::read_to_string(&log_file)?;
                 bail!("trackbox {role} ended or was not ready in time:\n{log}");
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -99,6 +101,11 @@ impl TrackBox {
     pub fn id(&self) -> u32 {
         // A process that was not waited for has its id.
         self.child.id().unwrap_or_default()
+    }
+
+    /// Whether its role applies updates.
+    pub fn applies(&self) -> bool {
+        matches!(self.role, "consume" | "all")
     }
 
     /// How many updates it has applied (`consume` and `all`).

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
+use futures_util::future::try_join_all;
 
 use crate::Options;
 use crate::engines::Place;
 use crate::machine::{cpu_secs, used};
 use crate::parcels::{self, Carriers};
 use crate::report::{Goal, Line, median};
-use crate::subjects::limit::{
-    APPLY, CALLS, CLAIM, Topic, calls, statements_in_turn, statements_side_by_side, store_with,
-};
-use crate::trackbox::TrackBox;
+use crate::subjects::limit::{APPLY, CALLS, CLAIM, Topic, calls, statements, store_with};
+use crate::trackbox::{Settings, TrackBox};
 
 /// How long a run may take.
 const RUN_MAX: Duration = Duration::from_secs(300);
@@ -38,12 +37,20 @@ pub async fn embedded(options: &Options) -> anyhow::Result<Vec<Line>> {
     };
     for _ in 0..options.repetitions() {
         let place = Place::embedded()?;
-        line.ours
-            .push(through(options, &place, &["all"], &numbers, &mut line.cpu_secs).await?);
+        line.ours.push(
+            through(
+                options,
+                &place,
+                &["all"],
+                &numbers,
+                Settings::new(),
+                &mut line.cpu_secs,
+            )
+            .await?,
+        );
         let place = Place::embedded()?;
-        let store = store_with(&place, &numbers).await?;
-        line.limit.push(statements_in_turn(&store).await?);
-        store.close().await;
+        store_with(&place, &numbers).await?.close().await;
+        line.limit.push(statements(&place, 1).await?);
     }
     Ok(vec![line])
 }
@@ -65,22 +72,18 @@ pub async fn engines(options: &Options) -> anyhow::Result<Vec<Line>> {
     };
     let mut parts = [const { Vec::new() }; 3];
     for _ in 0..options.repetitions() {
-        let place = Place::engines().await?;
-        let roles = ["consume", "serve", "work"];
-        let ours = through(options, &place, &roles, &numbers, &mut line.cpu_secs).await?;
-        place.drop().await?;
+        let ours = on_engines(options, 1, &numbers, &mut line.cpu_secs).await?;
         line.ours.push(ours);
 
         let (place, cpu) = (Place::embedded()?, &mut beside_sqlite.cpu_secs);
         beside_sqlite.ours.push(ours);
         beside_sqlite
             .limit
-            .push(through(options, &place, &["all"], &numbers, cpu).await?);
+            .push(through(options, &place, &["all"], &numbers, Settings::new(), cpu).await?);
 
         let place = Place::engines().await?;
-        let store = store_with(&place, &numbers).await?;
-        let statements = statements_side_by_side(&store).await?;
-        store.close().await;
+        store_with(&place, &numbers).await?.close().await;
+        let stated = statements(&place, 4).await?;
         let carriers = Carriers::start().await?;
         carriers.seed(&numbers)?;
         let called = calls(&carriers, &numbers).await?;
@@ -90,26 +93,66 @@ pub async fn engines(options: &Options) -> anyhow::Result<Vec<Line>> {
         let passed = count as f64 / began.elapsed().as_secs_f64();
         place.drop().await?;
         line.limit
-            .push(1.0 / (1.0 / statements + 1.0 / called + 1.0 / passed));
-        for (all, one) in parts.iter_mut().zip([statements, called, passed]) {
+            .push(1.0 / (1.0 / stated + 1.0 / called + 1.0 / passed));
+        for (all, one) in parts.iter_mut().zip([stated, called, passed]) {
             all.push(one);
         }
     }
-    let [statements, called, passed] = parts.map(|all| median(&all));
+    let [stated, called, passed] = parts.map(|all| median(&all));
     line.how = format!(
         "{count} parcels, 3 events each; limit: the parts one after the other, each alone on all cores: claim {CLAIM} and \
-         apply {APPLY} on 4 connections {statements:.0}/s, {CALLS} calls at once {called:.0}/s, produce {PRODUCE} and fetch \
+         apply {APPLY} on 4 connections {stated:.0}/s, {CALLS} calls at once {called:.0}/s, produce {PRODUCE} and fetch \
          on 12 partitions {passed:.0}/s"
     );
     Ok(vec![line, beside_sqlite])
 }
 
-/// Checks a second of `roles`, from when the last of them is ready until all took effect. The first one applies.
-async fn through(
+/// Checks a second with several `work` and `consume` on the same cores, beside one of each.
+pub async fn replicas(options: &Options) -> anyhow::Result<Vec<Line>> {
+    let count = options.size(20_000, 500);
+    let numbers = parcels::numbers("P", count);
+    let mut lines = [2, 4].map(|many| Line {
+        figure: format!("checks/s with {many} work and consume"),
+        goal: Some(Goal::AtLeast(0.95)),
+        how: format!("{count} parcels; limit: 1 of each on the same cores"),
+        ..Line::default()
+    });
+    for _ in 0..options.repetitions() {
+        let mut cpu = BTreeMap::new();
+        let one = on_engines(options, 1, &numbers, &mut cpu).await?;
+        for (line, many) in lines.iter_mut().zip([2, 4]) {
+            let ours = on_engines(options, many, &numbers, &mut line.cpu_secs).await?;
+            line.ours.push(ours);
+            line.limit.push(one);
+        }
+    }
+    Ok(lines.into())
+}
+
+/// Checks a second of one serve and so many work and consume on the engines.
+async fn on_engines(
+    options: &Options,
+    many: usize,
+    numbers: &[String],
+    cpu_secs_of: &mut BTreeMap<String, f64>,
+) -> anyhow::Result<f64> {
+    let place = Place::engines().await?;
+    let mut roles = vec!["consume"; many];
+    roles.push("serve");
+    roles.extend(vec!["work"; many]);
+    let more = Settings::new();
+    let per_sec = through(options, &place, &roles, numbers, more, cpu_secs_of).await?;
+    place.drop().await?;
+    Ok(per_sec)
+}
+
+/// Checks a second of `roles` with `more` settings, from when the last of them is ready until all took effect.
+pub async fn through(
     options: &Options,
     place: &Place,
     roles: &[&'static str],
     numbers: &[String],
+    more: Settings,
     cpu_secs_of: &mut BTreeMap<String, f64>,
 ) -> anyhow::Result<f64> {
     let carriers = Carriers::start().await?;
@@ -117,14 +160,16 @@ async fn through(
     store_with(place, numbers).await?.close().await;
     let mut settings = place.settings()?;
     settings.extend(carriers.settings());
+    settings.extend(more);
     let before = cpu_secs([]);
     let mut running = Vec::new();
     for role in roles {
         running.push(TrackBox::start(options, role, place.folder.path(), &settings).await?);
     }
-    let consumer = running.first().context("a role that applies")?;
+    let appliers = running.iter().filter(|it| it.applies());
+    let appliers: Vec<&TrackBox> = appliers.collect();
     let began = Instant::now();
-    while consumer.applied().await? < numbers.len() {
+    while applied(&appliers).await? < numbers.len() {
         ensure!(
             began.elapsed() < RUN_MAX,
             "not all parcels were checked in time"
@@ -138,4 +183,9 @@ async fn through(
         process.stop().await?;
     }
     Ok(per_sec)
+}
+
+async fn applied(appliers: &[&TrackBox]) -> anyhow::Result<usize> {
+    let counts = try_join_all(appliers.iter().map(|it| it.applied())).await?;
+    Ok(counts.into_iter().sum())
 }

@@ -16,7 +16,8 @@ use crate::load::{Until, load};
 use crate::machine::{cpu_secs, used};
 use crate::parcels;
 use crate::report::{Goal, Line};
-use crate::subjects::limit::{APPLY, CLAIM, Statements, store_with};
+use crate::subjects::limit::{APPLY, CLAIM, store_with};
+use crate::subjects::pinned::Pinned;
 use crate::trackbox::TrackBox;
 
 /// Connections to TrackBox, and to the database beside it.
@@ -35,10 +36,8 @@ pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
     let share = options.size(10_000_usize, 100);
     let repetitions = options.repetitions();
     let numbers = parcels::numbers("R", 2 * share * repetitions);
-    let store = store_with(&place, &numbers).await?;
-    let mut statements = Statements::new(&store, 0).await?;
-    while statements.step(CLAIM, APPLY).await? > 0 {}
-    store.close().await;
+    store_with(&place, &numbers).await?.close().await;
+    Pinned::open(&place).await?.run(CLAIM, APPLY).await?;
     aged(&place).await?;
     let mut settings = place.settings()?;
     settings.extend(parcels::resting());

@@ -36,7 +36,7 @@ const LEASE: Duration = Duration::from_secs(120);
 const REPORTS: [&str; 2] = ["/carriers", "/carriers/CDEK/budget"];
 
 pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
-    let (few, many) = options.size((10_000, 1_000_000), (2_000, 4_000));
+    let (few, many) = options.size((10_000, options.parcels), (2_000, 4_000));
     let mut small = Tables::fill(few).await?;
     let mut large = Tables::fill(many).await?;
     let mut figures = Figures(Vec::new());

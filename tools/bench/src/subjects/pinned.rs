@@ -1,0 +1,204 @@
+//! What a check asks of the database, in statements written for this benchmark alone: they stay as they are, whatever
+//! TrackBox does.
+
+use std::str::FromStr as _;
+
+use anyhow::ensure;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
+use trackbox::clock::machine_now;
+
+use crate::engines::Place;
+use crate::parcels::CARRIER;
+
+const CLAIM_POSTGRES: &str = "UPDATE trackings SET lease_until = $2, next_check_at = $2 FROM ( \
+     SELECT id FROM trackings WHERE carrier_code = $1 AND payer = 0 AND active \
+     AND (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END) = 1 AND next_check_at <= $3 \
+     ORDER BY next_check_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) AS due \
+     WHERE trackings.id = due.id RETURNING trackings.id";
+
+const LOCK_POSTGRES: &str = "SELECT id FROM trackings WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
+
+const WRITE_POSTGRES: &str = "UPDATE trackings SET status = 'DELIVERED', status_raw = '4', status_at = $2, heard = 2, \
+     last_event_code = 'DELIVERED', last_event_at = $2, last_ok_at = $2, last_checked_at = $2, next_check_at = $3, \
+     active = FALSE, lease_until = NULL, version = version + 1, updated_at = $2 WHERE id = ANY ($1)";
+
+const EVENTS_POSTGRES: &str = "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, \
+     payload_json, journey, digest, mapping_version, created_at) \
+     SELECT id, status, raw, event_time, 'Omsk', '', '', 1, digest, 1, $1 \
+     FROM UNNEST ($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::bytea[]) \
+     AS e (id, status, raw, event_time, digest) ON CONFLICT DO NOTHING";
+
+const CLAIM_SQLITE: &str = "UPDATE trackings SET lease_until = ?2, next_check_at = ?2 WHERE id IN ( \
+     SELECT id FROM trackings WHERE carrier_code = ?1 AND payer = 0 AND active \
+     AND (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END) = 1 AND next_check_at <= ?3 \
+     ORDER BY next_check_at, id LIMIT ?4) RETURNING id";
+
+const WRITE_SQLITE: &str = "UPDATE trackings SET status = 'DELIVERED', status_raw = '4', status_at = ?2, heard = 2, \
+     last_event_code = 'DELIVERED', last_event_at = ?2, last_ok_at = ?2, last_checked_at = ?2, next_check_at = ?3, \
+     active = FALSE, lease_until = NULL, version = version + 1, updated_at = ?2 \
+     WHERE id IN (SELECT value FROM json_each(?1))";
+
+const EVENTS_SQLITE: &str = "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, \
+     payload_json, journey, digest, mapping_version, created_at) \
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'Omsk', '', '', 1, unhex(value ->> 4), 1, ?1 \
+     FROM json_each(?2) WHERE TRUE ON CONFLICT DO NOTHING";
+
+/// What happened to each parcel, and how many hours ago.
+const EVENTS: [(&str, &str, i64); 3] = [
+    ("ACCEPTED", "1", 48),
+    ("IN_TRANSIT", "2", 24),
+    ("DELIVERED", "4", 1),
+];
+
+/// The connection of one worker and consumer.
+pub enum Pinned {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+/// An event to be written.
+struct Event {
+    tracking_id: i64,
+    status: &'static str,
+    raw: &'static str,
+    time: DateTime<Utc>,
+    digest: Vec<u8>,
+}
+
+fn events(ids: &[i64], now: DateTime<Utc>) -> Vec<Event> {
+    let of = |id: &i64| {
+        let id = *id;
+        EVENTS.map(|(status, raw, hours)| Event {
+            tracking_id: id,
+            status,
+            raw,
+            time: now - TimeDelta::hours(hours),
+            // As random as a hash of what happened.
+            digest: rand::random::<[u8; 32]>().to_vec(),
+        })
+    };
+    ids.iter().flat_map(of).collect()
+}
+
+impl Pinned {
+    pub async fn open(place: &Place) -> anyhow::Result<Self> {
+        if place.is_shared() {
+            return Ok(Self::Postgres(place.postgres().await?));
+        }
+        let file = SqliteConnectOptions::from_str(&place.url)?
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal);
+        Ok(Self::Sqlite(file.connect().await?))
+    }
+
+    /// Takes at most `claim` parcels at a time, `apply` in all, and applies a check of each; how many there were.
+    pub async fn step(&mut self, claim: usize, apply: usize) -> anyhow::Result<usize> {
+        let mut ids = Vec::new();
+        while ids.len() < apply {
+            let claimed = self.claim(claim).await?;
+            if claimed.is_empty() {
+                break;
+            }
+            ids.extend(claimed);
+        }
+        if !ids.is_empty() {
+            self.apply(&ids).await?;
+        }
+        Ok(ids.len())
+    }
+
+    async fn claim(&mut self, limit: usize) -> anyhow::Result<Vec<i64>> {
+        let (now, limit) = (machine_now(), i64::try_from(limit)?);
+        let lease = now + TimeDelta::seconds(120);
+        let ids = match self {
+            Self::Postgres(connection) => {
+                let claim = sqlx::query_scalar(CLAIM_POSTGRES).bind(CARRIER);
+                let claim = claim.bind(lease).bind(now).bind(limit);
+                claim.fetch_all(connection).await?
+            }
+            Self::Sqlite(connection) => {
+                let claim = sqlx::query_scalar(CLAIM_SQLITE).bind(CARRIER);
+                let claim = claim.bind(lease.timestamp_micros());
+                let claim = claim.bind(now.timestamp_micros()).bind(limit);
+                claim.fetch_all(connection).await?
+            }
+        };
+        Ok(ids)
+    }
+
+    /// One transaction.
+    async fn apply(&mut self, ids: &[i64]) -> anyhow::Result<()> {
+        let now = machine_now();
+        let (next, events) = (now + TimeDelta::days(300), events(ids, now));
+        let written = match self {
+            Self::Postgres(connection) => {
+                let mut transaction = connection.begin().await?;
+                let lock = sqlx::query(LOCK_POSTGRES).bind(ids);
+                lock.execute(&mut *transaction).await?;
+                let write = sqlx::query(WRITE_POSTGRES).bind(ids).bind(now).bind(next);
+                let written = write.execute(&mut *transaction).await?.rows_affected();
+                fn column<T>(events: &[Event], of: impl Fn(&Event) -> T) -> Vec<T> {
+                    events.iter().map(of).collect()
+                }
+                let insert = sqlx::query(EVENTS_POSTGRES)
+                    .bind(now)
+                    .bind(column(&events, |event| event.tracking_id))
+                    .bind(column(&events, |event| event.status))
+                    .bind(column(&events, |event| event.raw))
+                    .bind(column(&events, |event| event.time))
+                    .bind(column(&events, |event| event.digest.clone()));
+                insert.execute(&mut *transaction).await?;
+                transaction.commit().await?;
+                written
+            }
+            Self::Sqlite(connection) => {
+                let now = now.timestamp_micros();
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let write = sqlx::query(WRITE_SQLITE).bind(json!(ids).to_string());
+                let write = write.bind(now).bind(next.timestamp_micros());
+                let written = write.execute(&mut *transaction).await?.rows_affected();
+                let rows = events.iter().map(|event| {
+                    let digest: String =
+                        event.digest.iter().map(|it| format!("{it:02x}")).collect();
+                    let time = event.time.timestamp_micros();
+                    json!([event.tracking_id, event.status, event.raw, time, digest])
+                });
+                let rows = json!(rows.collect::<Vec<_>>()).to_string();
+                let insert = sqlx::query(EVENTS_SQLITE).bind(now).bind(rows);
+                insert.execute(&mut *transaction).await?;
+                transaction.commit().await?;
+                written
+            }
+        };
+        ensure!(
+            written == ids.len() as u64,
+            "{written} of {} parcels were written",
+            ids.len()
+        );
+        Ok(())
+    }
+
+    /// Steps until nothing is due; how many parcels were checked.
+    pub async fn run(mut self, claim: usize, apply: usize) -> anyhow::Result<usize> {
+        let mut checked = 0;
+        loop {
+            match self.step(claim, apply).await? {
+                0 => break,
+                count => checked += count,
+            }
+        }
+        self.close().await?;
+        Ok(checked)
+    }
+
+    pub async fn close(self) -> anyhow::Result<()> {
+        match self {
+            Self::Postgres(connection) => connection.close().await?,
+            Self::Sqlite(connection) => connection.close().await?,
+        }
+        Ok(())
+    }
+}
