@@ -19,6 +19,9 @@ use crate::store::error::StoreError;
 use crate::store::trackings::Refresh;
 use crate::store::updates::{Applied, Batch};
 
+/// How often a refresh is tried while others change its tracking.
+const REFRESH_TRIES: u32 = 5;
+
 /// The current states of all trackings. A clone reads and writes the same.
 #[derive(Clone)]
 pub struct Current {
@@ -89,38 +92,42 @@ impl Current {
         Ok(rows.into_iter().next())
     }
 
-    /// As [`WholeStore::create_or_get`], with what is shown of each tracking.
+    /// As [`WholeStore::create_or_get`]. A new tracking changes within seconds, so it is cached when it is read.
     pub async fn create_or_get(
         &self,
         pairs: &[(CarrierCode, TrackNumber)],
         now: Time,
-    ) -> Result<Vec<(Tracking, Shown)>, StoreError> {
-        let ticket = self.cache.ticket().await;
+    ) -> Result<Vec<Tracking>, StoreError> {
         let rows = self.database.create_or_get(pairs, now).await?;
-        let shown: Vec<Shown> = rows.iter().map(Shown::of).collect();
-        self.cache.put(&shown, &ticket).await;
         if rows.iter().any(|row| row.created_at == now) {
             self.bell.ring().await;
         }
-        Ok(std::iter::zip(rows, shown).collect())
+        Ok(rows)
     }
 
     /// Makes a tracking urgent: the next of its carrier to be checked, even if it is terminal.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] also if others change the tracking again and again.
     pub async fn refresh(
         &self,
         id: i64,
         now: Time,
-        rests: impl FnOnce(&CarrierCode) -> Duration,
+        rests: impl Fn(&CarrierCode) -> Duration,
     ) -> Result<Refresh, StoreError> {
-        let ticket = self.cache.ticket().await;
-        let raise_fence =
-            async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
-        let refreshed = self.database.refresh(id, now, rests, raise_fence).await?;
-        if let Refresh::Done(change) = &refreshed {
-            self.cache.put(&[Shown::of(&change.new)], &ticket).await;
-            self.bell.ring().await;
+        for _ in 0..REFRESH_TRIES {
+            let raise_fence =
+                async |change: &Change| self.raise_fence(std::slice::from_ref(change)).await;
+            let refreshing = self.database.refresh(id, now, &rests, raise_fence);
+            if let Some(refreshed) = refreshing.await? {
+                if matches!(refreshed, Refresh::Done(_)) {
+                    self.bell.ring().await;
+                }
+                return Ok(refreshed);
+            }
         }
-        Ok(refreshed)
+        let reason = format!("tracking {id} was changed {REFRESH_TRIES} times meanwhile");
+        Err(StoreError::busy(reason))
     }
 
     /// As [`WholeStore::fold_twins`].

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Time;
@@ -211,7 +210,7 @@ impl Applier {
         }
         let size = batch.updates.len();
         let applied = self.together.run(batch, size).await;
-        applied.map_err(|stopped| StoreError::Unavailable(DbErr::Custom(stopped.to_string())))
+        applied.map_err(|stopped| StoreError::busy(stopped.to_string()))
     }
 
     async fn apply_alone(&self, batch: &Batch) -> Result<(), StoreError> {

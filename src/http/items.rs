@@ -1,5 +1,7 @@
 //! The items of `POST /trackings`: which can be created, and what is wrong with the others.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -32,13 +34,17 @@ pub fn check(
         let detail = format!("must have 1 to {ITEMS_MAX} items, this has {total}");
         return Err(Problem::invalid_at(FieldError::at("/items", detail)));
     }
-    let known = known_codes(routes);
+    let mut codes = Codes {
+        routes,
+        known: known_codes(routes),
+        read: HashMap::new(),
+    };
     let mut wanted = Vec::with_capacity(total);
     let mut errors = Vec::new();
     let mut more_errors = 0;
     let mut bad_items = 0;
     for (place, item) in items.kept.iter().enumerate() {
-        match check_item(place, item, routes, &known) {
+        match check_item(place, item, &mut codes) {
             Ok(checked) => wanted.push(checked),
             Err(found) => {
                 bad_items += 1;
@@ -82,8 +88,7 @@ fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::
 fn check_item(
     place: usize,
     item: &RawValue,
-    routes: &Routes,
-    known: &str,
+    codes_read: &mut Codes<'_>,
 ) -> Result<Checked, Vec<FieldError>> {
     let refused = |detail| vec![FieldError::at(format!("/items/{place}"), detail)];
     let kind = list::kind(item);
@@ -102,7 +107,7 @@ fn check_item(
         ("trackNumber", item.track_number),
         ("track_number", item.track_number_snake_case),
     ];
-    let carrier_code = read(place, codes, |text| read_code(text, routes, known));
+    let carrier_code = read(place, codes, |text| codes_read.read(text));
     let track_number = read(place, numbers, read_number);
     match (carrier_code, track_number) {
         (Ok((carrier_code, on_code)), Ok((track_number, on_number))) => Ok(Checked {
@@ -119,12 +124,35 @@ fn check_item(
 /// Why a text without any visible character is refused.
 const BLANK: &str = "must have a visible character, this has only blanks and invisible ones";
 
+/// The carrier codes of a request: few, each in many items.
+struct Codes<'a> {
+    routes: &'a Routes,
+    known: String,
+    /// What was read of each text. Of long lists of different texts only the first ones are remembered.
+    read: HashMap<String, ReadCode>,
+}
+
+/// A code with what may be wrong with it, or why it is refused.
+type ReadCode = Result<(CarrierCode, Option<String>), String>;
+
+/// How many codes a request remembers.
+const CODES_MAX: usize = 100;
+
+impl Codes<'_> {
+    fn read(&mut self, text: String) -> ReadCode {
+        if let Some(read) = self.read.get(&text) {
+            return read.clone();
+        }
+        let read = read_code(text.clone(), self.routes, &self.known);
+        if self.read.len() < CODES_MAX {
+            self.read.insert(text, read.clone());
+        }
+        read
+    }
+}
+
 /// The code of the section that is meant, or else as it was sent, with what may be wrong with it.
-fn read_code(
-    text: String,
-    routes: &Routes,
-    known: &str,
-) -> Result<(CarrierCode, Option<String>), String> {
+fn read_code(text: String, routes: &Routes, known: &str) -> ReadCode {
     let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
     if fold(code.as_str()).is_empty() {
         return Err(BLANK.to_owned());

@@ -166,14 +166,14 @@ async fn create_trackings(
     let mut seen = HashSet::with_capacity(rows.len());
     let mut trackings = Trackings::default();
     // Each tracking once, at its first place, with the advice on its items.
-    for (row, shown) in rows.iter().filter(|(row, _)| seen.insert(row.id)) {
+    for row in rows.iter().filter(|row| seen.insert(row.id)) {
         let mut on_it = Vec::new();
         if !advice.is_empty() {
             let key = key(&row.carrier_code, &row.track_number);
             on_it = advice.remove(&key).unwrap_or_default();
             on_it.dedup();
         }
-        trackings.add(row.id, shown, &on_it);
+        trackings.add(row.id, &Shown::of(row), &on_it);
     }
     Ok(trackings)
 }

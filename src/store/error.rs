@@ -38,6 +38,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same call may succeed later, for a reason that is not the database's.
+    pub fn busy(reason: impl Into<String>) -> Self {
+        Self::Unavailable(DbErr::Custom(reason.into()))
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Slow(_))

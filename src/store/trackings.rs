@@ -90,53 +90,57 @@ impl WholeStore {
     /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal. `rests` says how long
     /// it is not asked for again after a check.
     ///
-    /// A lease stays. `before_commit` invalidates the cached value; the change is not visible to others yet.
+    /// A lease stays. `before_write` invalidates the cached value; the change is not visible to others yet. `None` if another
+    /// change came in between: try again.
     pub async fn refresh(
         &self,
         id: i64,
         now: Time,
         rests: impl FnOnce(&CarrierCode) -> Duration,
-        before_commit: impl AsyncFnOnce(&Change),
-    ) -> Result<Refresh, StoreError> {
-        let transaction = self.begin().await?;
-        let select = self.by_ids_sql(&[id], self.dialect.for_update());
-        let found = transaction.query_all_raw(select.statement()).await?;
-        let Some(old) = self.rows.answer::<Tracking>(&found)?.pop() else {
-            return Ok(Refresh::Unknown);
+        before_write: impl AsyncFnOnce(&Change),
+    ) -> Result<Option<Refresh>, StoreError> {
+        let found = self.trackings_by_ids(&[id]).await?;
+        let Some(old) = found.into_iter().next() else {
+            return Ok(Some(Refresh::Unknown));
         };
         let last = old.refreshed_at.max(old.last_checked_at);
         if last.is_some_and(|last| now - last < REFRESH_QUIET) {
-            return Ok(Refresh::TooSoon);
+            return Ok(Some(Refresh::TooSoon));
         }
         let rested = |at: Time| now.max(at + delta(rests(&old.carrier_code)));
-        let next_check_at = old.last_checked_at.map_or(now, rested);
         let new = Tracking {
             urgent: true,
             active: true,
             refreshed_at: Some(now),
-            next_check_at,
+            next_check_at: old.last_checked_at.map_or(now, rested),
             version: old.version.saturating_add(1),
             updated_at: old.updated_at.max(now),
             ..old.clone()
         };
+        let change = Change { old, new };
+        before_write(&change).await;
+        let written = self.write_refreshed(&change).await?;
+        Ok(written.then(|| Refresh::Done(Box::new(change))))
+    }
+
+    /// Writes a refreshed tracking, unless another change came first.
+    async fn write_refreshed(&self, Change { old, new }: &Change) -> Result<bool, StoreError> {
         let urgent = ActiveModel {
             priority: Set(1),
             active: Set(true),
-            refreshed_at: Set(Some(Stamp(now))),
-            next_check_at: Set(Stamp(next_check_at)),
+            refreshed_at: Set(new.refreshed_at.map(Stamp)),
+            next_check_at: Set(Stamp(new.next_check_at)),
             version: Set(new.version),
             updated_at: Set(Stamp(new.updated_at)),
             ..ActiveModel::default()
         };
-        Entity::update_many()
+        let written = Entity::update_many()
             .set(urgent)
             .filter(Column::Id.eq(old.id))
-            .exec(&transaction)
+            .filter(Column::Version.eq(old.version))
+            .exec(&self.writer)
             .await?;
-        let change = Change { old, new };
-        before_commit(&change).await;
-        transaction.commit().await?;
-        Ok(Refresh::Done(Box::new(change)))
+        Ok(written.rows_affected == 1)
     }
 }
 

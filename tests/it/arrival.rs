@@ -71,7 +71,6 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
         .create_or_get(&pairs, pipe.clock.now())
         .await
         .expect("creates")[0]
-        .0
         .id;
     pipe.run_for(Duration::from_secs(60)).await;
     let day = Duration::from_secs(24 * 3_600);

@@ -71,7 +71,7 @@ async fn urgent_trackings_are_claimed_first_then_the_longest_overdue() {
         let refreshed = store
             .refresh(rows[2].id, at(95), |_| Duration::ZERO, async |_| {})
             .await;
-        assert!(matches!(refreshed, Ok(Refresh::Done(_))));
+        assert!(matches!(refreshed, Ok(Some(Refresh::Done(_)))));
         let claimed = claim(&store, "CDEK", 95, 9).await;
         let ids: Vec<i64> = claimed.iter().map(|row| row.id).collect();
         assert_eq!(

@@ -74,8 +74,7 @@ impl World {
             .parts
             .current
             .create_or_get(pairs, self.pipe.clock.now());
-        let created = created.await.expect("creates");
-        created.into_iter().map(|(row, _)| row).collect()
+        created.await.expect("creates")
     }
 
     async fn row(&self, id: i64) -> Tracking {

@@ -146,7 +146,7 @@ async fn the_carrier_is_asked_in_capitals_without_blanks() {
     pipe.workers = vec![app::work::scheduler(&pipe.parts).expect("makes a worker")];
     let pairs = pairs("cdek", &["\u{feff}rb 123", "RB123", "rb123\u{a0}"]);
     let created = pipe.parts.current.create_or_get(&pairs, pipe.clock.now());
-    let id = created.await.expect("creates")[0].0.id;
+    let id = created.await.expect("creates")[0].id;
     pipe.run_for(Duration::from_secs(10)).await;
     let asked = HashSet::<String>::from_iter(asked.lock().expect("is whole").clone());
     assert_eq!(asked, HashSet::from(["CDEK/RB123".to_owned()]));

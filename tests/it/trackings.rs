@@ -14,7 +14,7 @@ use crate::support::time::at;
 
 async fn refresh(store: &WholeStore, id: i64, secs: i64) -> Refresh {
     let refreshed = store.refresh(id, at(secs), |_| Duration::ZERO, async |_| {});
-    refreshed.await.expect("refreshes")
+    refreshed.await.expect("refreshes").expect("first")
 }
 
 #[tokio::test]
@@ -84,6 +84,25 @@ async fn a_lease_outlives_a_refresh_and_ends_with_its_check() {
             (row.lease_id, row.urgent, row.next_check_at),
             (None, true, at(40))
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_a_check_overtakes_changes_nothing_and_is_tried_again() {
+    on_every_store(async |TestStore { store, .. }| {
+        let id = create(&store, "CDEK", 1).await[0].id;
+        let mut applier = Applier::new(&store).await;
+        let overtake = async |_: &_| {
+            let update = seen(id, 100, 1, &[("IN_TRANSIT", 90)]);
+            applier.apply(&store, vec![update]).await.expect("applies");
+        };
+        let overtaken = store.refresh(id, at(105), |_| Duration::ZERO, overtake);
+        assert_eq!(overtaken.await.expect("refreshes"), None);
+        let row = read(&store, id).await;
+        assert_eq!((row.urgent, row.status), (false, Status::InTransit));
+        assert_eq!(refresh(&store, id, 105).await, Refresh::TooSoon);
+        assert!(matches!(refresh(&store, id, 200).await, Refresh::Done(_)));
     })
     .await;
 }

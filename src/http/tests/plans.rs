@@ -236,7 +236,7 @@ async fn a_schedule_knows_other_policies_a_spent_day_and_unrouted_parcels() {
         )
         .await
         .expect("creates");
-    let body = schedule(&api, &unrouted[0].0.id.to_string()).await;
+    let body = schedule(&api, &unrouted[0].id.to_string()).await;
     assert_eq!(
         (&body["reason"], &body["account"]),
         (&json!("UNROUTED"), &Value::Null)

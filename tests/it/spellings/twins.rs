@@ -50,7 +50,7 @@ async fn fold(store: &WholeStore) -> u64 {
 
 async fn refresh(store: &WholeStore, id: i64) -> Refresh {
     let refreshed = store.refresh(id, at(9_000), |_| Duration::ZERO, async |_| {});
-    refreshed.await.expect("refreshes")
+    refreshed.await.expect("refreshes").expect("first")
 }
 
 #[tokio::test]

@@ -97,8 +97,7 @@ impl Pipe {
         let pairs = carriers::seed(&self.emulator, carrier, count, |n| step_secs + n % 10);
         let now = self.clock.now();
         let created = self.parts.current.create_or_get(&pairs, now);
-        let created = created.await.expect("creates");
-        created.into_iter().map(|(row, _)| row).collect()
+        created.await.expect("creates")
     }
 
     /// Puts `fault` into every answer of `carrier`.
