@@ -9,6 +9,7 @@ pub mod emulator;
 #[cfg(test)]
 mod fixture;
 pub mod gdeposylka;
+pub mod login;
 pub mod one_number;
 pub mod reading;
 pub mod routes;
@@ -30,6 +31,7 @@ use serde_json::error::Category;
 
 use crate::clock::Time;
 use crate::model::number::Spelling;
+use crate::model::token::Token;
 use crate::model::{CarrierCode, Event, TrackNumber, Unreadable};
 
 /// The most bytes read of one answer; a longer one counts as unreadable.
@@ -57,6 +59,9 @@ pub struct Adapter {
 pub struct Access {
     pub base_url: Url,
     pub api_key: String,
+    /// The name and the secret that the account logs in with.
+    pub user: String,
+    pub secret: String,
     /// The domain that the key is registered for.
     pub domain: String,
     /// The zone of times without an offset.
@@ -95,6 +100,19 @@ pub trait Carrier: Send + Sync {
     /// [`CarrierError`] if the call failed for all its numbers.
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError>;
 
+    /// How its account gets the token that [`Auth::Token`] asks for; `None` if it needs none.
+    fn login(&self) -> Option<Login> {
+        None
+    }
+
+    /// Reads the answer to a login that was sent at `now`, mostly by [`login::oauth_token`]. No error shows the secret.
+    ///
+    /// # Errors
+    /// [`CarrierError`] if it holds no token.
+    fn read_token(&self, _: &Login, _: &Answer, _now: Time) -> Result<Token, CarrierError> {
+        Err(CarrierError::NoLogin)
+    }
+
     /// A known event as it would be read today: the same event, with the meaning and the edition of today's mapping.
     fn reread(&self, event: Event) -> Event {
         event
@@ -132,6 +150,7 @@ impl Request {
             method: Method::Get,
             url,
             headers: Vec::new(),
+            auth: Auth::None,
             body: Body::None,
         }
     }
@@ -172,7 +191,27 @@ pub struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: Vec<(Cow<'static, str>, String)>,
+    pub auth: Auth,
     pub body: Body,
+}
+
+/// How a request shows who asks, besides what its other parts hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    None,
+    /// `Authorization: Bearer` and the account's token, which the scheduler gets, keeps, shares and renews.
+    Token,
+}
+
+/// How an account gets its token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The same for the same credentials, whenever it is made: the token is kept under its hash.
+    pub request: Request,
+    /// The secret in it, which also encrypts the token.
+    pub secret: String,
+    /// Whether the carrier counts it among the account's calls.
+    pub counts: bool,
 }
 
 /// A request's body; its content type is sent with it.
@@ -282,6 +321,8 @@ pub enum CarrierError {
     TooLong,
     #[error("a check took more than {STEPS_MAX} calls")]
     TooManySteps,
+    #[error("the adapter asks for a token that it has no way to get")]
+    NoLogin,
 }
 
 /// What a failure is a failure of, as far as its own words say.
@@ -303,7 +344,8 @@ impl CarrierError {
             | Self::Unauthorized { .. }
             | Self::KeyRefused { .. }
             | Self::NotServed { .. }
-            | Self::Foreign { .. } => FailureOf::Account,
+            | Self::Foreign { .. }
+            | Self::NoLogin => FailureOf::Account,
             Self::Refused { .. } | Self::Unreadable { .. } | Self::TooLong | Self::TooManySteps => {
                 FailureOf::Number
             }

@@ -305,6 +305,12 @@ pub struct CarrierSection {
     /// The key or token that the carrier issued.
     #[schemars(extend("examples" = ["the key the carrier issued"]))]
     pub api_key: Secret,
+    /// The name that the account logs in with, such as a client id.
+    #[schemars(extend("examples" = ["the client id"]))]
+    pub user: String,
+    /// The secret that the account logs in with.
+    #[schemars(extend("examples" = ["the client secret"]))]
+    pub secret: Secret,
     /// The domain that the key is registered for.
     #[schemars(extend("examples" = ["example.org"]))]
     pub domain: String,

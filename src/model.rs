@@ -16,6 +16,7 @@ pub mod number;
 pub mod quota;
 pub mod shown;
 pub mod status;
+pub mod token;
 pub mod twins;
 
 use chrono::TimeDelta;

@@ -16,8 +16,8 @@ use crate::carriers::reading::order::in_order;
 use crate::carriers::reading::time::{When, when};
 use crate::carriers::words::meaning_of_two;
 use crate::carriers::{
-    Access, Adapter, Answer, Asked, Body, Carrier, CarrierError, EVENTS_MAX, FailureOf, Method,
-    Observation, Request, Sighting, State, Step, Verdict, path,
+    Access, Adapter, Answer, Asked, Auth, Body, Carrier, CarrierError, EVENTS_MAX, FailureOf,
+    Method, Observation, Request, Sighting, State, Step, Verdict, path,
 };
 use crate::clock::Time;
 use crate::model::number::fold;
@@ -93,6 +93,7 @@ impl Emulator {
             method,
             url,
             headers: Vec::new(),
+            auth: Auth::None,
             body,
         }
     }

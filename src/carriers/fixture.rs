@@ -18,6 +18,8 @@ pub fn access(base_url: &str) -> Access {
     Access {
         base_url: Url::parse(base_url).expect("an address"),
         api_key: "k3y".to_owned(),
+        user: String::new(),
+        secret: String::new(),
         domain: "shop.example".to_owned(),
         zone: chrono_tz::UTC,
     }

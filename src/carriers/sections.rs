@@ -43,6 +43,8 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
             let access = Access {
                 base_url: base_url.filter(|_| complete)?,
                 api_key: section.api_key.expose().to_owned(),
+                user: section.user.clone(),
+                secret: section.secret.expose().to_owned(),
                 domain: section.domain.clone(),
                 zone: section.time_zone,
             };

@@ -70,6 +70,8 @@ impl Default for CarrierSection {
             adapter: String::new(),
             base_url: SecretUrl::default(),
             api_key: Secret::default(),
+            user: String::new(),
+            secret: Secret::default(),
             domain: String::new(),
             time_zone: Tz::UTC,
             per_second: 0,

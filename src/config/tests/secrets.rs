@@ -17,6 +17,7 @@ fn with_secrets() -> Config {
         ("TRACKBOX_KAFKA__USER", "me"),
         ("TRACKBOX_KAFKA__PASSWORD", "hunter2"),
         ("TRACKBOX_CARRIERS__CDEK__API_KEY", "hunter2"),
+        ("TRACKBOX_CARRIERS__CDEK__SECRET", "hunter2"),
         (
             "TRACKBOX_CARRIERS__CDEK__BASE_URL",
             "https://me:hunter2@cdek.example/v1",
@@ -57,6 +58,7 @@ fn a_configuration_with_hidden_secrets_is_refused_key_by_key() {
         "redis.url",
         "kafka.password",
         "CDEK.api_key",
+        "CDEK.secret",
         "CDEK.base_url",
         "POST_RU.base_url",
     ] {
@@ -76,6 +78,7 @@ fn no_error_holds_a_secret() {
         "carriers.CDEK.api_key \"hunter2\"",
         "carriers.CDEK.api_key = [\"hunter2\"]",
         "carriers.CDEK.api_key = \"hunter2\\u0007\"",
+        "carriers.CDEK.secret = [\"hunter2\"]",
         "carriers.CDEK.api_kez = \"hunter2\"",
         "store.url = \"postgress://me:hunter2@db/trackbox\"",
         "store.url = \"postgres://me:hunter2@db:99999/trackbox\"",
