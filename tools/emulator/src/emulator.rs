@@ -14,6 +14,7 @@ use crate::faults::{Fault, Rule, Rules};
 use crate::journeys;
 use crate::ledger::{Counter, End, Ledger};
 use crate::moving::{Moving, Report};
+use crate::oauth::{Issued, OAuth};
 use crate::options::{Options, Progress};
 use crate::scenario::Parcel;
 use crate::time::Time;
@@ -43,6 +44,7 @@ struct Inner {
     /// The clock that calls are counted by, for the limits and the ledger.
     counted: Time,
     state: Mutex<State>,
+    issued: Mutex<Issued>,
     /// How many requests are never answered.
     hanging: AtomicUsize,
 }
@@ -96,6 +98,7 @@ impl Emulator {
             time,
             counted,
             state: Mutex::new(state),
+            issued: Mutex::default(),
             hanging: AtomicUsize::new(0),
         }))
     }
@@ -230,6 +233,16 @@ impl Emulator {
 
     pub fn faults(&self) -> Vec<Rule> {
         self.lock().rules.list()
+    }
+
+    /// The credentials that get a token; `None` if calls need none.
+    pub fn oauth(&self) -> Option<&OAuth> {
+        self.0.options.oauth.as_ref()
+    }
+
+    /// The tokens. The lock must not be held across an await.
+    pub fn issued(&self) -> MutexGuard<'_, Issued> {
+        self.0.issued.lock()
     }
 
     pub fn now(&self) -> DateTime<Utc> {

@@ -4,13 +4,15 @@ pub mod admin;
 pub mod aggregators;
 pub mod deliver;
 pub mod error;
+pub mod oauth;
 #[cfg(test)]
 mod tests;
 pub mod v1;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post};
 
 use crate::emulator::Emulator;
 
@@ -19,10 +21,15 @@ const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// All endpoints of an emulator.
 pub fn router(emulator: Emulator) -> Router {
+    let guard = from_fn_with_state(emulator.clone(), oauth::guard);
     Router::new()
-        .route("/healthz", get(admin::health))
         .route("/v1/tracking/{carrier}/{number}", get(v1::one))
         .route("/v1/tracking/batch", post(v1::batch))
+        .route_layer(guard)
+        .route("/v1/oauth/token", post(oauth::token))
+        .route("/v1/admin/logins", get(oauth::counts))
+        .route("/v1/admin/tokens", delete(oauth::revoke))
+        .route("/healthz", get(admin::health))
         .route("/tracking.json.php", get(aggregators::track24))
         .route("/gdeposylka/api/v4/track", get(aggregators::gdeposylka))
         .route("/v1/admin/seed-v1", post(admin::seed_v1))

@@ -1,7 +1,7 @@
 //! Emulates the carriers' tracking APIs, with limits, faults, a ledger of calls, and the truth to judge a tracker by.
 //!
 //! [`emulator`] holds the parcels: [`scenario`] describes one, [`journeys`] and [`route`] invent its steps, [`moving`] decides what has
-//! happened to it, and [`truth`] is how that is shown. [`ledger`] counts calls, [`faults`] spoil answers, [`http`] is the
+//! happened to it, and [`truth`] is how that is shown. [`ledger`] counts calls, [`oauth`] gives tokens, [`faults`] spoil answers, [`http`] is the
 //! API and [`serve`] puts it on a port. All time comes from [`time`], so that a test can move it by hand.
 
 pub mod chance;
@@ -11,6 +11,7 @@ pub mod http;
 pub mod journeys;
 pub mod ledger;
 pub mod moving;
+pub mod oauth;
 pub mod options;
 pub mod route;
 pub mod scenario;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trackbox_emulator::emulator::Emulator;
+use trackbox_emulator::oauth::OAuth;
 use trackbox_emulator::options::{Options, Progress};
 use trackbox_emulator::serve::serve;
 use trackbox_emulator::time::Time;
@@ -35,6 +37,12 @@ struct Cli {
     /// Built in: CDEK=60, POST_RU=20, no limit for other carriers.
     #[arg(long, value_name = "CARRIER=N", value_parser = limit)]
     limit: Vec<(String, u32)>,
+    /// Calls need a token, which this client gets with this secret at /v1/oauth/token (see /v1/admin/logins)
+    #[arg(long, value_name = "CLIENT:SECRET", value_parser = credentials)]
+    oauth: Option<(String, String)>,
+    /// How long a token lives, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    token_life_secs: u64,
     /// Seed of everything random: the same seed gives the same steps, delays and failures
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -48,6 +56,13 @@ fn limit(text: &str) -> Result<(String, u32), String> {
         .parse()
         .map_err(|_| "N must be a whole number, 0 or more")?;
     Ok((carrier.to_owned(), limit))
+}
+
+fn credentials(text: &str) -> Result<(String, String), String> {
+    let (client, secret) = text
+        .split_once(':')
+        .ok_or("must be CLIENT:SECRET, such as me:hunter2")?;
+    Ok((client.to_owned(), secret.to_owned()))
 }
 
 fn main() -> ExitCode {
@@ -79,6 +94,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         progress: cli.progress,
         seed: cli.seed,
         limits,
+        oauth: cli.oauth.map(|(client, secret)| OAuth {
+            client,
+            secret,
+            life: Duration::from_secs(cli.token_life_secs),
+        }),
     };
     let address = listener
         .local_addr()

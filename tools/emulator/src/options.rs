@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::oauth::OAuth;
+
 /// What makes a parcel move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Progress {
@@ -20,6 +22,8 @@ pub struct Options {
     pub seed: u64,
     /// Calls a minute by carrier, instead of the built-in limits; 0: no limit.
     pub limits: BTreeMap<String, u32>,
+    /// Calls of the carriers' own API need a token, which these credentials get.
+    pub oauth: Option<OAuth>,
 }
 
 impl Default for Options {
@@ -28,6 +32,7 @@ impl Default for Options {
             progress: Progress::Ask,
             seed: 1,
             limits: BTreeMap::new(),
+            oauth: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::options::{Options, Progress};
 use crate::time::Time;
 
 mod faults;
+mod oauth;
 mod wire;
 
 struct World {
@@ -24,6 +25,13 @@ struct World {
 
 impl World {
     fn new(progress: Progress) -> Self {
+        Self::with(Options {
+            progress,
+            ..Options::default()
+        })
+    }
+
+    fn with(options: Options) -> Self {
         let start = DateTime::from_timestamp(1_795_176_000, 0).expect("a time within range");
         let now = Arc::new(Mutex::new(start));
         let told = Arc::clone(&now);
@@ -31,10 +39,6 @@ impl World {
             move || *told.lock().expect("is whole"),
             |_| Box::pin(async {}),
         );
-        let options = Options {
-            progress,
-            ..Options::default()
-        };
         Self {
             emulator: Emulator::new(options, time),
             now,
