@@ -1,9 +1,10 @@
-//! What processes share besides the database: the cache of current states and the limiter of calls.
+//! What processes share besides the database: the cache of current states, the limiter of calls, and the accounts' tokens.
 
 pub mod bell;
 pub mod limiter;
 pub mod memory;
 pub mod redis;
+pub mod tokens;
 
 use std::sync::Arc;
 

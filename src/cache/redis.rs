@@ -1,4 +1,4 @@
-//! The connection to Redis or Valkey, shared by the cache and the limiter of a process.
+//! The connection to Redis or Valkey, shared by the cache, the limiter and the tokens of a process.
 //!
 //! It connects in the background, and reconnects until it succeeds. A call has a deadline and is tried once. While
 //! Redis is unreachable, calls fail at once.
@@ -15,7 +15,7 @@ use fred::interfaces::{
 };
 use fred::types::config::{Config, ReconnectPolicy, Server, TlsConfig, UnresponsiveConfig};
 use fred::types::scripts::Script;
-use fred::types::{Builder, ClusterHash, CustomCommand, FromValue, Value};
+use fred::types::{Builder, ClusterHash, CustomCommand, Expiration, FromValue, Value};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -193,6 +193,24 @@ impl Redis {
             pipeline.all().await
         };
         self.ask(asking).await
+    }
+
+    /// Sets a key until `expires` has passed.
+    ///
+    /// # Errors
+    /// [`RedisError::Away`]. The key may still be set.
+    pub async fn set(
+        &self,
+        key: String,
+        value: Value,
+        expires: Duration,
+    ) -> Result<(), RedisError> {
+        let millis = i64::try_from(expires.as_millis())
+            .unwrap_or(i64::MAX)
+            .max(1);
+        let expires = Some(Expiration::PX(millis));
+        self.ask(self.client.set(key, value, expires, None, false))
+            .await
     }
 
     /// Waits for an answer, unless Redis failed a moment ago.
