@@ -30,6 +30,7 @@ pub mod history;
 pub mod keys;
 pub mod learned;
 pub mod lock;
+pub mod logins;
 pub mod migrate;
 pub mod native;
 pub mod partitions;

@@ -3,6 +3,7 @@
 //! `hazard_cells` and `hazard_leaves` have no entity: all that is done with them is adding up sets of rows by hand-written
 //! statements.
 
+pub mod account_login;
 pub mod account_plan;
 pub mod account_state;
 pub mod call_error;

@@ -113,14 +113,14 @@ impl Store {
         Ok(())
     }
 
-    /// Ends an account's pause and forgets its failures. Does nothing to an account that was never called.
+    /// Ends an account's pause and forgets its failures and refused log-ins. Does nothing to an account that was never called.
     pub async fn lift_pause(&self, account: &str, now: Time) -> Result<(), StoreError> {
         Entity::update_many()
             .set(without_failures(now))
             .filter(Column::Account.eq(account))
             .exec(&self.writer)
             .await?;
-        Ok(())
+        self.forget_refusals(account).await
     }
 
     /// Replaces what is known of the account's failures.

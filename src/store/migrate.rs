@@ -39,7 +39,8 @@ migrations![
     "0007_counts",
     "0008_calls_taken",
     "0009_spellings",
-    "0010_history"
+    "0010_history",
+    "0011_logins"
 ];
 
 /// One migration, and whether the database has it.

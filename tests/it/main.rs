@@ -28,6 +28,7 @@ mod house;
 mod keys;
 mod learned;
 mod lock;
+mod login_turns;
 mod migrate;
 mod partitions;
 mod permits;
