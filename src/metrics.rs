@@ -133,6 +133,8 @@ metrics! {
     carrier_calls: Counter by (account: &str);
     /// Time from sending a call to its whole answer.
     carrier_call_duration: Histogram by (account: &str);
+    /// Log-ins to a carrier, by account and outcome.
+    logins: Counter by (account: &str, outcome: LoginOutcome);
     /// Trackings claimed to be checked.
     claimed: Counter;
     /// Calls not made because their permit was too old or no longer fitted in the lease.
@@ -181,6 +183,17 @@ pub enum CheckOutcome {
     Failed,
     /// The carrier asked us to wait.
     Limited,
+}
+
+/// How a log-in ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum LoginOutcome {
+    /// The account has a new token.
+    Good,
+    /// The carrier refused the credentials.
+    Refused,
+    Failed,
 }
 
 impl Metrics {

@@ -12,8 +12,10 @@ mod claiming;
 mod coding;
 pub mod connections;
 pub mod counting;
+mod exchange;
 mod judge;
 pub mod lane;
+mod logins;
 pub mod ops;
 pub mod parts;
 pub mod pauses;
@@ -79,6 +81,8 @@ pub struct Scheduler {
     next_slot: Option<Duration>,
     /// Codes without a route that were already logged.
     unroutable: HashSet<String>,
+    /// Whether the store knows the credentials that this worker logs in with.
+    is_known: bool,
 }
 
 impl Scheduler {
@@ -98,6 +102,7 @@ impl Scheduler {
             next_due: None,
             next_slot: None,
             unroutable: HashSet::new(),
+            is_known: false,
         }
     }
 
@@ -165,6 +170,9 @@ impl Scheduler {
         let monotonic = self.parts.clock.monotonic();
         self.backlog.look(bus, store, monotonic).await?;
         self.start_calls().await?;
+        if !self.is_known {
+            self.is_known = self.caller.logins.meet().await;
+        }
         let now = self.parts.clock.now();
         let mark = self.caller.pauses.mark();
         let states = self

@@ -15,6 +15,7 @@ use crate::cache::limiter::redis::RedisLimiter;
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::Redis;
 use crate::cache::redis::values::RedisCache;
+use crate::cache::tokens::Tokens;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config::{Config, KafkaSasl, KafkaSecurity, Work};
@@ -39,7 +40,9 @@ pub struct Parts {
     pub bus: Option<Bus>,
     pub current: Current,
     pub limiter: RateLimiter,
-    /// Where cache and limiter live, if that is Redis.
+    /// The accounts' tokens.
+    pub tokens: Arc<Tokens>,
+    /// Where cache, limiter and tokens live, if that is Redis.
     pub redis: Option<Arc<Redis>>,
     pub routes: Arc<Routes>,
     pub clock: Clock,
@@ -147,6 +150,7 @@ pub async fn connect(
     });
     Ok(Parts {
         limiter,
+        tokens: Arc::new(Tokens::new(redis.clone())),
         redis,
         metrics,
         learned,

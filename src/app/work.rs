@@ -80,6 +80,7 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         store: parts.store.clone(),
         bus: parts.bus.clone().context("the worker has no bus")?,
         limiter: parts.limiter.clone(),
+        tokens: Arc::clone(&parts.tokens),
         routes: Arc::clone(&parts.routes),
         clock: parts.clock.clone(),
         cadence: cadence(work),

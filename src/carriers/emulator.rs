@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use crate::carriers::login::oauth_token;
 use crate::carriers::reading;
 use crate::carriers::reading::complaint::{complaint, not_in_form, refused, said};
 use crate::carriers::reading::number::{Told, another};
@@ -17,14 +18,17 @@ use crate::carriers::reading::time::{When, when};
 use crate::carriers::words::meaning_of_two;
 use crate::carriers::{
     Access, Adapter, Answer, Asked, Auth, Body, Carrier, CarrierError, EVENTS_MAX, FailureOf,
-    Method, Observation, Request, Sighting, State, Step, Verdict, path,
+    Login, Method, Observation, Request, Sighting, State, Step, Verdict, path,
 };
 use crate::clock::Time;
 use crate::model::number::fold;
 use crate::model::status::{Status, SubStatus};
+use crate::model::token::Token;
 use crate::model::{Event, clean_payload};
 
 const PATH: &[&str] = &["v1", "tracking"];
+
+const TOKEN_PATH: &[&str] = &["v1", "oauth", "token"];
 
 /// How many numbers the batch call takes.
 const BATCH: usize = 30;
@@ -89,11 +93,15 @@ impl Emulator {
             url.query_pairs_mut()
                 .append_pair("apiKey", &self.access.api_key);
         }
+        let auth = match self.access.secret.is_empty() {
+            true => Auth::None,
+            false => Auth::Token,
+        };
         Request {
             method,
             url,
             headers: Vec::new(),
-            auth: Auth::None,
+            auth,
             body,
         }
     }
@@ -193,6 +201,33 @@ impl Carrier for Emulator {
 
     fn mixes_carriers(&self) -> bool {
         false
+    }
+
+    /// For an emulator that was started with `--oauth`. It counts no log-in, but its tokens may live for seconds, so its
+    /// log-ins take permits instead of the ten an hour.
+    fn login(&self) -> Option<Login> {
+        let Access { user, secret, .. } = &self.access;
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let form = vec![
+            field("grant_type", "client_credentials"),
+            field("client_id", user),
+            field("client_secret", secret),
+        ];
+        (!secret.is_empty()).then(|| Login {
+            request: Request {
+                method: Method::Post,
+                url: path(&self.access.base_url, TOKEN_PATH),
+                headers: Vec::new(),
+                auth: Auth::None,
+                body: Body::Form(form),
+            },
+            secret: secret.clone(),
+            counts: true,
+        })
+    }
+
+    fn read_token(&self, login: &Login, answer: &Answer, now: Time) -> Result<Token, CarrierError> {
+        oauth_token(answer, now, &login.secret)
     }
 
     fn start(&self, asked: &[Asked]) -> Step {

@@ -1,11 +1,11 @@
-//! How the answer to a log-in is read.
+//! Log-ins: what tells the credentials of one from others, and how the answer is read.
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::carriers::reading::complaint::{not_in_form, refused};
-use crate::carriers::{Answer, CarrierError, reading};
+use crate::carriers::{Answer, Body, CarrierError, Method, Request, reading};
 use crate::clock::Time;
 use crate::model::token::Token;
 
@@ -14,6 +14,24 @@ const LIFE_UNSAID: Duration = Duration::from_secs(3_600);
 
 /// The fields that may hold the words of a refusal.
 const ERROR_FIELDS: &[&str] = &["error", "error_description", "message", "errors"];
+
+/// A request as bytes, different for every request. They hold the account's secret.
+pub fn as_bytes(request: &Request) -> Vec<u8> {
+    let body = match &request.body {
+        Body::None => Value::Null,
+        Body::Json(json) => json!(["json", json]),
+        Body::Form(fields) => json!(["form", fields]),
+        Body::Text { content_type, text } => json!([content_type, text]),
+    };
+    let Request { url, headers, .. } = request;
+    let method = match request.method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+    };
+    json!([method, url.as_str(), headers, body])
+        .to_string()
+        .into_bytes()
+}
 
 /// Reads the answer to a log-in that was sent at `now`, in the form of OAuth 2.0 (RFC 6749, section 5, October 2012):
 /// `access_token`, and `expires_in` as a number or, as UPS writes it, as a text. No error shows the account's `secret`.
@@ -35,7 +53,9 @@ pub fn oauth_token(answer: &Answer, now: Time, secret: &str) -> Result<Token, Ca
 /// A log-in names nothing but our credentials, so a refusal in the carrier's own form is a refusal of these.
 fn refusal(status: u16, body: &Result<Value, CarrierError>, secret: &str) -> CarrierError {
     match refused(status, body, ERROR_FIELDS, secret, |_| false) {
-        Err(CarrierError::Refused { said, .. }) => CarrierError::KeyRefused { said },
+        Err(CarrierError::Refused { said, .. } | CarrierError::NotServed { said }) => {
+            CarrierError::KeyRefused { said }
+        }
         Err(error) => error,
         Ok(_) => CarrierError::Status { status },
     }
@@ -64,14 +84,16 @@ fn life(expires_in: &Value) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use proptest::prelude::proptest;
+    use reqwest::Url;
     use serde_json::json;
 
-    use super::{is_refusal, oauth_token};
+    use super::{as_bytes, is_refusal, oauth_token};
     use crate::carriers::fixture::{json_like, ok};
-    use crate::carriers::{Answer, CarrierError};
+    use crate::carriers::{Answer, Body, CarrierError, Method, Request};
     use crate::model::fixture::at;
 
     const SECRET: &str = "hunter2";
@@ -79,6 +101,34 @@ mod tests {
     fn refused(status: u16, body: &str) -> CarrierError {
         let body = body.as_bytes().to_vec();
         oauth_token(&Answer { status, body }, at(0), SECRET).expect_err("is refused")
+    }
+
+    #[test]
+    fn requests_that_differ_anywhere_are_other_bytes() {
+        let url = Url::parse("http://h/token").expect("an address");
+        let form = |secret: &str| Body::Form(vec![("secret".to_owned(), secret.to_owned())]);
+        let request = Request::get(url.clone());
+        let with = |body: Body| Request {
+            body,
+            ..request.clone()
+        };
+        let others = [
+            Request {
+                method: Method::Post,
+                ..request.clone()
+            },
+            Request {
+                headers: vec![("a".into(), "b".to_owned())],
+                ..request.clone()
+            },
+            with(form("a")),
+            with(form("b")),
+            with(Body::Json(json!([["secret", "a"]]))),
+            Request::get(url.join("/other").expect("an address")),
+            request.clone(),
+        ];
+        let bytes: BTreeSet<Vec<u8>> = others.iter().map(as_bytes).collect();
+        assert_eq!(bytes.len(), others.len());
     }
 
     #[test]

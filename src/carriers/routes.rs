@@ -201,6 +201,11 @@ impl Routes {
         Sections::spelt(routes.map(|it| (it.section.clone(), it.adapter.spelling())))
     }
 
+    /// The route of every section in use.
+    pub fn all(&self) -> impl Iterator<Item = &Route> {
+        self.by_key.values()
+    }
+
     /// The accounts, by name.
     pub fn accounts(&self) -> &[Arc<Account>] {
         &self.accounts

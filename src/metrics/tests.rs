@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckOutcome, Metrics};
+use super::{CheckOutcome, LoginOutcome, Metrics};
 
 /// Every exported metric: name, kind and labels. Dashboards and alerts depend on them, so a change here breaks some.
 const EXPORTED: &[&str] = &[
@@ -16,6 +16,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_answers_ahead counter account",
     "trackbox_carrier_calls counter account",
     "trackbox_carrier_call_duration_seconds histogram account",
+    "trackbox_logins counter account outcome",
     "trackbox_claimed counter",
     "trackbox_permits_expired counter account",
     "trackbox_late_answers counter account",
@@ -94,6 +95,7 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     metrics.checks("CDEK", CheckOutcome::Seen).inc();
     metrics.answers_ahead("CDEK").inc();
     metrics.carrier_call("CDEK", Duration::ZERO);
+    metrics.logins("CDEK", LoginOutcome::Good).inc();
     metrics.permits_expired("CDEK").inc();
     metrics.late_answers("CDEK").inc();
     metrics.due_trackings("CDEK").set(1);

@@ -1,55 +1,29 @@
 //! One call: makes the adapter's requests within the permit and the lease, and publishes or settles the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::carriers::routes::Account;
-use crate::carriers::{Answer, Asked, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step};
+use crate::carriers::{
+    Answer, Asked, Auth, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step,
+};
 use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
 use crate::metrics::CheckOutcome;
+use crate::model::token::Token;
 use crate::model::{Outcome, Tracking};
 use crate::scheduler::ahead::Ahead;
+use crate::scheduler::exchange::{Exchange, NotAsked, Progress, record};
 use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::lane::{Call, Slot};
+use crate::scheduler::logins::Logins;
 use crate::scheduler::parts::SchedulerParts;
-use crate::scheduler::pauses::Pauses;
-use crate::scheduler::permits::{Grant, Permits};
+use crate::scheduler::pauses::{Pauses, Told};
+use crate::scheduler::permits::Permits;
 use crate::scheduler::publisher::Publisher;
-use crate::scheduler::sender::Sender;
 use crate::scheduler::told::told;
-use crate::store::error::StoreError;
 
-/// How many connections a request may try: the server may close an idle one at the very moment it is used.
-const CONNECTIONS_MAX: u32 = 3;
-
-/// How long the database may take to record how a call went, or to release its leases.
-const RECORD_MAX: Duration = Duration::from_secs(5);
-
-/// Why a check came to no answer.
-enum NotAsked {
-    /// The account has no call left for its next step: neither the carrier's fault nor the parcels'.
-    NoPermit,
-    Failed(CarrierError),
-}
-
-impl From<CarrierError> for NotAsked {
-    fn from(error: CarrierError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// How far a check has come.
-struct Progress {
-    /// The permit with which nothing was sent yet.
-    unused: Option<Grant>,
-    /// When the last request was sent.
-    asked_at: Time,
-    /// When the first request was sent, on the clock's monotonic time.
-    began: Option<Duration>,
-}
+/// How many tokens a request may try: one may end while the request waits for its permit.
+const TOKENS_MAX: u32 = 3;
 
 /// A task that has ended: a call, or the publishing of expired trackings.
 #[derive(Debug)]
@@ -62,24 +36,25 @@ pub struct Ended {
 /// Makes a worker's calls.
 pub struct Caller {
     parts: SchedulerParts,
-    permits: Arc<Permits>,
     pub pauses: Pauses,
-    sender: Sender,
+    exchange: Arc<Exchange>,
+    pub logins: Logins,
     publisher: Publisher,
     ahead: Ahead,
 }
 
 impl Caller {
     pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> Self {
-        let sender = Sender::new(parts.clock.clone(), Arc::clone(&parts.connections));
+        let exchange = Arc::new(Exchange::new(parts.clone(), permits));
+        let logins = Logins::new(parts.clone(), Arc::clone(&exchange));
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
         let ahead = Ahead::new(Arc::clone(&parts.metrics));
         let publisher = Publisher::new(parts.bus.clone());
         Self {
             parts,
-            permits,
             pauses,
-            sender,
+            exchange,
+            logins,
             publisher,
             ahead,
         }
@@ -91,7 +66,7 @@ impl Caller {
         let account = &call.route.account.name;
         if let Some(gate) = call.gate {
             let opening = self.parts.store.open_gate(account, gate);
-            self.record(account, "open the gate", opening).await;
+            record(account, "open the gate", opening).await;
         }
         Ended {
             trackings: call.trackings.len() as u64,
@@ -108,7 +83,7 @@ impl Caller {
         if !call.grant.permit.is_valid(started) || started > call.latest_start() {
             self.parts.metrics.permits_expired(account).inc();
             self.give_back_leases(call).await;
-            self.give_back(call, call.grant).await;
+            self.exchange.give_back(call, call.grant).await;
             return;
         }
         let mut progress = Progress {
@@ -118,7 +93,7 @@ impl Caller {
         };
         let answer = self.ask(call, &mut progress).await;
         if let Some(grant) = progress.unused {
-            self.give_back(call, grant).await;
+            self.exchange.give_back(call, grant).await;
         }
         let answer = match answer {
             Ok(answer) => Ok(answer),
@@ -128,6 +103,7 @@ impl Caller {
                 self.give_back_leases(call).await;
                 return;
             }
+            Err(NotAsked::NotLoggedIn(told)) => return self.rest(call, told).await,
         };
         if let Some(began) = progress.began {
             let took = self.parts.clock.monotonic().saturating_sub(began);
@@ -214,72 +190,70 @@ impl Caller {
         let asked: Vec<Asked> = call.trackings.iter().map(asked).collect();
         let adapter = &call.route.adapter;
         let mut step = adapter.start(&asked);
+        let mut has_new_token = false;
         for _ in 0..STEPS_MAX {
             let (request, state) = match step {
                 Step::Done(sightings) => return Ok(sightings),
                 Step::Send(request, state) => (request, state),
             };
-            let answer = self.exchange(call, &request, progress).await?;
-            step = adapter.resume(state, &answer, progress.asked_at)?;
+            let (answer, token) = self.answer(call, &request, progress).await?;
+            let next = adapter.resume(state.clone(), &answer, progress.asked_at);
+            step = match (next, token) {
+                (Err(error), Some(token)) if !has_new_token && voids(&answer, &error) => {
+                    self.logins.void(&call.route, &token);
+                    has_new_token = true;
+                    Step::Send(request, state)
+                }
+                (next, _) => next?,
+            };
         }
         Err(CarrierError::TooManySteps.into())
     }
 
-    /// Sends a request on an open connection, with a permit that is valid by then.
-    async fn exchange(
+    /// The answer to a request, with the account's token if it asks for that, and this token.
+    async fn answer(
         &self,
         call: &Call,
         request: &Request,
         progress: &mut Progress,
-    ) -> Result<Answer, NotAsked> {
-        let clock = &self.parts.clock;
-        for _ in 0..CONNECTIONS_MAX {
-            let connection = self.sender.connect(request).await?;
-            let grant = self.permit(call, progress).await?;
-            progress.asked_at = clock.now();
-            let began = clock.monotonic();
-            let sending = self.sender.send(connection, request, call.route.timeout);
-            let answer = match sending.await {
-                Ok(None) => {
-                    progress.unused = Some(grant);
-                    continue;
-                }
-                Ok(Some(answer)) => Ok(answer),
-                Err(error) => Err(error.into()),
+    ) -> Result<(Answer, Option<Arc<Token>>), NotAsked> {
+        for _ in 0..TOKENS_MAX {
+            let token = match request.auth {
+                Auth::None => None,
+                Auth::Token => Some(self.logins.token(call, progress).await?),
             };
-            let asks = match progress.began {
-                None => call.trackings.len(),
-                Some(_) => 0,
-            };
-            progress.began.get_or_insert(began);
-            let account = &call.route.account.name;
-            self.parts.pricer.counter.called(account, asks);
-            return answer;
+            let asking = self.exchange.ask(call, request, token.as_deref(), progress);
+            if let Some(answer) = asking.await? {
+                return Ok((answer, token));
+            }
         }
-        Err(CarrierError::Closed.into())
+        Err(NotAsked::NoPermit)
     }
 
-    /// Takes the unused permit if it is still valid, or else the next one, for whose slot it waits as long as the lease
-    /// allows.
-    async fn permit(&self, call: &Call, progress: &mut Progress) -> Result<Grant, NotAsked> {
-        let account = &call.route.account;
-        if let Some(grant) = progress.unused.take() {
-            let now = self.parts.clock.monotonic();
-            if grant.permit.is_valid(now) && now <= call.latest_start() {
-                return Ok(grant);
-            }
-            // Connecting took longer.
-            self.give_back(call, grant).await;
+    /// Has the account rest that could not log in. This says nothing of the parcels.
+    async fn rest(&self, call: &Call, told: Told) {
+        let account = &call.route.account.name;
+        if let Told::Rest { reason, .. } | Told::Account { reason } | Told::Call { reason } = &told
+        {
+            let error = format!("account {account}: {reason}");
+            self.parts.stats.error(&error);
         }
-        match self.permits.take_one(account, call.latest_start()).await {
-            Ok(Some(grant)) => Ok(grant),
-            Ok(None) => Err(NotAsked::NoPermit),
-            Err(error) => {
-                let account = account.name.as_str();
-                tracing::warn!(account, "cannot take a call of account {account}: {error}");
-                Err(NotAsked::NoPermit)
-            }
+        for _ in &call.trackings {
+            let outcome = CheckOutcome::Limited;
+            self.parts.metrics.checks(account, outcome).inc();
         }
+        self.note_account(account, told, self.parts.clock.now())
+            .await;
+        self.give_back_leases(call).await;
+    }
+
+    /// Records what a call tells of its account.
+    async fn note_account(&self, account: &str, told: Told, asked_at: Time) {
+        let noting = async {
+            self.pauses.note(account, told, asked_at).await;
+            Ok(())
+        };
+        record(account, "record how a call went", noting).await;
     }
 
     /// Records what the call tells of its account, and how large the next call with its numbers may be.
@@ -291,44 +265,24 @@ impl Caller {
     ) {
         let account = &call.route.account.name;
         if let Some(told) = told(&call.trackings, answer) {
-            let noting = async {
-                self.pauses.note(account, told, asked_at).await;
-                Ok(())
-            };
-            self.record(account, "record how a call went", noting).await;
+            self.note_account(account, told, asked_at).await;
         }
         let ids: Vec<i64> = call.trackings.iter().map(|row| row.id).collect();
         let store = &self.parts.store;
         match answer {
             Ok(_) if call.was_split => {
                 let ending = store.end_splits(&ids);
-                self.record(account, "forget the split of a call", ending)
-                    .await;
+                record(account, "forget the split of a call", ending).await;
             }
             Err(error)
                 if error.failure_of() != FailureOf::Account && call.route.numbers_per_call > 1 =>
             {
                 let half = u32::try_from(ids.len().div_ceil(2)).unwrap_or(1);
                 let splitting = store.split_calls(&ids, half);
-                self.record(account, "split a call", splitting).await;
+                record(account, "split a call", splitting).await;
             }
             _ => {}
         }
-    }
-
-    /// Waits for the database to record something, for a while only. If it does not, others learn of it later.
-    async fn record(
-        &self,
-        account: &str,
-        what: &str,
-        recording: impl Future<Output = Result<(), StoreError>>,
-    ) {
-        let error = match timeout(RECORD_MAX, recording).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the database did not answer in time".to_owned(),
-        };
-        tracing::warn!(account, "cannot {what} of account {account}: {error}");
     }
 
     /// Publishes all of them at once. If that fails, the trackings are checked again when their leases end.
@@ -353,15 +307,6 @@ impl Caller {
         }
     }
 
-    /// Gives back a call that was not made. If that fails, it stays counted for the day.
-    async fn give_back(&self, call: &Call, grant: Grant) {
-        let account = &call.route.account;
-        let grants = [grant];
-        let giving_back = self.permits.give_back_counted(account, &grants);
-        self.record(&account.name, "give back a call", giving_back)
-            .await;
-    }
-
     /// Releases the call's leases. If that fails, they expire.
     async fn give_back_leases(&self, call: &Call) {
         let leases: Vec<_> = call
@@ -371,8 +316,13 @@ impl Caller {
             .collect();
         let releasing = self.parts.store.give_back(&leases);
         let account = &call.route.account.name;
-        self.record(account, "release leases", releasing).await;
+        record(account, "release leases", releasing).await;
     }
+}
+
+/// Whether the carrier says that it does not take the token.
+fn voids(answer: &Answer, error: &CarrierError) -> bool {
+    answer.status == 401 || matches!(error, CarrierError::KeyRefused { .. })
 }
 
 fn asked(row: &Tracking) -> Asked {

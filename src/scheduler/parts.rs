@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::cache::limiter::RateLimiter;
+use crate::cache::tokens::Tokens;
 use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::kafka::Bus;
@@ -23,6 +24,7 @@ pub struct SchedulerParts {
     pub store: Store,
     pub bus: Bus,
     pub limiter: RateLimiter,
+    pub tokens: Arc<Tokens>,
     pub routes: Arc<Routes>,
     pub clock: Clock,
     pub cadence: Cadence,

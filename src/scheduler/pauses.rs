@@ -58,6 +58,8 @@ pub enum Told {
     Call { reason: String },
     /// The carrier refuses the account.
     Account { reason: String },
+    /// The carrier refuses the account, which must not try again before this time has passed.
+    Rest { reason: String, wait: Duration },
     /// The carrier asked for a pause of this length.
     Pause { reason: String, wait: Duration },
 }
@@ -109,6 +111,10 @@ impl Pause {
             }
             Told::Pause { reason, wait } => Some((wait, reason)),
             Told::Account { reason } => Some(self.refused(reason)),
+            Told::Rest { reason, wait } => {
+                failures.refusals = failures.refusals.saturating_add(1);
+                Some((wait, reason))
+            }
             Told::Call { reason } => {
                 failures.fails = failures.fails.saturating_add(1);
                 if failures.refusals > 0 {

@@ -20,6 +20,7 @@ use url::{Position, form_urlencoded};
 use crate::carriers::routes::Account;
 use crate::carriers::{ANSWER_BYTES_MAX, Answer, Body, CarrierError, Method, Request};
 use crate::clock::{Clock, Time};
+use crate::model::token::Token;
 use crate::scheduler::coding::decoded;
 use crate::scheduler::connections::{Connection, Connections, WireError};
 
@@ -46,7 +47,7 @@ impl Sender {
         opening.await.map_err(carrier_error)
     }
 
-    /// Sends a request of an adapter and reads the whole answer. `None` if nothing was sent, because the server had closed
+    /// Sends a request of an adapter, with its account's token, and reads the whole answer. `None` if nothing was sent, because the server had closed
     /// the connection: that was no call.
     ///
     /// # Errors
@@ -55,9 +56,10 @@ impl Sender {
         &self,
         connection: Connection,
         request: &Request,
+        token: Option<&Token>,
         within: Duration,
     ) -> Result<Option<Answer>, CarrierError> {
-        match timeout(within, self.exchange(connection, request)).await {
+        match timeout(within, self.exchange(connection, request, token)).await {
             Ok(answer) => answer,
             Err(_) => Err(CarrierError::Timeout { timeout: within }),
         }
@@ -67,8 +69,9 @@ impl Sender {
         &self,
         mut connection: Connection,
         request: &Request,
+        token: Option<&Token>,
     ) -> Result<Option<Answer>, CarrierError> {
-        let request = http_request(request).map_err(|error| CarrierError::Unreachable {
+        let request = http_request(request, token).map_err(|error| CarrierError::Unreachable {
             reason: format!("cannot make a request: {error}"),
         })?;
         let response = match connection.send(request).await {
@@ -103,7 +106,10 @@ pub(super) fn transit(account: &Account) -> Duration {
     account.limits.transit().unwrap_or(TRANSIT)
 }
 
-fn http_request(request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
+fn http_request(
+    request: &Request,
+    token: Option<&Token>,
+) -> http::Result<HttpRequest<Full<Bytes>>> {
     let url = &request.url;
     let method = match request.method {
         Method::Get => hyper::Method::GET,
@@ -116,7 +122,8 @@ fn http_request(request: &Request) -> http::Result<HttpRequest<Full<Bytes>>> {
         .header(ACCEPT, "*/*")
         .header(ACCEPT_ENCODING, "gzip")
         .header(USER_AGENT, concat!("trackbox/", env!("CARGO_PKG_VERSION")));
-    if let Some(credentials) = credentials(url) {
+    let bearer = token.map(|token| format!("Bearer {}", token.expose()));
+    if let Some(credentials) = bearer.or_else(|| credentials(url)) {
         builder = builder.header(AUTHORIZATION, credentials);
     }
     for (name, value) in &request.headers {
@@ -191,6 +198,7 @@ mod tests {
     use crate::carriers::{Answer, CarrierError, Request};
     use crate::clock::Clock;
     use crate::model::fixture::at;
+    use crate::model::token::Token;
     use crate::scheduler::connections::Connections;
 
     /// "hi", as gzip writes it.
@@ -210,6 +218,7 @@ mod tests {
         let port = listener.local_addr().expect("has an address").port();
         let url = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("is a URL");
         let request = Request::get(url);
+        let token = Token::new("t0ken", at(0), Duration::from_secs(60)).expect("a token");
         let server = async {
             let (mut stream, _) = listener.accept().await.expect("connects");
             let mut head = Vec::new();
@@ -227,10 +236,16 @@ mod tests {
         let client = async {
             let connection = sender.connect(&request).await?;
             sender
-                .send(connection, &request, Duration::from_secs(10))
+                .send(connection, &request, Some(&token), Duration::from_secs(10))
                 .await
         };
         tokio::join!(client, server)
+    }
+
+    #[tokio::test]
+    async fn the_token_of_the_account_is_sent_as_a_bearer() {
+        let (_, head) = sent("gzip", GZIP).await;
+        assert!(head.contains("authorization: Bearer t0ken\r\n"), "{head}");
     }
 
     #[tokio::test]

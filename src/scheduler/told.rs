@@ -17,13 +17,7 @@ pub fn told(rows: &[Tracking], answer: &Result<Vec<Sighting>, CarrierError>) -> 
         Err(error) => error,
     };
     let reason = error.to_string();
-    if let CarrierError::RateLimited {
-        retry_after: Some(wait),
-        ..
-    } = error
-        && *wait >= PAUSE_MIN
-    {
-        let wait = PAUSE_MAX.min(*wait);
+    if let Some(wait) = asked_pause(error) {
         return Some(Told::Pause { reason, wait });
     }
     match error.failure_of() {
@@ -31,6 +25,27 @@ pub fn told(rows: &[Tracking], answer: &Result<Vec<Sighting>, CarrierError>) -> 
         FailureOf::Call => Some(Told::Call { reason }),
         // Of several numbers, one may have spoiled the call for the others.
         FailureOf::Number => (rows.len() == 1).then(|| numbers(rows, &reason)),
+    }
+}
+
+/// What a failed log-in tells of its account, if the carrier did not refuse the credentials.
+pub fn told_by_login(error: &CarrierError) -> Told {
+    let reason = format!("cannot log in: {error}");
+    match (asked_pause(error), error.failure_of()) {
+        (Some(wait), _) => Told::Pause { reason, wait },
+        (None, FailureOf::Call) => Told::Call { reason },
+        (None, FailureOf::Account | FailureOf::Number) => Told::Account { reason },
+    }
+}
+
+/// The pause that the carrier asks for.
+fn asked_pause(error: &CarrierError) -> Option<Duration> {
+    match error {
+        CarrierError::RateLimited {
+            retry_after: Some(wait),
+            ..
+        } => Some(PAUSE_MAX.min(*wait)).filter(|wait| *wait >= PAUSE_MIN),
+        _ => None,
     }
 }
 

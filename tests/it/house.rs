@@ -41,7 +41,7 @@ const TIERS: &[&[(&str, &str)]] = &[
         ),
         (
             "cache",
-            "current states by id, and the limiter of calls; in Redis or in the process",
+            "current states by id, the limiter of calls, the accounts' tokens; in Redis or in the process",
         ),
     ],
     &[

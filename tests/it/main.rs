@@ -29,6 +29,7 @@ mod keys;
 mod learned;
 mod lock;
 mod login_turns;
+mod logins;
 mod migrate;
 mod partitions;
 mod permits;

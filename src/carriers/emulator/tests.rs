@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::carriers::emulator::{ADAPTER, BATCH_ADAPTER};
 use crate::carriers::{
-    Answer, Body, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture,
+    Answer, Auth, Body, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture,
 };
 use crate::model::answer::alone;
 use crate::model::fixture::at;
@@ -45,6 +45,26 @@ fn a_base_address_keeps_its_path() {
         address("http://h", "k&y", "N1"),
         "http://h/v1/tracking/CDEK/N1?apiKey=k%26y"
     );
+}
+
+#[test]
+fn with_a_secret_it_logs_in_and_asks_with_its_token() {
+    for adapter in [ADAPTER, BATCH_ADAPTER] {
+        let mut access = fixture::access("http://h/a");
+        assert!((adapter.make)(access.clone()).login().is_none());
+        (access.user, access.secret) = ("me".to_owned(), "hunter2".to_owned());
+        let carrier = (adapter.make)(access);
+        let Step::Send(request, _) = fixture::start(&*carrier, &["N1"]) else {
+            panic!("nothing is sent");
+        };
+        assert_eq!(request.auth, Auth::Token);
+        let login = carrier.login().expect("logs in");
+        assert_eq!(login.request.url.as_str(), "http://h/a/v1/oauth/token");
+        assert!(login.counts);
+        let answer = fixture::ok(r#"{"access_token":"t","expires_in":60}"#);
+        let token = carrier.read_token(&login, &answer, at(0)).expect("a token");
+        assert_eq!(token.expose(), "t");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use trackbox::model::{CarrierCode, TrackNumber};
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::faults::{Fault, Rule};
 use trackbox_emulator::journeys::journey;
+use trackbox_emulator::oauth::OAuth;
 use trackbox_emulator::options::{Options, Progress};
 use trackbox_emulator::scenario::Parcel;
 use trackbox_emulator::serve::serve;
@@ -16,6 +17,15 @@ use crate::support::fixture::{code, number};
 
 /// Starts carriers whose `limits` are calls a minute, 0 for none; returns them, their URL, and what stops them on drop.
 pub async fn start(limits: &[(&str, u32)], time: Time) -> (Emulator, String, DropGuard) {
+    start_with(limits, None, time).await
+}
+
+/// The same, and their calls need a token that these credentials get.
+pub async fn start_with(
+    limits: &[(&str, u32)],
+    oauth: Option<OAuth>,
+    time: Time,
+) -> (Emulator, String, DropGuard) {
     install_tls();
     let options = Options {
         progress: Progress::Clock,
@@ -23,6 +33,7 @@ pub async fn start(limits: &[(&str, u32)], time: Time) -> (Emulator, String, Dro
             .iter()
             .map(|(code, limit)| ((*code).to_owned(), *limit))
             .collect(),
+        oauth,
         ..Options::default()
     };
     let emulator = Emulator::new(options, time);

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio_util::sync::DropGuard;
 use trackbox::app;
 use trackbox::app::parts::{Parts, connect};
+use trackbox::cache::tokens::Tokens;
 use trackbox::carriers::routes::Routes;
 use trackbox::clock::Clock;
 use trackbox::config::{Config, Preset};
@@ -18,6 +19,7 @@ use trackbox::model::Tracking;
 use trackbox::scheduler::Scheduler;
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::faults::Fault;
+use trackbox_emulator::oauth::OAuth;
 
 use crate::support::carriers::{self, rule};
 use crate::support::time::at;
@@ -31,6 +33,8 @@ pub struct Setup {
     /// Further settings, as variables without their prefix.
     pub settings: Vec<(&'static str, String)>,
     pub cadence: Preset,
+    /// Calls need a token that these credentials get.
+    pub oauth: Option<OAuth>,
 }
 
 impl Default for Setup {
@@ -40,6 +44,7 @@ impl Default for Setup {
             workers: 1,
             settings: Vec::new(),
             cadence: Preset::Demo,
+            oauth: None,
         }
     }
 }
@@ -62,13 +67,14 @@ impl Pipe {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::manual(at(0));
         let time = emulator_time(&clock);
-        let (emulator, url, stop) = carriers::start(&setup.limits, time).await;
+        let (emulator, url, stop) =
+            carriers::start_with(&setup.limits, setup.oauth.clone(), time).await;
         let config = config(&setup, &url, folder.path());
         let wanted = app::role::wanted(app::ROLES);
         let connecting = connect(&config, wanted, clock.clone(), Arc::default());
         let parts = connecting.await.expect("connects");
         let workers = (0..setup.workers)
-            .map(|_| app::work::scheduler(&parts).expect("makes a worker"))
+            .map(|_| app::work::scheduler(&worker_parts(&parts)).expect("makes a worker"))
             .collect();
         let consumer = app::consume::consumer(&parts).expect("makes a consumer");
         Self {
@@ -232,6 +238,18 @@ impl Pipe {
     /// See [`truth::assert_limits`].
     pub fn assert_limits(&self) {
         truth::assert_limits(&self.emulator);
+    }
+}
+
+/// What a worker is made of: with Redis, it has its tokens from there as if it were a process of its own.
+fn worker_parts(parts: &Parts) -> Parts {
+    let tokens = match &parts.redis {
+        Some(redis) => Arc::new(Tokens::new(Some(Arc::clone(redis)))),
+        None => Arc::clone(&parts.tokens),
+    };
+    Parts {
+        tokens,
+        ..parts.clone()
     }
 }
 
