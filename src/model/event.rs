@@ -32,6 +32,13 @@ pub struct Event {
 }
 
 impl Event {
+    /// The own meaning of an event that says nothing of where the parcel is, such as that a date was updated: it shows the
+    /// status in force before it and gives none.
+    ///
+    /// No event can mean PENDING, which is said of a number that the carrier does not know; and a program that does not
+    /// know this meaning follows the table of [`journey`](crate::model::journey), by which it changes no known status.
+    pub const KEEPS: Meant = (Status::Pending, None);
+
     /// Identifies the event: SHA-256 over raw status, location, message, time and journey.
     pub fn digest(&self, journey: i32) -> [u8; 32] {
         let mut hash = Sha256::new();

@@ -5,7 +5,7 @@
 
 use crate::clock::Time;
 use crate::model::status::{Direction, Meant, Status, SubStatus};
-use crate::model::{Report, Tracking};
+use crate::model::{Event, Report, Tracking};
 
 /// What a new event does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,11 @@ impl<'a> Step<'a> {
             stated,
         }
     }
+
+    /// Whether it stands in the history alone and changes nothing.
+    fn keeps(&self) -> bool {
+        !self.stated && (self.status, self.sub_status) == Event::KEEPS
+    }
 }
 
 /// Where a parcel stands after some of its events.
@@ -138,6 +143,13 @@ impl<'a> Journey<'a> {
 
     /// Goes on by one event. Answers what the event means on the way that the parcel goes.
     pub fn follow(&mut self, step: Step<'a>) -> Meant {
+        if step.keeps() {
+            let code = self
+                .sub_status
+                .map_or(self.status.as_str(), SubStatus::as_str);
+            self.last_event = Some((code, step.at));
+            return (self.status, self.sub_status);
+        }
         let accepts = step.sub_status == Some(SubStatus::InTransitAccepted);
         let follows = match turn(self.stage, step.status) {
             Turn::Gives => true,

@@ -1,6 +1,7 @@
 use strum::VariantArray as _;
 
 use super::{EVENTS, Journey, Step, TABLE};
+use crate::model::Event;
 use crate::model::fixture::at;
 use crate::model::status::{Direction, Status, SubStatus};
 
@@ -134,4 +135,38 @@ fn a_status_that_the_carrier_gives_the_whole_parcel_needs_no_departure() {
         });
     }
     assert_eq!(journey.report().status, Status::InTransit);
+}
+
+#[test]
+fn an_event_that_keeps_shows_the_status_before_it_and_gives_none() {
+    let keeps = (Status::Pending, None);
+    assert_eq!(keeps, Event::KEEPS);
+    for stage in Status::VARIANTS {
+        let mut journey = Journey::new(Direction::Forward);
+        let given = (*stage, None);
+        journey.follow(Step::new(given, "given", at(1), true));
+        let before = (journey.status(), journey.stage());
+        let shown = journey.follow(Step::new(keeps, "a date was updated", at(2), false));
+        assert_eq!(shown, given, "{stage}");
+        assert_eq!((journey.status(), journey.stage()), before, "{stage}");
+        let report = journey.report();
+        assert_eq!(report.status_at, Some(at(1)), "{stage}");
+        assert_eq!(report.status_raw, "given");
+        assert_eq!(report.last_event_at, Some(at(2)));
+    }
+}
+
+/// So a program of before changes no known status by such an event either.
+#[test]
+fn by_the_table_alone_an_event_that_keeps_changes_no_known_status() {
+    let (event, _) = Event::KEEPS;
+    let column = EVENTS
+        .iter()
+        .position(|it| *it == event)
+        .expect("is a column");
+    for (status, cells) in TABLE {
+        let is_known = !matches!(status, Status::Unknown | Status::Pending);
+        let cell = cells.split(' ').nth(column);
+        assert!(!is_known || cell == Some("."), "{status}");
+    }
 }
