@@ -1,28 +1,25 @@
 //! Carriers: the adapters that ask them, and which carrier code uses which.
 //!
 //! An adapter does no input or output: [`Carrier::start`] says what to send and [`Carrier::resume`] reads the answer.
-//! Sending, deadlines, size limits and permits are the scheduler's task. A new carrier is one file here that declares
-//! its [`Adapter`], its module below, its line in [`adapters`], and its recorded answers in a folder of `tests/carriers/`.
+//! Sending, deadlines, size limits and permits are the scheduler's task. A new carrier is one file of `carriers/`, which
+//! [`declared`] reads, its line in [`adapters`], and its recorded answers in a folder of `tests/carriers/`.
 
 pub mod adapters;
-pub mod emulator;
+pub mod declared;
 #[cfg(test)]
 mod fixture;
-pub mod gdeposylka;
 pub mod login;
-pub mod one_number;
 pub mod reading;
+pub mod recorded;
 pub mod routes;
 mod sections;
 #[cfg(test)]
 mod tests;
 pub mod texts;
-pub mod track24;
 pub mod words;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -42,17 +39,6 @@ pub const EVENTS_MAX: usize = 20_000;
 
 /// The most calls that one check may take, apart from logins.
 pub const STEPS_MAX: u32 = 8;
-
-/// A way to ask a carrier, as its file declares it.
-pub struct Adapter {
-    /// Its name in the configuration, in messages and in metrics.
-    pub name: &'static str,
-    /// The keys of a carrier's section that must be set; `base_url` always must.
-    pub needs: &'static [&'static str],
-    /// The path segments that its requests add to `base_url`, as far as they are the same for all numbers.
-    pub path: &'static [&'static str],
-    pub make: fn(Access) -> Arc<dyn Carrier>,
-}
 
 /// What a carrier's section tells its adapter. Keys that the adapter does not need may be empty.
 #[derive(Clone, PartialEq, Eq)]
@@ -368,23 +354,17 @@ fn after_colon(said: &Option<String>) -> String {
         .map_or_else(String::new, |said| format!(": {said}"))
 }
 
-/// `base_url` with further path segments, each escaped, so that no number can change the path.
-pub fn path(base_url: &Url, segments: &[&str]) -> Url {
-    let mut path = base_url.path().trim_end_matches('/').to_owned();
-    for segment in segments {
-        path.push('/');
-        for byte in segment.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    path.push(char::from(byte))
-                }
-                _ => path.push_str(&format!("%{byte:02X}")),
+/// A text as one segment of a URL's path: whatever it holds, it cannot change the path.
+pub fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut segment, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
             }
+            _ => segment.push_str(&format!("%{byte:02X}")),
         }
-    }
-    let mut url = base_url.clone();
-    url.set_path(&path);
-    url
+        segment
+    })
 }
 
 /// The error for an answer that is not the expected JSON: names the place, never the content.

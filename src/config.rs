@@ -49,6 +49,7 @@ pub struct Config {
     pub cache: Cache,
     pub demo: Demo,
     pub log: Log,
+    pub adapters: Adapters,
     /// The sections by carrier code; `*` serves every code without a section of its own.
     pub carriers: BTreeMap<String, CarrierSection>,
 }
@@ -292,11 +293,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// How carriers are asked, besides what is built in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Adapters {
+    /// Folder of carriers' files of your own; empty means none.
+    pub folder: String,
+}
+
 /// How to reach one carrier, or (`*`) every carrier without a section of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CarrierSection {
-    /// One of the adapters that `carriers` lists, or `none`: the section is not in use.
+    /// One of the adapters that `trackbox carriers list` shows, or `none`: the section is not in use.
     #[schemars(extend("examples" = ["emulator"]))]
     pub adapter: String,
     /// Address of the carrier's API, `http` or `https`.

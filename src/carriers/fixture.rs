@@ -6,28 +6,31 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use reqwest::Url;
 use serde_json::{Value, json};
 
+use crate::carriers::adapters::built_in;
 use crate::carriers::{
-    Access, Adapter, Answer, Asked, Carrier, CarrierError, Observation, Sighting, Step, Verdict,
+    Access, Answer, Asked, Carrier, CarrierError, Observation, Sighting, Step, Verdict,
 };
 use crate::model::answer::alone;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, Event, TrackNumber};
 
-/// The access of an account with the key `k3y` for `shop.example`, at local times in UTC.
+/// The access of an account with the key `k3y`, the user `us3r` and the secret `s3cret` for `shop.example`, at local times in
+/// UTC.
 pub fn access(base_url: &str) -> Access {
     Access {
         base_url: Url::parse(base_url).expect("an address"),
         api_key: "k3y".to_owned(),
-        user: String::new(),
-        secret: String::new(),
+        user: "us3r".to_owned(),
+        secret: "s3cret".to_owned(),
         domain: "shop.example".to_owned(),
         zone: chrono_tz::UTC,
     }
 }
 
-/// The adapter of such an account.
-pub fn adapter(adapter: &Adapter, base_url: &str) -> Arc<dyn Carrier> {
-    (adapter.make)(access(base_url))
+/// The built-in adapter of this name, for such an account.
+pub fn adapter(name: &str, base_url: &str) -> Arc<dyn Carrier> {
+    let adapter = built_in(name).unwrap_or_else(|| panic!("there is no {name}"));
+    adapter.make(access(base_url))
 }
 
 /// A successful answer.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::carriers::reading::complaint::{not_in_form, refused};
+use crate::carriers::reading::complaint::{not_in_form, refused, said};
 use crate::carriers::{Answer, Body, CarrierError, Method, Request, reading};
 use crate::clock::Time;
 use crate::model::token::Token;
@@ -52,7 +52,8 @@ pub fn oauth_token(answer: &Answer, now: Time, secret: &str) -> Result<Token, Ca
 
 /// A log-in names nothing but our credentials, so a refusal in the carrier's own form is a refusal of these.
 fn refusal(status: u16, body: &Result<Value, CarrierError>, secret: &str) -> CarrierError {
-    match refused(status, body, ERROR_FIELDS, secret, |_| false) {
+    let own = body.as_ref().ok().and_then(|body| said(body, ERROR_FIELDS));
+    match refused(status, body, own, secret, |_| false) {
         Err(CarrierError::Refused { said, .. } | CarrierError::NotServed { said }) => {
             CarrierError::KeyRefused { said }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::carriers::Carrier;
-use crate::carriers::sections::{adapters, without_credentials};
+use crate::carriers::sections::{Adapted, adapters, without_credentials};
 use crate::config::check::Mistakes;
 use crate::config::keys::nearest;
 use crate::config::mistakes::ConfigError;
@@ -117,25 +117,25 @@ impl Routes {
         let mut mistakes = Mistakes::default();
         let adapters = adapters(config, &mut mistakes);
         mistakes.into_result()?;
-        let mut accounts: BTreeMap<&str, Account> = BTreeMap::new();
+        let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
         for (code, section, adapter) in &adapters {
             let name = section.account(code);
             let new = || new_account(config, name, section);
-            let account = accounts.entry(name).or_insert_with(new);
+            let account = accounts.entry(name.to_owned()).or_insert_with(new);
             let numbers = numbers_per_call(section, adapter.as_ref());
             account.numbers_per_call = account.numbers_per_call.min(numbers);
             account.codes.push((*code).to_owned());
         }
-        let accounts: BTreeMap<&str, Arc<Account>> = accounts
+        let accounts: BTreeMap<String, Arc<Account>> = accounts
             .into_iter()
             .map(|(name, account)| (name, Arc::new(account)))
             .collect();
-        let route = |(code, section, adapter): (&str, &CarrierSection, Arc<dyn Carrier>)| {
+        let route = |(code, section, adapter): Adapted<'_>| {
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
                 section: code.to_owned(),
                 account: Arc::clone(&accounts[section.account(code)]),
-                numbers_per_call: numbers_per_call(section, adapter.as_ref()),
+                numbers_per_call: numbers_per_call(&section, adapter.as_ref()),
                 adapter,
                 timeout: timeout.get(),
             };

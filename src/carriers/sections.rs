@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-use crate::carriers::adapters::ADAPTERS;
-use crate::carriers::{Access, Adapter, Carrier};
+use crate::carriers::adapters::{Adapter, all};
+use crate::carriers::declared::file::{File, is_safe};
+use crate::carriers::{Access, Carrier};
 use crate::config::check::Mistakes;
 use crate::config::format::shown;
 use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
-use crate::config::{CarrierSection, Config};
+use crate::config::{CarrierSection, Config, SecretUrl};
 use crate::model::number::fold;
 
-/// A section in use, by its code, and its adapter.
-pub type Adapted<'a> = (&'a str, &'a CarrierSection, Arc<dyn Carrier>);
+/// A section in use, by its code, with what its adapter's file gives to keys that it leaves out, and its adapter.
+pub type Adapted<'a> = (&'a str, CarrierSection, Arc<dyn Carrier>);
 
 /// Makes the adapter of every section in use that has what its adapter needs.
 pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adapted<'a>> {
+    let (known, wrong_files) = all(&config.adapters.folder);
+    wrong_files
+        .into_iter()
+        .for_each(|mistake| mistakes.push(mistake));
     let in_use = config
         .carriers
         .iter()
@@ -37,7 +42,8 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
     let mut made: Vec<(&str, Access, Arc<dyn Carrier>)> = Vec::new();
     in_use
         .filter_map(|(code, section)| {
-            let adapter = adapter(config, code, section, mistakes)?;
+            let adapter = adapter(config, &known, code, section, mistakes)?;
+            let section = &with_defaults(section, &adapter.file);
             let base_url = base_url(adapter, code, section, mistakes);
             let complete = has_needs(adapter, code, section, mistakes);
             let access = Access {
@@ -55,7 +61,7 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
             let carrier = match same {
                 Some((.., carrier)) => Arc::clone(carrier),
                 None => {
-                    let carrier = (adapter.make)(access.clone());
+                    let carrier = adapter.make(access.clone());
                     made.push((adapter.name, access, Arc::clone(&carrier)));
                     carrier
                 }
@@ -68,25 +74,39 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
                 let advice = format!("lower it to at most {most}, or leave it out");
                 mistakes.add(&["carriers", code, "numbers"], what, advice);
             }
-            Some((code.as_str(), section, carrier))
+            Some((code.as_str(), section.clone(), carrier))
         })
         .collect()
 }
 
-fn adapter(
+/// A section with the address and the limits of the adapter's file, where it names none.
+fn with_defaults(section: &CarrierSection, file: &File) -> CarrierSection {
+    let mut section = section.clone();
+    let defaults = &file.defaults;
+    if let (true, Some(base_url)) = (section.base_url.is_empty(), &defaults.base_url) {
+        section.base_url = SecretUrl::new(base_url.as_str());
+    }
+    let is_limited = section.per_minute.is_some() || section.per_second > 0 || section.per_day > 0;
+    if !is_limited && section.limits.is_empty() {
+        section.limits.clone_from(&defaults.limits);
+    }
+    section.min_interval = section.min_interval.max(defaults.min_interval);
+    section
+}
+
+fn adapter<'k>(
     config: &Config,
+    known: &'k [Adapter],
     code: &str,
     section: &CarrierSection,
     mistakes: &mut Mistakes<'_>,
-) -> Option<&'static Adapter> {
-    let named = ADAPTERS
-        .iter()
-        .find(|adapter| adapter.name == section.adapter);
+) -> Option<&'k Adapter> {
+    let named = known.iter().find(|adapter| adapter.name == section.adapter);
     if named.is_some() {
         return named;
     }
     let path = ["carriers", code, "adapter"];
-    let names = ADAPTERS.iter().map(|adapter| adapter.name).chain(["none"]);
+    let names = known.iter().map(|adapter| adapter.name).chain(["none"]);
     let list = names.clone().collect::<Vec<&str>>().join(", ");
     if section.adapter.is_empty() {
         // The section is new and unfinished, or its code is misspelt.
@@ -126,8 +146,12 @@ fn base_url(
     let what = match Url::parse(text) {
         Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => {
             let (what, advice) = match too_much(adapter, &url) {
-                None => return Some(url),
                 Some(mistake) => mistake,
+                None if adapter.is_users && !is_safe(&url) => (
+                    "is neither https nor an address of this machine",
+                    "a user's own carrier file gets its key sent encrypted only: give an https address".to_owned(),
+                ),
+                None => return Some(url),
             };
             mistakes.add(&path, what, advice);
             return None;
@@ -156,6 +180,9 @@ fn too_much(adapter: &Adapter, url: &Url) -> Option<(&'static str, String)> {
     let segments: Vec<&str> = url.path().split('/').collect();
     // Two segments of it are no coincidence.
     let own = &adapter.path[..adapter.path.len().min(2)];
+    if own.is_empty() {
+        return None;
+    }
     let is_own = |part: &[&str]| {
         let mut pairs = part.iter().zip(own);
         pairs.all(|(ours, theirs)| ours.eq_ignore_ascii_case(theirs))
@@ -183,7 +210,7 @@ fn has_needs(
     mistakes: &mut Mistakes<'_>,
 ) -> bool {
     let mut complete = true;
-    for key in adapter.needs {
+    for key in &adapter.needs {
         if section.is_set(key) {
             continue;
         }

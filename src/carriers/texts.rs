@@ -1,12 +1,10 @@
-//! Turns the dated texts that aggregators give into an observation.
+//! Turns the dated codes and texts that carriers give into an observation.
 
-use serde_json::Value;
-
+use crate::carriers::declared::map::Means;
 use crate::carriers::reading::order::{Dated, Placed, in_order};
-use crate::carriers::reading::time::When;
 use crate::carriers::words::{Meaning, meaning_with_hint, refined};
-use crate::carriers::{CarrierError, EVENTS_MAX, Observation, Verdict, reading};
-use crate::model::status::{Status, SubStatus};
+use crate::carriers::{EVENTS_MAX, Observation};
+use crate::model::status::{Meant, Status};
 use crate::model::{Event, Unreadable};
 
 /// One dated text, clean enough for the store.
@@ -19,30 +17,89 @@ pub struct DatedText {
     pub location: String,
     /// The carrier's own record as JSON.
     pub payload_json: String,
-    /// What the carrier says by other means (a translation, a flag): it counts where the texts leave something open.
+    /// What its code means; `None` if it has none, or one that is not mapped.
+    pub means: Option<Means>,
+    /// How the texts are read of an event without such a code.
+    pub words: Words,
+    /// What the carrier says by other means (a translation, a flag): it counts where the code or the texts leave something
+    /// open.
     pub hint: Option<Meaning>,
+    /// The carrier took it back.
+    pub taken_back: bool,
 }
 
-/// What a list of dated texts says of a number; `read` as in [`reading::each`]. `flag` is what the whole answer says of
-/// the newest.
-///
-/// # Errors
-/// As [`reading::each`].
-pub fn verdict(
-    records: &[&Value],
-    key: &str,
-    mapping_version: i32,
-    flag: Option<Meaning>,
-    read: impl Fn(&Value) -> Result<(When, DatedText), String>,
-) -> Result<Verdict, CarrierError> {
-    let (dated, unreadable) = reading::each(records, key, read)?;
-    let seen = observe(dated, flag, unreadable, mapping_version);
-    Ok(seen.map_or(Verdict::NotFoundYet, Verdict::Seen))
+/// How texts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// Not at all.
+    None,
+    /// By our words.
+    Ours,
+}
+
+impl Words {
+    /// What an event means.
+    fn meaning(
+        self,
+        means: Option<Means>,
+        (raw, message): (&str, &str),
+        hint: Option<Meaning>,
+    ) -> Said {
+        let by_code = match means {
+            Some(Means::Keep) => return Said::of(Event::KEEPS),
+            Some(Means::Status(status, sub_status)) => Some(Meaning {
+                sub_status,
+                ..Meaning::of(status)
+            }),
+            None => None,
+        };
+        let meaning = match (by_code, self) {
+            (None, Self::Ours) => meaning_with_hint(raw, message, hint),
+            (by_code, _) => refined(by_code, hint),
+        };
+        Said {
+            meant: meaning.map_or((Status::Unknown, None), |it| (it.status, it.sub_status)),
+            takes_back: meaning.is_some_and(|it| it.takes_back),
+        }
+    }
+
+    /// A known event with the meaning that its code or its texts have today.
+    pub fn reread(
+        self,
+        event: Event,
+        means: Option<Means>,
+        hint: Option<Meaning>,
+        mapping_version: i32,
+    ) -> Event {
+        let said = self.meaning(means, (&event.status_raw, &event.message), hint);
+        Event {
+            own: Some(said.meant),
+            mapping_version,
+            taken_back: event.taken_back || said.takes_back,
+            ..event
+        }
+    }
+}
+
+/// What an event says.
+struct Said {
+    meant: Meant,
+    /// It revokes the event before it and says nothing else.
+    takes_back: bool,
+}
+
+impl Said {
+    fn of(meant: Meant) -> Self {
+        Self {
+            meant,
+            takes_back: false,
+        }
+    }
 }
 
 /// What these texts, in the carrier's order, say about a parcel; `None` if there are none. `flag` is what the whole answer
 /// says of the newest.
-fn observe(
+pub fn observe(
     texts: Vec<Dated<DatedText>>,
     flag: Option<Meaning>,
     unreadable: Unreadable,
@@ -58,12 +115,14 @@ fn observe(
         record,
     } in texts
     {
-        let meaning = meaning_with_hint(&record.raw, &record.message, record.hint);
-        let takes_back = meaning.is_some_and(|meaning| meaning.takes_back);
-        if takes_back && let Some(before) = events.iter_mut().rfind(|event| !event.taken_back) {
+        let texts = (record.raw.as_str(), record.message.as_str());
+        let said = record.words.meaning(record.means, texts, record.hint);
+        if said.takes_back
+            && let Some(before) = events.iter_mut().rfind(|event| !event.taken_back)
+        {
             before.taken_back = true;
         }
-        let (status, sub_status) = own(meaning);
+        let (status, sub_status) = said.meant;
         events.push(Event {
             status,
             sub_status,
@@ -74,8 +133,8 @@ fn observe(
             payload_json: record.payload_json,
             mapping_version,
             order_at,
-            // It says nothing of the parcel but that the event before it was an error.
-            taken_back: takes_back,
+            // If it takes another back, it says nothing else of the parcel.
+            taken_back: record.taken_back || said.takes_back,
             own: None,
             stated: false,
         });
@@ -88,29 +147,11 @@ fn observe(
     })
 }
 
-/// A known event with the meaning that its texts have today.
-pub fn reread(event: Event, hint: Option<Meaning>, mapping_version: i32) -> Event {
-    let meaning = meaning_with_hint(&event.status_raw, &event.message, hint);
-    Event {
-        own: Some(own(meaning)),
-        mapping_version,
-        taken_back: event.taken_back || meaning.is_some_and(|meaning| meaning.takes_back),
-        ..event
-    }
-}
-
-/// What a meaning is to an event; without one it is unknown.
-fn own(meaning: Option<Meaning>) -> (Status, Option<SubStatus>) {
-    meaning.map_or((Status::Unknown, None), |meaning| {
-        (meaning.status, meaning.sub_status)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{DatedText, observe};
+    use super::{DatedText, Words, observe};
     use crate::carriers::reading::order::Dated;
     use crate::carriers::reading::time::when;
     use crate::model::answer::alone;
@@ -124,7 +165,10 @@ mod tests {
             message: String::new(),
             location: String::new(),
             payload_json: String::new(),
+            means: None,
+            words: Words::Ours,
             hint: None,
+            taken_back: false,
         };
         Dated {
             when: when(&json!(at(secs)), chrono_tz::UTC).expect("a time"),

@@ -53,6 +53,11 @@ impl<'a> Mistakes<'a> {
         self.found.push(mistake);
     }
 
+    /// Adds a mistake in a file that the configuration names.
+    pub fn push(&mut self, mistake: Mistake) {
+        self.found.push(mistake);
+    }
+
     /// The source of a key: the last layer that sets it, else the last that opens its section.
     pub fn place(&self, path: &[&str]) -> String {
         let section = KeyPath::of(&path[..path.len().saturating_sub(1)]);

@@ -48,7 +48,7 @@ const TIERS: &[&[(&str, &str)]] = &[
         ("logging", "how the process logs"),
         (
             "carriers",
-            "trait `Carrier` (no input or output), one file a carrier; which account a code leads to",
+            "trait `Carrier` (no input or output), carriers as files and their reader; which account a code leads to",
         ),
         (
             "store",

@@ -92,7 +92,8 @@ pub fn said<'a>(body: &'a Value, fields: &[&str]) -> Option<&'a str> {
     fields.iter().find_map(|field| words_in(&body[*field]))
 }
 
-fn words_in(value: &Value) -> Option<&str> {
+/// The words of an error in a field: its text, of a list the first one, of an object its message.
+pub fn words_in(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
         Value::Array(members) => members.iter().find_map(Value::as_str),
@@ -149,19 +150,18 @@ pub fn beside_no_events(body: &Value, key: &str) -> Option<CarrierError> {
     errors.find_map(|said| failure_of_account(200, said, key))
 }
 
-/// What an answer with a status other than success says of a number. `body` is its JSON, `fields` are those that hold the
-/// carrier's own words, and `is_unknown` knows the ones that it documents for an unknown number.
+/// What an answer with a status other than success says of a number. `body` is its JSON, `own` are the carrier's own words
+/// in it, and `is_unknown` knows the ones that it documents for an unknown number.
 ///
 /// # Errors
 /// If the words are not about an unknown number: a "not found" in other words is about our address.
 pub fn refused(
     status: u16,
     body: &Result<Value, CarrierError>,
-    fields: &[&str],
+    own: Option<&str>,
     key: &str,
     is_unknown: impl Fn(&str) -> bool,
 ) -> Result<Verdict, CarrierError> {
-    let own = body.as_ref().ok().and_then(|body| said(body, fields));
     let foreign = || body.as_ref().ok().and_then(|it| said(it, FOREIGN_FIELDS));
     let words = own.or_else(foreign);
     match status {
@@ -254,10 +254,13 @@ pub fn one_line(text: &str) -> String {
     words.join(" ")
 }
 
-/// Whether a text holds the key, as it is or as a URL has it.
+/// Whether a text holds one of the account's secrets, as it is or as a URL has it. `key` has one a line.
 pub fn holds(text: &str, key: &str) -> bool {
-    let in_url: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
-    !key.is_empty() && (text.contains(key) || text.contains(&in_url))
+    let mut keys = key.lines().filter(|key| !key.is_empty());
+    keys.any(|key| {
+        let in_url: String = url::form_urlencoded::byte_serialize(key.as_bytes()).collect();
+        text.contains(key) || text.contains(&in_url)
+    })
 }
 
 #[cfg(test)]

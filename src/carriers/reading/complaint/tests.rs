@@ -1,11 +1,9 @@
 use proptest::prelude::{any, proptest};
 use serde_json::{Value, json};
 
-use super::{complaint, not_in_form, refused, says_unknown_number, words_of_error};
+use super::{complaint, not_in_form, refused, said, says_unknown_number, words_of_error};
 use crate::carriers::reading;
-use crate::carriers::{
-    Answer, CarrierError, FailureOf, Verdict, emulator, fixture, gdeposylka, track24,
-};
+use crate::carriers::{Answer, CarrierError, FailureOf, Verdict, fixture};
 
 fn of_account(said: &str) -> Option<&'static str> {
     match complaint(said, "k3y", says_unknown_number) {
@@ -158,7 +156,13 @@ fn of_status(status: u16, body: &str) -> Result<Verdict, CarrierError> {
         body: body.as_bytes().to_vec(),
     };
     let body = reading::json(&answer, "k3y");
-    refused(status, &body, &["message"], "k3y", says_unknown_number)
+    refused(
+        status,
+        &body,
+        body.as_ref().ok().and_then(|body| said(body, &["message"])),
+        "k3y",
+        says_unknown_number,
+    )
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn a_404_is_not_found_in_the_carriers_words_alone() {
 
 #[test]
 fn a_page_is_told_by_its_title() {
-    let adapter = fixture::adapter(&track24::ADAPTER, "https://api.example/");
+    let adapter = fixture::adapter("track24", "https://api.example/");
     let told = |status, body: &str| {
         let answer = Answer {
             status,
@@ -222,27 +226,27 @@ fn a_page_is_told_by_its_title() {
 fn an_answer_without_events_that_complains_is_no_unknown_number() {
     for (adapter, body) in [
         (
-            &track24::ADAPTER,
+            "track24",
             json!({"status": "ok", "data": [], "message": "Лимит исчерпан"}),
         ),
         (
-            &track24::ADAPTER,
+            "track24",
             json!({"status": "ok", "data": {"error": "Домен не найден"}}),
         ),
         (
-            &gdeposylka::ADAPTER,
+            "gdeposylka",
             json!({"result": "error", "data": {"checkpoints": []}, "messages": ["Неверный токен"]}),
         ),
         (
-            &gdeposylka::ADAPTER,
+            "gdeposylka",
             json!({"status": "ok", "checkpoints": [], "error": "bad token"}),
         ),
         (
-            &emulator::ADAPTER,
+            "emulator",
             json!({"status": "error", "detail": "wrong key"}),
         ),
         (
-            &emulator::ADAPTER,
+            "emulator",
             json!({"status": "error", "message": "Invalid API key"}),
         ),
     ] {

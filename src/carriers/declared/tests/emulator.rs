@@ -1,8 +1,10 @@
+//! The emulator's files.
+
 use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::carriers::emulator::{ADAPTER, BATCH_ADAPTER};
+use crate::carriers::adapters::built_in;
 use crate::carriers::{
     Answer, Auth, Body, Carrier, CarrierError, FailureOf, Method, Step, Verdict, fixture,
 };
@@ -10,14 +12,15 @@ use crate::model::answer::alone;
 use crate::model::fixture::at;
 
 fn adapter(base_url: &str, batch: bool) -> Arc<dyn Carrier> {
-    let adapter = if batch { BATCH_ADAPTER } else { ADAPTER };
-    fixture::adapter(&adapter, base_url)
+    let name = if batch { "emulator-batch" } else { "emulator" };
+    fixture::adapter(name, base_url)
 }
 
 fn address(base_url: &str, api_key: &str, number: &str) -> String {
     let mut access = fixture::access(base_url);
     access.api_key = api_key.to_owned();
-    match fixture::start(&*(ADAPTER.make)(access), &[number]) {
+    let adapter = built_in("emulator").expect("is built in");
+    match fixture::start(&*adapter.make(access), &[number]) {
         Step::Send(request, _) => request.url.to_string(),
         Step::Done(_) => panic!("nothing is sent"),
     }
@@ -49,11 +52,17 @@ fn a_base_address_keeps_its_path() {
 
 #[test]
 fn with_a_secret_it_logs_in_and_asks_with_its_token() {
-    for adapter in [ADAPTER, BATCH_ADAPTER] {
+    for name in ["emulator", "emulator-batch"] {
+        let adapter = built_in(name).expect("is built in");
         let mut access = fixture::access("http://h/a");
-        assert!((adapter.make)(access.clone()).login().is_none());
-        (access.user, access.secret) = ("me".to_owned(), "hunter2".to_owned());
-        let carrier = (adapter.make)(access);
+        let carrier = adapter.make(access.clone());
+        access.secret = String::new();
+        let without = adapter.make(access);
+        assert!(without.login().is_none());
+        let Step::Send(request, _) = fixture::start(&*without, &["N1"]) else {
+            panic!("nothing is sent");
+        };
+        assert_eq!(request.auth, Auth::None);
         let Step::Send(request, _) = fixture::start(&*carrier, &["N1"]) else {
             panic!("nothing is sent");
         };

@@ -1,0 +1,257 @@
+//! A carrier's file: what it says of itself, and the rules of its requests and answers.
+
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+
+use crate::carriers::declared::condition::Condition;
+use crate::carriers::declared::item::ItemRule;
+use crate::carriers::declared::path::Path;
+use crate::carriers::declared::request::{Of, RequestRule};
+use crate::carriers::declared::toml::{Section, read};
+use crate::carriers::declared::when::TimeRule;
+use crate::config::mistakes::Mistake;
+use crate::config::{Limit, Per, Span};
+
+/// The most bytes of a file.
+pub const FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// What may stand in a carrier's name.
+const NAME_CHARS_MAX: usize = 40;
+
+/// A carrier's file that was checked whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct File {
+    pub about: About,
+    pub defaults: Defaults,
+    pub login: Option<LoginRule>,
+    pub request: RequestRule,
+    pub answer: AnswerRule,
+    pub item: ItemRule,
+}
+
+/// What a file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The carrier's name for people.
+    pub title: String,
+    /// Where its facts are from, with the date.
+    pub source: String,
+    /// What the carrier allows, in a sentence.
+    pub terms: String,
+    /// Whether it takes the place of a built-in file of this name.
+    pub replaces: bool,
+}
+
+/// What a section of the configuration has if it says nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Defaults {
+    pub base_url: Option<Url>,
+    pub limits: Vec<Limit>,
+    pub min_interval: Span,
+}
+
+/// How an account gets its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginRule {
+    pub request: RequestRule,
+    /// Whether the carrier counts it among the account's calls.
+    pub counts: bool,
+}
+
+/// How a whole answer is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerRule {
+    pub format: Format,
+    /// The account's calls are used up.
+    pub rate: Vec<Condition>,
+    /// The key is refused.
+    pub auth: Vec<Condition>,
+    /// The account is not served.
+    pub not_served: Vec<Condition>,
+    /// The parts that are about one number each; the whole answer if it is empty.
+    pub items: Option<Path>,
+    /// Where such a part names its carrier code.
+    pub carrier: Option<Path>,
+    /// Of several parts about one number, the one that is newest by this.
+    pub newest: Option<TimeRule>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Xml,
+}
+
+impl File {
+    /// Reads a file whose name is `name`.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Mistake>> {
+        read(name, text, |root| {
+            let version = root.number("version", 1..1_000_000);
+            if version.is_none() && !root.has("version") {
+                let advice = "write version = 1, and raise it when a code gets another meaning";
+                root.wrong("version", "is missing", advice);
+            }
+            let version = i32::try_from(version.unwrap_or(1)).unwrap_or(1);
+            let about = about(root);
+            let defaults = defaults(&root.section("defaults"));
+            let request = RequestRule::read(&root.section("request"), Of::Numbers);
+            let login = login(&root.section("login"));
+            let answer = answer(&root.section("answer"));
+            let item = ItemRule::read(root, version);
+            let file = Self {
+                about: about?,
+                defaults,
+                login,
+                request: request?,
+                answer,
+                item: item?,
+            };
+            if file.request.numbers > 1 && file.answer.items.is_none() {
+                let what = "needs items, since one call takes several numbers";
+                root.wrong(
+                    "answer",
+                    what,
+                    "write items = \"the path to them\" under [answer]",
+                );
+            }
+            if file.answer.items.is_some() && file.item.number.is_empty() {
+                let what = "needs number, since an answer has several items";
+                root.wrong(
+                    "item",
+                    what,
+                    "write number = \"the path to it\" under [item]",
+                );
+            }
+            Some(file)
+        })
+    }
+
+    /// The keys of a section that must be set.
+    pub fn needs(&self) -> Vec<&'static str> {
+        let login = self
+            .login
+            .iter()
+            .flat_map(|login| login.request.templates());
+        let templates = self.request.templates().chain(login);
+        let names = templates.flat_map(|it| it.names());
+        let needed = names.filter(|(_, may_be_empty)| !may_be_empty);
+        let needs: BTreeSet<&str> = needed.filter_map(|(name, _)| name.key()).collect();
+        needs.into_iter().collect()
+    }
+}
+
+fn about(root: &Section<'_>) -> Option<About> {
+    let name = root.needed("name", "my-carrier");
+    let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if let Some(name) = &name
+        && (name.is_empty()
+            || name.len() > NAME_CHARS_MAX
+            || !name.chars().all(of_name)
+            || name == "none")
+    {
+        let what = format!("is \"{name}\", which cannot be an adapter's name");
+        root.wrong(
+            "name",
+            &what,
+            "use small letters, digits and -, as in my-carrier",
+        );
+    }
+    let about = (
+        name,
+        root.needed("title", "My Carrier"),
+        root.needed("source", "https://… \"Tracking API\", read 2026-11-30"),
+        root.needed("terms", "250 calls a day"),
+    );
+    Some(About {
+        name: about.0?,
+        title: about.1?,
+        source: about.2?,
+        terms: about.3?,
+        replaces: root.flag("replaces").unwrap_or(false),
+    })
+}
+
+fn defaults(section: &Section<'_>) -> Defaults {
+    let base_url = section.read("base_url", |text| match Url::parse(text) {
+        Ok(url) if is_safe(&url) => Ok(url),
+        Ok(_) => Err("neither https nor an address of this machine".to_owned()),
+        Err(error) => Err(format!("no address: {error}")),
+    });
+    let mut limits = Vec::new();
+    for table in section.sections("limits") {
+        let calls = table.number("calls", 1..1_000_000_001);
+        let per = table.read("per", |text| text.parse::<Per>().map_err(str::to_owned));
+        let zone = table.read("zone", |text| {
+            text.parse().map_err(|_| "no time zone".to_owned())
+        });
+        match calls.zip(per) {
+            Some((calls, per)) => limits.push(Limit {
+                calls: u32::try_from(calls).unwrap_or(u32::MAX),
+                per,
+                zone,
+            }),
+            None => table.wrong(
+                "calls",
+                "and per are needed",
+                "write { calls = 1, per = \"5s\" }",
+            ),
+        }
+        table.done();
+    }
+    let span = |text: &str| text.parse::<Span>().map_err(|error| error.to_string());
+    let min_interval = section.read("min_interval", span);
+    section.done();
+    Defaults {
+        base_url,
+        limits,
+        min_interval: min_interval.unwrap_or(Span::from_millis(0)),
+    }
+}
+
+/// Whether secrets may be sent to an address: encrypted, or on this machine.
+pub fn is_safe(url: &Url) -> bool {
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    (url.scheme() == "https" && url.has_host()) || (url.scheme() == "http" && is_here)
+}
+
+fn login(section: &Section<'_>) -> Option<LoginRule> {
+    if !section.is_there() {
+        return None;
+    }
+    let counts = section.flag("counts").unwrap_or(false);
+    let request = RequestRule::read(section, Of::Login)?;
+    Some(LoginRule { request, counts })
+}
+
+fn answer(section: &Section<'_>) -> AnswerRule {
+    let format = section.read("format", |text| match text {
+        "json" => Ok(Format::Json),
+        "xml" => Ok(Format::Xml),
+        _ => Err("neither json nor xml".to_owned()),
+    });
+    let newest = section
+        .has("newest")
+        .then(|| TimeRule::read(section, "newest"));
+    let rule = AnswerRule {
+        format: format.unwrap_or(Format::Json),
+        rate: Condition::list(section, "rate"),
+        auth: Condition::list(section, "auth"),
+        not_served: Condition::list(section, "not_served"),
+        items: section.read("items", str::parse),
+        carrier: section.read("carrier", str::parse),
+        newest: newest.flatten(),
+    };
+    section.done();
+    rule
+}

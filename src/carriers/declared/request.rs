@@ -1,0 +1,391 @@
+//! The request that a file describes.
+//!
+//! It goes to the section's `base_url` and nowhere else: a file names only what comes behind that.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
+use serde_json::{Map, Value};
+
+use crate::carriers::declared::template::{Escape, Name, Template, Values};
+use crate::carriers::declared::toml::Section;
+use crate::carriers::{Access, Asked, Auth, Body, Method, Request};
+
+/// The most numbers in one call.
+const NUMBERS_MAX: i64 = 3_000;
+
+/// How deep a JSON body may be.
+const DEPTH_MAX: usize = 16;
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRule {
+    /// How many numbers one call takes.
+    pub numbers: usize,
+    /// Whether one call may ask for numbers of several carrier codes.
+    pub mixes_carriers: bool,
+    method: Method,
+    /// Segments behind the base address.
+    path: Vec<Template>,
+    query: Vec<(String, Template)>,
+    headers: Vec<(String, Template)>,
+    /// User and password of HTTP Basic.
+    basic: Option<Template>,
+    /// Stands between the numbers of `{numbers}`.
+    join: String,
+    body: BodyRule,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    Numbers,
+    Login,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum BodyRule {
+    None,
+    Json(JsonRule),
+    Form(Vec<(String, Template)>),
+    Xml {
+        content_type: String,
+        text: Template,
+    },
+}
+
+/// JSON whose texts are templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum JsonRule {
+    Plain(Value),
+    Text(Template),
+    List(Vec<JsonRule>),
+    Table(Vec<(String, JsonRule)>),
+}
+
+impl RequestRule {
+    pub fn read(section: &Section<'_>, of: Of) -> Option<Self> {
+        let method = section.read("method", |text| match text {
+            "GET" => Ok(Method::Get),
+            "POST" => Ok(Method::Post),
+            _ => Err("neither GET nor POST".to_owned()),
+        });
+        let path = section.needed("path", "/v1/track/{number}")?;
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        let mut templates = Vec::new();
+        for segment in segments {
+            match Template::parse(segment) {
+                Ok(template) => templates.push(template),
+                Err(what) => section.wrong("path", &what, "write /a/{number}"),
+            }
+        }
+        if path.contains(['?', '#']) {
+            section.wrong(
+                "path",
+                "has a ? or a #",
+                "write the fields of a query under query",
+            );
+        }
+        let rule = Self {
+            numbers: section
+                .number("numbers", 1..NUMBERS_MAX + 1)
+                .map_or(1, |it| it as usize),
+            mixes_carriers: section.flag("mixes_carriers").unwrap_or(true),
+            method: method.unwrap_or(Method::Get),
+            path: templates,
+            query: fields(section, "query"),
+            headers: headers(section),
+            basic: section.read("basic", Template::parse),
+            join: section.text("join").unwrap_or_else(|| ",".to_owned()),
+            body: body(section)?,
+        };
+        match of {
+            Of::Numbers => rule.check(section),
+            Of::Login => rule.check_login(section),
+        }
+        section.done();
+        Some(rule)
+    }
+
+    fn check(&self, section: &Section<'_>) {
+        let names: Vec<Name> = self
+            .templates()
+            .flat_map(|it| it.names())
+            .map(|(name, _)| name)
+            .collect();
+        let (one, all) = (Name::Number, Name::Numbers);
+        if !names.contains(&one) && !names.contains(&all) {
+            section.wrong(
+                "path",
+                "names no number, nor does anything else of the request",
+                "put {number} where it goes",
+            );
+        }
+        let in_json = matches!(&self.body, BodyRule::Json(json) if json.has(one));
+        if self.numbers > 1 && !names.contains(&all) && !in_json {
+            let advice = "put {numbers} where they go, or {number} into a list of a JSON body";
+            section.wrong(
+                "numbers",
+                "is more than 1, but the request names only one number",
+                advice,
+            );
+        }
+        if self.method == Method::Get && self.body != BodyRule::None {
+            section.wrong(
+                "method",
+                "is GET, but there is a body",
+                "write method = \"POST\"",
+            );
+        }
+    }
+
+    fn check_login(&self, section: &Section<'_>) {
+        let mut names = self.templates().flat_map(Template::names);
+        if names.any(|(name, _)| name.key().is_none()) {
+            let advice = "use {user}, {secret} and {key}";
+            section.wrong("path", "is a log-in's, but it names a number", advice);
+        }
+    }
+
+    /// Every template of the request.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let pairs = self.query.iter().chain(&self.headers).map(|(_, it)| it);
+        let body: Vec<&Template> = match &self.body {
+            BodyRule::None => Vec::new(),
+            BodyRule::Json(json) => json.templates(),
+            BodyRule::Form(fields) => fields.iter().map(|(_, it)| it).collect(),
+            BodyRule::Xml { text, .. } => vec![text],
+        };
+        self.path.iter().chain(pairs).chain(&self.basic).chain(body)
+    }
+
+    /// Whether no placeholder is empty, not even one that may be: an account without them does not log in.
+    pub fn is_complete(&self, access: &Access) -> bool {
+        let values = Values {
+            access,
+            one: None,
+            all: &[],
+            join: &self.join,
+        };
+        let mut templates = self.templates();
+        templates.all(|template| template.filled(&values, Escape::None).is_some())
+    }
+
+    /// The segments that are the same for all numbers, up to the first that is not.
+    pub fn fixed_path(&self) -> Vec<String> {
+        let segments = self.path.iter().map_while(Template::plain);
+        segments.map(str::to_owned).collect()
+    }
+
+    /// The request for these numbers; `None` if a URL cannot hold them.
+    pub fn request(&self, access: &Access, asked: &[Asked], auth: Auth) -> Option<Request> {
+        let values = Values {
+            access,
+            one: asked.first(),
+            all: asked,
+            join: &self.join,
+        };
+        let mut segments = access.base_url.path().trim_end_matches('/').to_owned();
+        for template in &self.path {
+            let segment = template.filled(&values, Escape::Segment)?;
+            // The URL would lead to the parent folder, even with the dots escaped.
+            if matches!(segment.as_str(), "." | "..") {
+                return None;
+            }
+            segments.push('/');
+            segments.push_str(&segment);
+        }
+        let mut url: Url = access.base_url.clone();
+        url.set_path(&segments);
+        let filled = |(name, template): &(String, Template), escape| {
+            Some((name.clone(), template.filled(&values, escape)?))
+        };
+        let query = self
+            .query
+            .iter()
+            .filter_map(|pair| filled(pair, Escape::None));
+        for (name, value) in query {
+            url.query_pairs_mut().append_pair(&name, &value);
+        }
+        let headers = self
+            .headers
+            .iter()
+            .filter_map(|pair| filled(pair, Escape::Header));
+        let mut headers: Vec<_> = headers
+            .map(|(name, value)| (Cow::Owned(name), value))
+            .collect();
+        if let Some(basic) = self
+            .basic
+            .as_ref()
+            .and_then(|it| it.filled(&values, Escape::Header))
+        {
+            let value = format!("Basic {}", STANDARD.encode(basic));
+            headers.push((Cow::Borrowed("Authorization"), value));
+        }
+        let body = match &self.body {
+            BodyRule::None => Body::None,
+            BodyRule::Json(json) => Body::Json(json.filled(&values)),
+            BodyRule::Form(fields) => {
+                let fields = fields.iter().filter_map(|pair| filled(pair, Escape::None));
+                Body::Form(fields.collect())
+            }
+            BodyRule::Xml { content_type, text } => Body::Text {
+                content_type: Cow::Owned(content_type.clone()),
+                text: text.filled(&values, Escape::Xml)?,
+            },
+        };
+        Some(Request {
+            method: self.method,
+            url,
+            headers,
+            auth,
+            body,
+        })
+    }
+}
+
+fn fields(section: &Section<'_>, key: &'static str) -> Vec<(String, Template)> {
+    let table = section.section(key);
+    let mut fields = Vec::new();
+    for (name, text, span) in table.lines() {
+        match Template::parse(&text) {
+            Ok(template) => fields.push((name, template)),
+            Err(what) => table.wrong_line(
+                &name,
+                span,
+                &what,
+                "use the placeholders of docs/carriers.md",
+            ),
+        }
+    }
+    fields
+}
+
+fn headers(section: &Section<'_>) -> Vec<(String, Template)> {
+    let mut headers = fields(section, "headers");
+    headers.retain(|(name, _)| {
+        let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let is_name = !name.is_empty() && name.chars().all(of_name);
+        // Ours: they frame the request, or a log-in gives them.
+        let is_ours = [
+            "host",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "content-type",
+        ];
+        let is_right = is_name && !is_ours.contains(&name.to_lowercase().as_str());
+        if !is_right {
+            section.wrong(
+                "headers",
+                &format!("has \"{name}\", which no file may set"),
+                "leave it out",
+            );
+        }
+        is_right
+    });
+    headers
+}
+
+fn body(section: &Section<'_>) -> Option<BodyRule> {
+    let form = fields(section, "form");
+    let json = section.json("json");
+    let xml = section.read("xml", Template::parse);
+    let content_type = section.text("content_type");
+    if content_type.is_some() && xml.is_none() {
+        section.wrong("content_type", "is given without xml", "leave it out");
+    }
+    let given = [!form.is_empty(), json.is_some(), xml.is_some()];
+    if given.iter().filter(|given| **given).count() > 1 {
+        section.wrong(
+            "form",
+            "stands beside another body",
+            "give one of form, json and xml",
+        );
+    }
+    if let Some(text) = xml {
+        let content_type = content_type.unwrap_or_else(|| "text/xml; charset=utf-8".to_owned());
+        if content_type.chars().any(char::is_control) {
+            section.wrong("content_type", "has control characters", "write text/xml");
+        }
+        return Some(BodyRule::Xml { content_type, text });
+    }
+    match json {
+        Some(json) => match JsonRule::of(json, 0) {
+            Ok(rule) => Some(BodyRule::Json(rule)),
+            Err(what) => {
+                section.wrong("json", &what, "use the placeholders of docs/carriers.md");
+                None
+            }
+        },
+        None if form.is_empty() => Some(BodyRule::None),
+        None => Some(BodyRule::Form(form)),
+    }
+}
+
+impl JsonRule {
+    fn of(value: Value, depth: usize) -> Result<Self, String> {
+        if depth > DEPTH_MAX {
+            return Err("is too deep".to_owned());
+        }
+        match value {
+            Value::String(text) => Template::parse(&text).map(Self::Text),
+            Value::Array(members) => {
+                let members = members.into_iter().map(|it| Self::of(it, depth + 1));
+                members.collect::<Result<_, _>>().map(Self::List)
+            }
+            Value::Object(fields) => {
+                let fields = fields.into_iter();
+                let fields = fields.map(|(name, it)| Ok((name, Self::of(it, depth + 1)?)));
+                fields.collect::<Result<_, String>>().map(Self::Table)
+            }
+            other => Ok(Self::Plain(other)),
+        }
+    }
+
+    fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Text(text) => vec![text],
+            Self::List(members) => members.iter().flat_map(Self::templates).collect(),
+            Self::Table(fields) => fields.iter().flat_map(|(_, it)| it.templates()).collect(),
+        }
+    }
+
+    fn has(&self, name: Name) -> bool {
+        self.templates().iter().any(|template| template.has(name))
+    }
+
+    /// The JSON; a member of a list that names the number stands there once for each.
+    fn filled(&self, values: &Values<'_>) -> Value {
+        match self {
+            Self::Plain(value) => value.clone(),
+            Self::Text(text) => text
+                .filled(values, Escape::None)
+                .map_or(Value::Null, Value::String),
+            Self::Table(fields) => {
+                let fields = fields
+                    .iter()
+                    .map(|(name, it)| (name.clone(), it.filled(values)));
+                Value::Object(fields.collect::<Map<String, Value>>())
+            }
+            Self::List(members) => {
+                let each = |member: &Self| -> Vec<Value> {
+                    if !member.has(Name::Number) {
+                        return vec![member.filled(values)];
+                    }
+                    let with = |one| {
+                        member.filled(&Values {
+                            one: Some(one),
+                            ..*values
+                        })
+                    };
+                    values.all.iter().map(with).collect()
+                };
+                Value::Array(members.iter().flat_map(each).collect())
+            }
+        }
+    }
+}

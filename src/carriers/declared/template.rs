@@ -1,0 +1,253 @@
+//! Texts with placeholders, such as `{number}`, which are escaped by the place that they stand in.
+//!
+//! A placeholder with `?` may be empty: the query field, form field or header that it stands in is then left out.
+
+use crate::carriers::{Access, Asked, escaped};
+use crate::config::keys::nearest;
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Name {
+    /// The number that is asked for; in a batch it stands in a member of a list, which is repeated.
+    Number,
+    /// All numbers, joined.
+    Numbers,
+    /// The carrier's code as the request for the tracking named it.
+    Carrier,
+    Key,
+    User,
+    Secret,
+    Domain,
+}
+
+impl Name {
+    /// The key of the section that holds it; `None` if it is about the number.
+    pub fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Number | Self::Numbers | Self::Carrier => None,
+            Self::Key => Some("api_key"),
+            Self::User => Some("user"),
+            Self::Secret => Some("secret"),
+            Self::Domain => Some("domain"),
+        }
+    }
+}
+
+/// A text with placeholders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Value { name: Name, may_be_empty: bool },
+}
+
+/// How values are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// What comes after does it: JSON, forms and queries.
+    None,
+    /// A segment of a path.
+    Segment,
+    Xml,
+    /// No line may end in a header.
+    Header,
+}
+
+/// What placeholders stand for in one request.
+pub struct Values<'a> {
+    pub access: &'a Access,
+    /// The number that `{number}` means.
+    pub one: Option<&'a Asked>,
+    pub all: &'a [Asked],
+    /// Stands between the numbers of `{numbers}`.
+    pub join: &'a str,
+}
+
+impl Template {
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            parts.push(Part::Text(before.to_owned()));
+            let (word, after) = after
+                .split_once('}')
+                .ok_or_else(|| "has a { without its }".to_owned())?;
+            let (word, may_be_empty) = match word.strip_suffix('?') {
+                Some(word) => (word, true),
+                None => (word, false),
+            };
+            let names = <Name as strum::VariantArray>::VARIANTS;
+            let name = names.iter().find(|name| <&str>::from(**name) == word);
+            let name = *name.ok_or_else(|| unknown(word))?;
+            parts.push(Part::Value { name, may_be_empty });
+            rest = after;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        parts.retain(|part| !matches!(part, Part::Text(text) if text.is_empty()));
+        Ok(Self { parts })
+    }
+
+    /// The placeholders, and whether each may be empty.
+    pub fn names(&self) -> impl Iterator<Item = (Name, bool)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value { name, may_be_empty } => Some((*name, *may_be_empty)),
+            Part::Text(_) => None,
+        })
+    }
+
+    pub fn has(&self, wanted: Name) -> bool {
+        self.names().any(|(name, _)| name == wanted)
+    }
+
+    /// The text, if it has no placeholder.
+    pub fn plain(&self) -> Option<&str> {
+        match &self.parts[..] {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text with its values; `None` if one that may be empty is.
+    pub fn filled(&self, values: &Values<'_>, escape: Escape) -> Option<String> {
+        let mut filled = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => filled.push_str(text),
+                Part::Value { name, may_be_empty } => {
+                    let value = values.get(*name, escape);
+                    if value.is_empty() && *may_be_empty {
+                        return None;
+                    }
+                    filled.push_str(&value);
+                }
+            }
+        }
+        Some(filled)
+    }
+}
+
+impl Values<'_> {
+    fn get(&self, name: Name, escape: Escape) -> String {
+        let one = |text: &str| written(text, escape);
+        let of_number =
+            |text: fn(&Asked) -> &str| self.one.map_or_else(String::new, |it| one(text(it)));
+        match name {
+            Name::Number => of_number(|asked| asked.number.as_str()),
+            Name::Carrier => of_number(|asked| asked.carrier.as_str()),
+            Name::Numbers => {
+                let numbers = self.all.iter().map(|asked| one(asked.number.as_str()));
+                numbers.collect::<Vec<String>>().join(self.join)
+            }
+            Name::Key => one(&self.access.api_key),
+            Name::User => one(&self.access.user),
+            Name::Secret => one(&self.access.secret),
+            Name::Domain => one(&self.access.domain),
+        }
+    }
+}
+
+/// A value as it may stand in its place.
+fn written(value: &str, escape: Escape) -> String {
+    match escape {
+        Escape::None => value.to_owned(),
+        Escape::Segment => escaped(value),
+        Escape::Header => value.chars().filter(|c| !c.is_control()).collect(),
+        Escape::Xml => {
+            // XML 1.0 has no other control characters, not even escaped.
+            let is_xml = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+            value
+                .chars()
+                .filter(is_xml)
+                .fold(String::new(), |mut text, c| {
+                    match c {
+                        '<' => text.push_str("&lt;"),
+                        '>' => text.push_str("&gt;"),
+                        '&' => text.push_str("&amp;"),
+                        '"' => text.push_str("&quot;"),
+                        '\'' => text.push_str("&apos;"),
+                        other => text.push(other),
+                    }
+                    text
+                })
+        }
+    }
+}
+
+fn unknown(word: &str) -> String {
+    let names = <Name as strum::VariantArray>::VARIANTS;
+    let names: Vec<&str> = names.iter().map(|name| name.into()).collect();
+    let near = nearest(word, names.iter());
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {{{near}}}?"));
+    format!(
+        "has the placeholder {{{word}}}, which is none of {}{near}",
+        names.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, proptest};
+
+    use super::{Escape, Template, Values};
+    use crate::carriers::{Asked, fixture};
+    use crate::model::{CarrierCode, TrackNumber};
+
+    fn filled(text: &str, number: &str, escape: Escape) -> Option<String> {
+        let access = fixture::access("https://api.example/");
+        let asked = [Asked {
+            carrier: CarrierCode::parse("CDEK").expect("a code"),
+            number: TrackNumber::parse(number).expect("a number"),
+        }];
+        let values = Values {
+            access: &access,
+            one: asked.first(),
+            all: &asked,
+            join: ",",
+        };
+        Template::parse(text)
+            .expect("is a template")
+            .filled(&values, escape)
+    }
+
+    #[test]
+    fn values_are_escaped_by_their_place() {
+        let number = "a/b&<c>";
+        for (escape, expected) in [
+            (Escape::None, "[a/b&<c>]"),
+            (Escape::Segment, "[a%2Fb%26%3Cc%3E]"),
+            (Escape::Xml, "[a/b&amp;&lt;c&gt;]"),
+            (Escape::Header, "[a/b&<c>]"),
+        ] {
+            assert_eq!(
+                filled("[{number}]", number, escape).as_deref(),
+                Some(expected)
+            );
+        }
+        assert_eq!(
+            filled("{key}.{domain}", "N1", Escape::None).as_deref(),
+            Some("k3y.shop.example")
+        );
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_told_with_the_nearest_one() {
+        let wrong = Template::parse("a{nummber}").expect_err("is unknown");
+        assert!(wrong.ends_with("did you mean {number}?"), "{wrong}");
+        assert!(Template::parse("a{key").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_template_or_refused(text in any::<String>()) {
+            drop(Template::parse(&text));
+        }
+    }
+}
