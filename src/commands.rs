@@ -1,5 +1,6 @@
 //! Commands that do one thing and end.
 
+pub mod carriers;
 pub mod reread;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use trackbox::app;
 use trackbox::app::role::Role;
 use trackbox::carriers::routes::Routes;
+use trackbox::commands::carriers::Carriers;
 use trackbox::config::{Config, Preset};
 use trackbox::demo::{self, Demo};
 use trackbox::simulate::{self, Simulation};
@@ -47,6 +48,11 @@ enum Command {
     },
     /// Prints the configuration in force, with secrets hidden.
     Config,
+    /// Lists the carriers that can be asked, asks one, or tests a carrier's file.
+    Carriers {
+        #[command(subcommand)]
+        command: Carriers,
+    },
     /// Asks the process on this machine whether it is ready, and exits with 0 if it is. For a container's health check.
     Health {
         /// The role to ask. Without one, the first role that answers is asked.
@@ -154,6 +160,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Simulate(simulation) = &cli.command {
         return simulate::simulate(simulation);
     }
+    if let Command::Carriers {
+        command:
+            Carriers::Test {
+                file: Some(file),
+                answers,
+                write,
+            },
+    } = &cli.command
+    {
+        return commands::carriers::test(file, answers.as_deref(), *write);
+    }
     let preset = match &cli.command {
         Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,
@@ -168,6 +185,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::Config = cli.command {
         print!("{}", config.shown());
         return Ok(());
+    }
+    match &cli.command {
+        Command::Carriers {
+            command: Carriers::List,
+        } => return commands::carriers::list(&config),
+        Command::Carriers {
+            command: Carriers::Test { write, .. },
+        } => {
+            return commands::carriers::test_all(&config, *write);
+        }
+        _ => {}
     }
     logging::start(&config.log)?;
     let ignored = Config::ignored_variables(&variables).join(", ");
@@ -193,7 +221,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Reread(reread) => commands::reread::run(&config, &reread).await,
             Command::Lag => commands::lag(&config).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
-            Command::Config | Command::Simulate(_) => Ok(()),
+            Command::Carriers {
+                command: Carriers::Check { code, number },
+            } => commands::carriers::check(&config, code, &number).await,
+            Command::Carriers { .. } | Command::Config | Command::Simulate(_) => Ok(()),
         }
     })
 }

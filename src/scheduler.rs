@@ -23,7 +23,7 @@ pub mod permits;
 mod planning;
 pub mod pricing;
 pub mod publisher;
-mod sender;
+pub mod sender;
 mod told;
 
 use std::collections::{BTreeMap, HashSet};
