@@ -15,12 +15,20 @@ use crate::config::mistakes::Mistake;
 
 /// The files of `carriers/`.
 const FILES: &[(&str, &str)] = &[
+    (
+        "australia-post",
+        include_str!("../../carriers/australia-post.toml"),
+    ),
+    ("dhl", include_str!("../../carriers/dhl.toml")),
     ("emulator", include_str!("../../carriers/emulator.toml")),
     (
         "emulator-batch",
         include_str!("../../carriers/emulator-batch.toml"),
     ),
     ("gdeposylka", include_str!("../../carriers/gdeposylka.toml")),
+    ("inpost", include_str!("../../carriers/inpost.toml")),
+    ("la-poste", include_str!("../../carriers/la-poste.toml")),
+    ("royal-mail", include_str!("../../carriers/royal-mail.toml")),
     ("track24", include_str!("../../carriers/track24.toml")),
 ];
 

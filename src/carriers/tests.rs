@@ -68,6 +68,22 @@ fn an_adapter_goes_by_its_name_and_needs_keys_that_a_section_has() {
     }
 }
 
+#[test]
+fn every_answer_of_a_real_carrier_says_where_it_is_from() {
+    let of_before = ["emulator", "emulator-batch", "gdeposylka", "track24"];
+    for adapter in BUILT_IN.iter().filter(|it| !of_before.contains(&it.name)) {
+        for case in cases(adapter) {
+            let given = fs::read(case.with_extension("given.json"));
+            let given = given.unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+            let given: Value = serde_json::from_slice(&given).expect("is JSON");
+            let source = given["source"].as_str().unwrap_or_default();
+            let origins = ["recorded", "cited", "written by hand"];
+            let is_told = origins.iter().any(|origin| source.starts_with(origin));
+            assert!(is_told, "{}: {source}", case.display());
+        }
+    }
+}
+
 /// Every field of an adapter's recorded answers.
 fn fields(adapter: &Adapter) -> Vec<String> {
     fn collect(value: &Value, fields: &mut BTreeSet<String>) {
