@@ -29,6 +29,10 @@ const FILES: &[(&str, &str)] = &[
     ("inpost", include_str!("../../carriers/inpost.toml")),
     ("la-poste", include_str!("../../carriers/la-poste.toml")),
     ("royal-mail", include_str!("../../carriers/royal-mail.toml")),
+    (
+        "russian-post",
+        include_str!("../../carriers/russian-post.toml"),
+    ),
     ("track24", include_str!("../../carriers/track24.toml")),
 ];
 
