@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
         "australia-post",
         include_str!("../../carriers/australia-post.toml"),
     ),
+    ("cdek", include_str!("../../carriers/cdek.toml")),
     ("dhl", include_str!("../../carriers/dhl.toml")),
     ("emulator", include_str!("../../carriers/emulator.toml")),
     (
@@ -26,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../../carriers/emulator-batch.toml"),
     ),
     ("gdeposylka", include_str!("../../carriers/gdeposylka.toml")),
+    ("gls", include_str!("../../carriers/gls.toml")),
     ("inpost", include_str!("../../carriers/inpost.toml")),
     ("la-poste", include_str!("../../carriers/la-poste.toml")),
     ("royal-mail", include_str!("../../carriers/royal-mail.toml")),
