@@ -121,16 +121,18 @@ impl Store {
 
     /// The unmapped codes among the newest unmapped events, the most frequent first, at most `limit`.
     pub async fn unmapped(&self, limit: u32) -> Result<Vec<Unmapped>, StoreError> {
+        let (keeps, _) = Event::KEEPS;
         let sql = self
             .sql(
                 "SELECT t.carrier_code AS carrier_code, e.status_raw AS status_raw, MAX(e.message) AS message, \
                  COUNT(*) AS count, MAX(e.created_at) AS last_seen_at, MAX(e.tracking_id) AS tracking_id \
                  FROM (SELECT tracking_id, status_raw, message, created_at FROM tracking_events \
-                       WHERE status = 'UNKNOWN' AND NOT stated ORDER BY id DESC LIMIT :scan) AS e \
+                       WHERE status = 'UNKNOWN' AND NOT stated AND COALESCE(own_status, '') <> :keeps ORDER BY id DESC LIMIT :scan) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id \
                  GROUP BY t.carrier_code, e.status_raw ORDER BY count DESC, carrier_code, status_raw LIMIT :limit",
             )
             .bind("scan", UNMAPPED_SCAN_MAX)
+            .bind("keeps", keeps.as_str())
             .bind("limit", i64::from(limit));
         let found = self.reader.query_all_raw(sql.statement()).await?;
         self.rows.answer(&found)

@@ -201,7 +201,7 @@ impl Store {
         let told: Vec<_> = told.filter(|(_, kept)| !kept.stated).collect();
         let unmapped = told
             .iter()
-            .filter(|(_, kept)| kept.shown.0 == Status::Unknown);
+            .filter(|(_, kept)| kept.shown.0 == Status::Unknown && kept.own != Event::KEEPS);
         let counts = (told.len() as u64, unmapped.count() as u64);
         // A tracking's events stay together, so that their ids keep the order.
         let odd: HashSet<i64> = new

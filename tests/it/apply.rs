@@ -115,6 +115,36 @@ async fn the_fence_is_raised_before_the_change_is_visible() {
 }
 
 #[tokio::test]
+async fn an_event_that_changes_nothing_is_neither_a_status_nor_an_unmapped_code() {
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 1).await;
+        let mut applier = Applier::new(&store).await;
+        let keeps = |secs: i64| {
+            let mut event = event("UNKNOWN", "a date was updated", secs);
+            event["own_status"] = serde_json::json!("PENDING");
+            event
+        };
+        let told = |check: u128, events: &[serde_json::Value]| {
+            message(&serde_json::json!({
+                "tracking_id": rows[0].id, "checked_at": at(60), "status": "IN_TRANSIT", "status_raw": "IN_TRANSIT",
+                "check_id": Uuid::from_u128(check), "mapping_version": 1, "events": events,
+            }))
+        };
+        let scan = event("IN_TRANSIT", "IN_TRANSIT", 2);
+        let events_told = [keeps(1), scan, keeps(3)];
+        applier.apply(&store, vec![told(1, &events_told)]).await.expect("applies");
+        let row = read(&store, rows[0].id).await;
+        assert_eq!((row.status, row.status_raw.as_str()), (Status::InTransit, "IN_TRANSIT"));
+        let kept = events(&store, rows[0].id).await;
+        let mut shown: Vec<Status> = kept.iter().map(|kept| kept.event.status).collect();
+        shown.sort();
+        assert_eq!(shown, [Status::Unknown, Status::InTransit, Status::InTransit]);
+        assert_eq!(store.unmapped(10).await.expect("reports"), []);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn only_a_newer_mapping_updates_the_status_of_an_event() {
     on_every_store(async |TestStore { store, .. }| {
         let rows = create(&store, "CDEK", 1).await;
