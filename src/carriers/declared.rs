@@ -17,7 +17,7 @@ mod template;
 mod tests;
 mod toml;
 mod when;
-mod xml;
+pub mod xml;
 
 use std::sync::Arc;
 

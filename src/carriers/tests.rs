@@ -8,7 +8,9 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::{Adapter, BUILT_IN};
-use crate::carriers::{Verdict, fixture, recorded};
+use crate::carriers::declared::file::Format;
+use crate::carriers::declared::xml;
+use crate::carriers::{Answer, Verdict, fixture, recorded};
 use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};
 use crate::model::fixture::at;
@@ -99,12 +101,26 @@ fn fields(adapter: &Adapter) -> Vec<String> {
     let mut fields = BTreeSet::new();
     for case in cases(adapter) {
         let body = fs::read(case).expect("the case can be read");
-        collect(
-            &serde_json::from_slice(&body).unwrap_or_default(),
-            &mut fields,
-        );
+        let answer = Answer { status: 200, body };
+        let value = match adapter.file.answer.format {
+            Format::Json => serde_json::from_slice(&answer.body).unwrap_or_default(),
+            Format::Xml => xml::read(&answer, "").unwrap_or_default(),
+        };
+        collect(&value, &mut fields);
     }
     fields.into_iter().collect()
+}
+
+/// What random JSON would be as XML: random bytes are no XML that could be read.
+fn xml_of(name: &str, value: &Value) -> String {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let name = if name.is_empty() { "x" } else { name.as_str() };
+    let inner = match value {
+        Value::Object(fields) => fields.iter().map(|(name, it)| xml_of(name, it)).collect(),
+        Value::Array(members) => return members.iter().map(|it| xml_of(name, it)).collect(),
+        other => other.to_string().replace('&', "&amp;").replace('<', "&lt;"),
+    };
+    format!("<{name}>{inner}</{name}>")
 }
 
 proptest! {
@@ -122,7 +138,17 @@ fn no_json_makes_an_adapter_panic() {
         let mut access = fixture::access("https://api.example/");
         access.zone = chrono_tz::Europe::Moscow;
         let made = adapter.make(access);
-        proptest!(|(body in fixture::json_like(fields(adapter)))| fixture::survives(&*made, body));
+        let is_json = adapter.file.answer.format == Format::Json;
+        proptest!(|(body in fixture::json_like(fields(adapter)))| {
+            if is_json {
+                fixture::survives(&*made, body);
+            } else {
+                let value = serde_json::from_slice(&body).expect("is JSON");
+                let history = xml_of("OperationHistoryData", &value);
+                let response = format!("<getOperationHistoryResponse>{history}</getOperationHistoryResponse>");
+                fixture::survives(&*made, format!("<Envelope><Body>{response}</Body></Envelope>").into_bytes());
+            }
+        });
     }
 }
 

@@ -97,6 +97,11 @@ impl Condition {
         condition
     }
 
+    /// Whether it names nothing but the status.
+    pub fn is_of_status_alone(&self) -> bool {
+        self.tests.is_empty() && self.and.iter().all(Self::is_of_status_alone)
+    }
+
     /// The name of what it is about.
     pub fn name(&self) -> Option<&str> {
         self.path.as_ref().map(Path::name)

@@ -115,9 +115,31 @@ impl ItemRule {
                 "write events = \"the path to the list of events\"",
             );
         }
+        rule.check(&section);
         section.done();
         map.done_with_tables();
         Some(rule)
+    }
+
+    /// Refuses what would take an answer of another server for one about an unknown number.
+    fn check(&self, section: &Section<'_>) {
+        if self.not_found.iter().any(Condition::is_of_status_alone) {
+            let advice = "name what stands in the carrier's own answer too, such as path = \"error\", is = \"not_found\"";
+            section.wrong(
+                "not_found",
+                "goes by the status alone, which a wrong address has too",
+                advice,
+            );
+        }
+        if self.events_may_be_missing && self.own.is_empty() && self.number.is_empty() {
+            let advice =
+                "write own = { path = …, exists = true } with what each of its answers has";
+            section.wrong(
+                "events_may_be_missing",
+                "is true, but nothing shows that the carrier itself answered",
+                advice,
+            );
+        }
     }
 
     /// What the carrier's documented signs for a number without news say.

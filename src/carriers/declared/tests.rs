@@ -320,3 +320,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_file_that_would_take_any_404_for_an_unknown_number_is_refused() {
+    let text = WHOLE.replace(
+        "http = [400, 404], path = \"code\", is = \"nf\"",
+        "http = 404",
+    );
+    let mistakes = parse(&text).expect_err("is refused").join("\n");
+    assert!(
+        mistakes.contains("item.not_found goes by the status alone"),
+        "{mistakes}"
+    );
+}
