@@ -86,8 +86,8 @@ fn with_defaults(section: &CarrierSection, file: &File) -> CarrierSection {
     if let (true, Some(base_url)) = (section.base_url.is_empty(), &defaults.base_url) {
         section.base_url = SecretUrl::new(base_url.as_str());
     }
-    let is_limited = section.per_minute.is_some() || section.per_second > 0 || section.per_day > 0;
-    if !is_limited && section.limits.is_empty() {
+    // They hold besides those by the second, minute and day: a day's quota stays one, whatever a minute's is.
+    if section.limits.is_empty() {
         section.limits.clone_from(&defaults.limits);
     }
     section.min_interval = section.min_interval.max(defaults.min_interval);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::carriers::adapters::Adapter;
 use crate::carriers::declared::file::File;
 use crate::carriers::{
-    Answer, Asked, Body, Carrier, CarrierError, FailureOf, Step, Verdict, fixture,
+    Answer, Asked, Auth, Body, Carrier, CarrierError, FailureOf, Step, Verdict, fixture,
 };
 use crate::model::fixture::at;
 use crate::model::status::{Direction, Status, SubStatus};
@@ -319,6 +319,35 @@ proptest! {
             prop_assert!(request.url.path().matches('/').count() == 3);
         }
     }
+}
+
+#[test]
+fn an_account_logs_in_with_what_its_section_holds_and_without_a_secret_not_at_all() {
+    let file = || crate::carriers::adapters::built_in("emulator").expect("is built in");
+    let mut access = fixture::access("https://api.example/a");
+    let login = file().make(access.clone()).login().expect("logs in");
+    assert_eq!(
+        login.request.url.as_str(),
+        "https://api.example/a/v1/oauth/token"
+    );
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let fields = vec![
+        field("grant_type", "client_credentials"),
+        field("client_id", "us3r"),
+        field("client_secret", "s3cret"),
+    ];
+    assert!(login.request.body == Body::Form(fields) && login.secret == "s3cret");
+    let Step::Send(request, _) = fixture::start(&*file().make(access.clone()), &["N1"]) else {
+        panic!("nothing is sent");
+    };
+    assert_eq!(request.auth, Auth::Token);
+    access.secret = String::new();
+    let made = file().make(access);
+    assert!(made.login().is_none());
+    let Step::Send(request, _) = fixture::start(&*made, &["N1"]) else {
+        panic!("nothing is sent");
+    };
+    assert_eq!(request.auth, Auth::None);
 }
 
 #[test]

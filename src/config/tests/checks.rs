@@ -71,7 +71,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "needs a base_url and an adapter",
     ),
     (
-        "carriers.X.adapter = \"emulator\"",
+        "carriers.X = { adapter = \"gdeposylka\", api_key = \"k\" }",
         "carriers.X.base_url is missing",
         "http://localhost:9000",
     ),
@@ -106,9 +106,9 @@ const WRONG: &[(&str, &str, &str)] = &[
         "did you mean gdeposylka?",
     ),
     (
-        "carriers.CDEK.adapter = \"cdek\"",
+        "carriers.CDEK.adapter = \"post_ru\"",
         "which is not known",
-        "CDEK is a carrier's code, and the adapter names the API",
+        "POST_RU is a carrier's code, and the adapter names the API",
     ),
     (
         "carriers.X = { adapter = \"track24\", api_key = \"k\", domain = \"d\", base_url = \"https://api.track24.ru/Tracking.json.php?apiKey=abc&code=1\" }",
@@ -126,12 +126,12 @@ const WRONG: &[(&str, &str, &str)] = &[
         "give http://h:9000/a alone",
     ),
     (
-        "carriers.CDEK.adapter = \"gdeposylka\"",
+        "carriers.CDEK = { adapter = \"gdeposylka\", base_url = \"http://h\" }",
         "api_key is missing",
         "TRACKBOX_CARRIERS__CDEK__API_KEY",
     ),
     (
-        "carriers.CDEK = { adapter = \"track24\", api_key = \"k\" }",
+        "carriers.CDEK = { adapter = \"track24\", base_url = \"http://h\", api_key = \"k\" }",
         "domain is missing",
         "registered for",
     ),
