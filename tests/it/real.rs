@@ -3,6 +3,7 @@
 //! Times, texts and codes are facts from public bug reports and recorded answers (read November 2026); numbers and people are
 //! replaced. Each case tells its answers one after the other, and what a person should see after each.
 
+mod files;
 mod histories;
 mod reading;
 
@@ -27,6 +28,9 @@ struct Case {
     answers: Vec<(Said, Status, Direction)>,
 }
 
+/// In a further setting, the address of the script.
+const URL: &str = "{url}";
+
 /// A pipe whose two carriers, T24 and GD, answer by a script.
 struct World {
     pipe: Pipe,
@@ -46,13 +50,13 @@ impl World {
             ("CARRIERS__T24__PER_MINUTE", "0".to_owned()),
             ("CARRIERS__GD__PER_MINUTE", "0".to_owned()),
             ("CARRIERS__GD__ADAPTER", "gdeposylka".to_owned()),
-            ("CARRIERS__GD__BASE_URL", url),
+            ("CARRIERS__GD__BASE_URL", url.clone()),
             ("CARRIERS__GD__API_KEY", "k3y".to_owned()),
         ];
         settings.extend(
             further
                 .iter()
-                .map(|(key, value)| (*key, (*value).to_owned())),
+                .map(|(key, value)| (*key, value.replace(URL, &url))),
         );
         let pipe = Pipe::new(Setup {
             limits: Vec::new(),
@@ -99,7 +103,10 @@ impl World {
 
 /// Plays every case to its end, all at once.
 async fn play(cases: Vec<Case>) {
-    let mut world = World::new(&[]).await;
+    play_in(World::new(&[]).await, cases).await;
+}
+
+async fn play_in(mut world: World, cases: Vec<Case>) {
     let pairs: Vec<_> = cases
         .iter()
         .enumerate()
