@@ -24,7 +24,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::carriers::declared::condition::{Subject, any, first};
-use crate::carriers::declared::file::{File, Format};
+use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::item::Context;
 use crate::carriers::declared::items::items;
 use crate::carriers::login::oauth_token;
@@ -61,6 +61,12 @@ impl Declared {
             access,
             secrets,
         }
+    }
+
+    /// How the account logs in; `None` if it does not.
+    fn login_rule(&self) -> Option<&LoginRule> {
+        let rule = self.file.login.as_ref()?;
+        rule.request.is_complete(&self.access).then_some(rule)
     }
 
     /// What a whole answer says of the account.
@@ -136,7 +142,7 @@ impl Carrier for Declared {
     fn start(&self, asked: &[Asked]) -> Step {
         let asked = &asked[..asked.len().min(self.numbers_per_call())];
         let state = State::first(asked);
-        let auth = match self.login() {
+        let auth = match self.login_rule() {
             Some(_) => Auth::Token,
             None => Auth::None,
         };
@@ -185,10 +191,7 @@ impl Carrier for Declared {
     }
 
     fn login(&self) -> Option<Login> {
-        let rule = self.file.login.as_ref()?;
-        if !rule.request.is_complete(&self.access) {
-            return None;
-        }
+        let rule = self.login_rule()?;
         Some(Login {
             request: rule.request.request(&self.access, &[], Auth::None)?,
             secret: self.access.secret.clone(),
