@@ -171,6 +171,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     {
         return commands::carriers::test(file, answers.as_deref(), *write);
     }
+    if let Command::Carriers {
+        command: Carriers::Show { name },
+    } = &cli.command
+    {
+        return commands::carriers::show(name);
+    }
     let preset = match &cli.command {
         Command::All(All { demo: true, .. }) => Some(Preset::Demo),
         _ => None,

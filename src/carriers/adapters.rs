@@ -13,8 +13,8 @@ use crate::carriers::declared::file::{FILE_BYTES_MAX, File};
 use crate::carriers::{Access, Carrier};
 use crate::config::mistakes::Mistake;
 
-/// The files of `carriers/`.
-const FILES: &[(&str, &str)] = &[
+/// The built-in files of `carriers/`, with their names.
+pub const FILES: &[(&str, &str)] = &[
     (
         "australia-post",
         include_str!("../../carriers/australia-post.toml"),

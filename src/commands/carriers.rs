@@ -10,12 +10,13 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::carriers::adapters::{Adapter, all, read};
+use crate::carriers::adapters::{Adapter, FILES, all, read};
 use crate::carriers::declared::file::File;
 use crate::carriers::routes::Routes;
 use crate::carriers::{Access, Answer, Asked, Auth, Request, STEPS_MAX, Step, recorded};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::keys::nearest;
 use crate::config::mistakes::{ConfigError, Mistake};
 use crate::model::token::Token;
 use crate::model::{CarrierCode, TrackNumber};
@@ -31,6 +32,11 @@ const SHOWN_BYTES_MAX: usize = 100_000;
 pub enum Carriers {
     /// Lists the adapters: what each needs, and what its carrier allows.
     List,
+    /// Prints the file of a built-in adapter, to begin one of your own with.
+    Show {
+        /// The adapter's name.
+        name: String,
+    },
     /// Asks a carrier once, and shows its answer beside what is read from it. Nothing is stored.
     ///
     /// The call is made at once and counted by no limit, so that it also works while an account rests. An account that needs a
@@ -87,6 +93,22 @@ pub fn list(config: &Config) -> anyhow::Result<()> {
         println!("    {}", about.terms);
         println!("    source: {}\n", about.source);
     }
+    Ok(())
+}
+
+/// Prints a built-in adapter's file.
+///
+/// # Errors
+/// If there is none of this name.
+pub fn show(name: &str) -> anyhow::Result<()> {
+    let known = FILES.iter().find(|(known, _)| *known == name);
+    let meant = || nearest(name, FILES.iter().map(|(known, _)| *known));
+    let unknown = || match meant() {
+        Some(meant) => format!("there is no built-in adapter {name}; did you mean {meant}?"),
+        None => format!("there is no built-in adapter {name}: `trackbox carriers list` shows them"),
+    };
+    let (_, text) = known.with_context(unknown)?;
+    print!("{text}");
     Ok(())
 }
 
