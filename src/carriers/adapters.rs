@@ -21,6 +21,10 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("cdek", include_str!("../../carriers/cdek.toml")),
     ("dhl", include_str!("../../carriers/dhl.toml")),
+    (
+        "dhl-express",
+        include_str!("../../carriers/dhl-express.toml"),
+    ),
     ("emulator", include_str!("../../carriers/emulator.toml")),
     (
         "emulator-batch",
