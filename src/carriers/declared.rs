@@ -4,6 +4,7 @@
 //! maps the carrier's codes to ours. It has no code, no loops and no regular expressions, so that what it may do is plain and
 //! the work bounded by the answer's size. docs/carriers.md describes the form.
 
+mod body;
 mod condition;
 mod event;
 pub mod file;

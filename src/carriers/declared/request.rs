@@ -7,17 +7,14 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use serde_json::{Map, Value};
 
+use crate::carriers::declared::body::{BodyRule, body, fields};
 use crate::carriers::declared::template::{Escape, Name, Template, Values};
 use crate::carriers::declared::toml::Section;
 use crate::carriers::{Access, Asked, Auth, Body, Method, Request};
 
 /// The most numbers in one call.
 const NUMBERS_MAX: i64 = 3_000;
-
-/// How deep a JSON body may be.
-const DEPTH_MAX: usize = 16;
 
 /// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,26 +40,6 @@ pub struct RequestRule {
 pub enum Of {
     Numbers,
     Login,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum BodyRule {
-    None,
-    Json(JsonRule),
-    Form(Vec<(String, Template)>),
-    Xml {
-        content_type: String,
-        text: Template,
-    },
-}
-
-/// JSON whose texts are templates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum JsonRule {
-    Plain(Value),
-    Text(Template),
-    List(Vec<JsonRule>),
-    Table(Vec<(String, JsonRule)>),
 }
 
 impl RequestRule {
@@ -101,6 +78,16 @@ impl RequestRule {
             join: section.text("join").unwrap_or_else(|| ",".to_owned()),
             body: body(section)?,
         };
+        let of_path = rule.path.iter().flat_map(Template::names);
+        let of_xml = match &rule.body {
+            BodyRule::Xml { text, .. } => text.names().collect(),
+            _ => Vec::new(),
+        };
+        if of_path.chain(of_xml).any(|(_, may_be_empty)| may_be_empty) {
+            let advice = "write it without the ?, so that the section must set it";
+            let what = "or xml has a placeholder that may be empty, which leaves a hole there";
+            section.wrong("path", what, advice);
+        }
         match of {
             Of::Numbers => rule.check(section),
             Of::Login => rule.check_login(section),
@@ -246,23 +233,6 @@ impl RequestRule {
     }
 }
 
-fn fields(section: &Section<'_>, key: &'static str) -> Vec<(String, Template)> {
-    let table = section.section(key);
-    let mut fields = Vec::new();
-    for (name, text, span) in table.lines() {
-        match Template::parse(&text) {
-            Ok(template) => fields.push((name, template)),
-            Err(what) => table.wrong_line(
-                &name,
-                span,
-                &what,
-                "use the placeholders of docs/carriers.md",
-            ),
-        }
-    }
-    fields
-}
-
 fn headers(section: &Section<'_>) -> Vec<(String, Template)> {
     let mut headers = fields(section, "headers");
     headers.retain(|(name, _)| {
@@ -287,105 +257,4 @@ fn headers(section: &Section<'_>) -> Vec<(String, Template)> {
         is_right
     });
     headers
-}
-
-fn body(section: &Section<'_>) -> Option<BodyRule> {
-    let form = fields(section, "form");
-    let json = section.json("json");
-    let xml = section.read("xml", Template::parse);
-    let content_type = section.text("content_type");
-    if content_type.is_some() && xml.is_none() {
-        section.wrong("content_type", "is given without xml", "leave it out");
-    }
-    let given = [!form.is_empty(), json.is_some(), xml.is_some()];
-    if given.iter().filter(|given| **given).count() > 1 {
-        section.wrong(
-            "form",
-            "stands beside another body",
-            "give one of form, json and xml",
-        );
-    }
-    if let Some(text) = xml {
-        let content_type = content_type.unwrap_or_else(|| "text/xml; charset=utf-8".to_owned());
-        if content_type.chars().any(char::is_control) {
-            section.wrong("content_type", "has control characters", "write text/xml");
-        }
-        return Some(BodyRule::Xml { content_type, text });
-    }
-    match json {
-        Some(json) => match JsonRule::of(json, 0) {
-            Ok(rule) => Some(BodyRule::Json(rule)),
-            Err(what) => {
-                section.wrong("json", &what, "use the placeholders of docs/carriers.md");
-                None
-            }
-        },
-        None if form.is_empty() => Some(BodyRule::None),
-        None => Some(BodyRule::Form(form)),
-    }
-}
-
-impl JsonRule {
-    fn of(value: Value, depth: usize) -> Result<Self, String> {
-        if depth > DEPTH_MAX {
-            return Err("is too deep".to_owned());
-        }
-        match value {
-            Value::String(text) => Template::parse(&text).map(Self::Text),
-            Value::Array(members) => {
-                let members = members.into_iter().map(|it| Self::of(it, depth + 1));
-                members.collect::<Result<_, _>>().map(Self::List)
-            }
-            Value::Object(fields) => {
-                let fields = fields.into_iter();
-                let fields = fields.map(|(name, it)| Ok((name, Self::of(it, depth + 1)?)));
-                fields.collect::<Result<_, String>>().map(Self::Table)
-            }
-            other => Ok(Self::Plain(other)),
-        }
-    }
-
-    fn templates(&self) -> Vec<&Template> {
-        match self {
-            Self::Plain(_) => Vec::new(),
-            Self::Text(text) => vec![text],
-            Self::List(members) => members.iter().flat_map(Self::templates).collect(),
-            Self::Table(fields) => fields.iter().flat_map(|(_, it)| it.templates()).collect(),
-        }
-    }
-
-    fn has(&self, name: Name) -> bool {
-        self.templates().iter().any(|template| template.has(name))
-    }
-
-    /// The JSON; a member of a list that names the number stands there once for each.
-    fn filled(&self, values: &Values<'_>) -> Value {
-        match self {
-            Self::Plain(value) => value.clone(),
-            Self::Text(text) => text
-                .filled(values, Escape::None)
-                .map_or(Value::Null, Value::String),
-            Self::Table(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, it)| (name.clone(), it.filled(values)));
-                Value::Object(fields.collect::<Map<String, Value>>())
-            }
-            Self::List(members) => {
-                let each = |member: &Self| -> Vec<Value> {
-                    if !member.has(Name::Number) {
-                        return vec![member.filled(values)];
-                    }
-                    let with = |one| {
-                        member.filled(&Values {
-                            one: Some(one),
-                            ..*values
-                        })
-                    };
-                    values.all.iter().map(with).collect()
-                };
-                Value::Array(members.iter().flat_map(each).collect())
-            }
-        }
-    }
 }

@@ -362,3 +362,13 @@ fn a_file_that_would_take_any_404_for_an_unknown_number_is_refused() {
         "{mistakes}"
     );
 }
+
+#[test]
+fn what_may_be_empty_stands_only_where_it_can_be_left_out() {
+    let text = WHOLE.replace("path = \"/v1/{number}\"", "path = \"/v1/{key?}/{number}\"");
+    let mistakes = parse(&text).expect_err("is refused").join("\n");
+    assert!(
+        mistakes.contains("request.path or xml has a placeholder"),
+        "{mistakes}"
+    );
+}

@@ -62,7 +62,11 @@ pub fn read<T>(
     let found = read(&root);
     root.done();
     drop(root);
-    let mistakes = source.mistakes.into_inner();
+    let mut mistakes = source.mistakes.into_inner();
+    if found.is_none() && mistakes.is_empty() {
+        let advice = "see docs/carriers.md for its form";
+        mistakes.push(Mistake::new("this is no carrier's file", name, advice));
+    }
     match found {
         Some(found) if mistakes.is_empty() => Ok(found),
         _ => Err(mistakes),
