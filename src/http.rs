@@ -18,6 +18,7 @@ pub mod tally;
 mod tests;
 mod trackings;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::carriers::routes::Routes;
@@ -36,9 +37,27 @@ use crate::store::Store;
 /// The problems that every operation of the API may answer with.
 const ALWAYS: &[Kind] = &[Kind::TooManyRequests, Kind::Internal, Kind::Unavailable];
 
-/// What the API works with. Clones share it.
+/// What the API works with. Clones share it; each request makes some.
 #[derive(Clone)]
-pub struct Serve {
+pub struct Serve(Arc<Parts>);
+
+impl Serve {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Serve {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of [`Serve`].
+#[derive(Clone)]
+pub struct Parts {
     pub store: Store,
     pub current: Current,
     pub clock: Clock,

@@ -26,7 +26,7 @@ pub static ROLE: Role = Role {
 };
 
 fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
-    http::router::router(Serve {
+    http::router::router(Serve::new(http::Parts {
         store: parts.store.clone(),
         current: parts.current.clone(),
         learned: parts.learned.clone(),
@@ -38,5 +38,5 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
         ready,
         http: parts.config.http.clone(),
         flood,
-    })
+    }))
 }

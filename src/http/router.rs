@@ -1,5 +1,7 @@
 //! The routes of the API, its document, and the layers around them.
 
+use std::sync::Arc;
+
 use aide::axum::ApiRouter;
 use axum::Router;
 
@@ -49,5 +51,5 @@ pub fn router(serve: Serve) -> Router {
         .flood
         .before(guarded)
         .merge(layers::with_method_fallback(health));
-    layers::wrap(whole, Kit::new(&serve.http, serve.metrics))
+    layers::wrap(whole, Kit::new(&serve.http, Arc::clone(&serve.metrics)))
 }

@@ -26,7 +26,7 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::current::Current;
 use crate::http::tally::Tally;
-use crate::http::{Serve, router};
+use crate::http::{Parts, Serve, router};
 use crate::kafka::Bus;
 use crate::kafka::memory::{MemoryBus, TOPIC};
 use crate::kafka::message::decode;
@@ -139,7 +139,7 @@ impl Api {
         let store = database.store();
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));
-        let serve = Serve {
+        let serve = Serve::new(Parts {
             learned: Learned::new(store.clone()),
             tally: Tally::default(),
             current: Current::new(database, cache, Arc::clone(&metrics)),
@@ -151,7 +151,7 @@ impl Api {
             ready,
             flood: FloodGuard::new(&config.http),
             http: config.http,
-        };
+        });
         let router = router::router(serve.clone());
         Self {
             serve,
@@ -161,9 +161,10 @@ impl Api {
     }
 
     /// The same API with parts changed by `adapt`.
-    fn rebuilt(self, adapt: impl FnOnce(&mut Serve)) -> Self {
-        let mut serve = self.serve;
-        adapt(&mut serve);
+    fn rebuilt(self, adapt: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Parts::clone(&self.serve);
+        adapt(&mut parts);
+        let serve = Serve::new(parts);
         Self {
             router: router::router(serve.clone()),
             serve,

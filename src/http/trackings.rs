@@ -68,7 +68,9 @@ impl Trackings {
         let json = &mut self.0;
         let before = if json.is_empty() { START } else { "," };
         json.extend_from_slice(before.as_bytes());
-        json.extend_from_slice(format!(r#"{{"id":"{id}""#).as_bytes());
+        json.extend_from_slice(br#"{"id":""#);
+        json.extend_from_slice(id.to_string().as_bytes());
+        json.push(b'"');
         json.extend_from_slice(&shown.fields);
         if !advice.is_empty() {
             json.extend_from_slice(format!(r#","advice":{}"#, json!(advice)).as_bytes());

@@ -93,7 +93,7 @@ async fn work_with(store: &WholeStore) {
 async fn no_statement_of_the_pipe_scans_a_large_table() {
     let test = postgres(&postgres_server()).await;
     let admin = Database::connect(&test.url).await.expect("connects");
-    fill(&admin, 100_000).await;
+    fill(&admin, 100_000, 5).await;
     test.store.close().await;
     sessions_gone(&admin).await;
     for mode in ["auto", "force_generic_plan", "force_custom_plan"] {

@@ -6,11 +6,9 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 
 use super::time::at;
 
-/// Events of each parcel.
-const EVENTS_EACH: i64 = 5;
-
-/// Writes rows as the program does: a tenth of the parcels has arrived, the others fall due within the hour after `at(0)`.
-pub async fn fill(database: &DatabaseConnection, trackings: i64) {
+/// Writes rows as the program does, with so many events each: a tenth of the parcels has arrived, the others fall due
+/// within the hour after `at(0)`.
+pub async fn fill(database: &DatabaseConnection, trackings: i64, events_each: i64) {
     let start = at(0).timestamp();
     let rows = format!(
         "INSERT INTO trackings (carrier_code, carrier_key, track_number, number_key, status, status_raw, next_check_at, \
@@ -24,7 +22,7 @@ pub async fn fill(database: &DatabaseConnection, trackings: i64) {
         "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, payload_json, \
          journey, digest, mapping_version, created_at) \
          SELECT t.id, 'IN_TRANSIT', 'x', to_timestamp({start}) + e * interval '1 h', 'Omsk', 'moved', '', 1, \
-         sha256((t.id || '/' || e)::bytea), 1, now() FROM trackings AS t, generate_series(1, {EVENTS_EACH}) AS e"
+         sha256((t.id || '/' || e)::bytea), 1, now() FROM trackings AS t, generate_series(1, {events_each}) AS e"
     );
     for sql in [&rows, &events, "ANALYZE"] {
         database.execute_unprepared(sql).await.expect("fills");
