@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use sea_orm::{Database, DatabaseConnection};
 use serde_json::json;
+use sqlx::Connection as _;
 use trackbox::kafka::message::decode;
 use trackbox::model::{CarrierCode, TrackNumber, Update};
 use trackbox::store::claims::{Claim, Early, Take};
@@ -52,6 +53,7 @@ pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
         figures.add(large.measure(options).await?, limit);
     }
     let (small, _) = small.ended().await?;
+    let bytes = large.bytes_a_parcel().await?;
     let (large, scans) = large.ended().await?;
     let reports = (
         Reports::open(options, small).await?,
@@ -71,6 +73,12 @@ pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
             events_each(many)
         );
     }
+    lines.push(Line {
+        figure: "bytes a parcel".to_owned(),
+        ours: vec![bytes],
+        how: format!("with its {} events and all indexes", events_each(many)),
+        ..Line::default()
+    });
     lines.push(Line {
         figure: "sequential scans of large tables".to_owned(),
         ours: vec![scans as f64],
@@ -253,6 +261,14 @@ impl Tables {
         store.create_or_get(&pairs, at(9_000)).await?;
         watch.note("create 500", began);
         Ok(())
+    }
+
+    async fn bytes_a_parcel(&self) -> anyhow::Result<f64> {
+        let mut connection = self.place.postgres().await?;
+        let size = "SELECT pg_total_relation_size('trackings') + pg_total_relation_size('tracking_events')";
+        let bytes: i64 = sqlx::query_scalar(size).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(bytes as f64 / self.rows as f64)
     }
 
     /// The filled database, and the sequential scans that the rounds made.
