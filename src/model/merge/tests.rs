@@ -6,14 +6,18 @@ use strum::VariantArray as _;
 use uuid::Uuid;
 
 use super::merge;
+use crate::clock::Time;
 use crate::model::fixture::{at, event, seen, tracking, update};
 use crate::model::history::History;
 use crate::model::status::Status;
-use crate::model::{Heard, Outcome, Tracking, Update};
+use crate::model::{Event, Heard, Outcome, Tracking, Update};
 
 fn status() -> impl Strategy<Value = Status> {
-    // As an event's own meaning PENDING is Event::KEEPS.
-    (0..Status::VARIANTS.len()).prop_map(|place| Status::VARIANTS[place])
+    (0..Status::VARIANTS.len())
+        .prop_map(|place| Status::VARIANTS[place])
+        .prop_filter("our messages say pending as not found", |status| {
+            *status != Status::Pending
+        })
 }
 
 /// A check at one of few seconds, so that times tie. `check` identifies it.
@@ -83,7 +87,40 @@ fn settled(mut row: Tracking) -> Tracking {
     row
 }
 
+/// The same, beside two events that say nothing of where the parcel is.
+fn keeping(update: &Update) -> Update {
+    let mut update = update.clone();
+    if let Outcome::Seen { events, .. } = &mut update.outcome {
+        let note = |raw: &str, at: Time| Event {
+            own: Some(Event::KEEPS),
+            event_time: at,
+            ..event(Status::Unknown, raw, 0)
+        };
+        let at = events[0].event_time;
+        events.insert(0, note("a label was printed", at));
+        events.push(note("a date was updated", at));
+    }
+    update
+}
+
+/// A worker's verdict over a history, which is no event's meaning.
+fn is_verdict(update: &Update) -> bool {
+    matches!(&update.outcome, Outcome::Seen { report, .. } if report.status == Status::Expired)
+}
+
 proptest! {
+    #[test]
+    fn an_event_that_keeps_gives_no_status_in_any_order(row in start(), (checks, order) in messages()) {
+        let in_turn: Vec<&Update> = checks.iter().filter(|one| !is_verdict(one)).collect();
+        let shuffled = order.iter().map(|place| &checks[*place]).filter(|one| !is_verdict(one));
+        let kept: Vec<Update> = in_turn.iter().map(|one| keeping(one)).collect();
+        let shuffled: Vec<Update> = shuffled.map(keeping).collect();
+        let (without, with) = (fold(&row, in_turn), fold(&row, &kept));
+        let given = |row: &Tracking| (row.heard, row.status, row.direction, row.status_raw.clone(), row.status_at);
+        prop_assert_eq!(given(&without), given(&with));
+        prop_assert_eq!(settled(with), settled(fold(&row, &shuffled)));
+    }
+
     #[test]
     fn any_order_and_repetition_gives_the_same_final_row(
         row in start(), (checks, order) in messages()
