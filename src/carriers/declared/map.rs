@@ -63,9 +63,13 @@ impl Means {
         };
         let sub_status = SubStatus::parse(word);
         let status = sub_status.map(SubStatus::status).or(Status::parse(word));
-        let Some(status) = status.filter(|status| *status != Status::Pending) else {
-            return Err(unknown(word));
-        };
+        let status = status.ok_or_else(|| unknown(word))?;
+        if matches!(status, Status::Pending | Status::Expired) {
+            let what = format!(
+                "a word that TrackBox says of a parcel by itself, and no event does; write \"{KEEP}\" or UNKNOWN"
+            );
+            return Err(what);
+        }
         let means = Self::Status(status, sub_status);
         Ok(match way {
             Direction::Return => means.back(),
@@ -177,6 +181,8 @@ mod tests {
             wrong.ends_with("did you mean IN_TRANSIT_SORTED?"),
             "{wrong}"
         );
-        assert!(Means::parse("PENDING").is_err());
+        for ours in ["PENDING", "PENDING_NOT_FOUND", "EXPIRED", "EXPIRED_NO_NEWS"] {
+            assert!(Means::parse(ours).is_err(), "{ours}");
+        }
     }
 }
