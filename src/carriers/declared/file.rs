@@ -179,6 +179,15 @@ fn about(root: &Section<'_>) -> Option<About> {
 
 fn defaults(section: &Section<'_>) -> Defaults {
     let base_url = section.read("base_url", |text| match Url::parse(text) {
+        // It is printed, and a key belongs into a section.
+        Ok(url)
+            if url.has_authority() && (url.password().is_some() || !url.username().is_empty()) =>
+        {
+            Err("an address with credentials, which no file may hold".to_owned())
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+            Err("an address with a query, which belongs under request.query".to_owned())
+        }
         Ok(url) if is_safe(&url) => Ok(url),
         Ok(_) => Err("neither https nor an address of this machine".to_owned()),
         Err(error) => Err(format!("no address: {error}")),

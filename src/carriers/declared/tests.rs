@@ -253,7 +253,11 @@ fn every_mistake_is_told_at_once_with_its_line_and_the_nearest_word() {
 }
 
 #[test]
-fn an_address_that_is_not_encrypted_is_refused_in_a_file() {
+fn an_address_that_is_not_encrypted_or_holds_a_secret_is_refused_in_a_file() {
+    for wrong in ["https://me:k3y@api.example", "https://api.example/?key=k3y"] {
+        let mistakes = parse(&WHOLE.replace("https://api.example", wrong)).expect_err(wrong);
+        assert!(!mistakes.join("\n").contains("k3y"), "{mistakes:?}");
+    }
     let text = WHOLE.replace("https://api.example", "http://api.example");
     let mistakes = parse(&text).expect_err("is refused").join("\n");
     assert!(

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use toml_edit::{ImDocument, Item, TableLike, Value};
 
+use crate::config::format::shown;
 use crate::config::keys::nearest;
 use crate::config::mistakes::Mistake;
 
@@ -186,7 +187,7 @@ impl<'s> Section<'s> {
                 Err(what) => self.wrong_at(
                     Some(span),
                     key,
-                    &format!("is \"{text}\": {what}"),
+                    &format!("is {}: {what}", shown(&text)),
                     "see docs/carriers.md for what may stand here",
                 ),
             }
