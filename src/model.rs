@@ -4,6 +4,7 @@
 //! follows from the whole [`history`], by the table in [`journey`].
 
 pub mod answer;
+pub mod code;
 pub mod event;
 #[cfg(test)]
 pub mod fixture;
@@ -16,6 +17,7 @@ pub mod number;
 pub mod quota;
 pub mod shown;
 pub mod status;
+pub mod text;
 pub mod token;
 pub mod twins;
 
@@ -25,19 +27,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Time;
+pub use crate::model::code::{CODE_CHARS_MAX, CarrierCode, CodeError, TrackNumber};
 pub use crate::model::event::{Event, TrackingEvent, Unreadable};
 pub use crate::model::heard::Heard;
-use crate::model::number::{Spelling, fold};
+use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
-
-/// The most characters kept of any one text from outside.
-pub const TEXT_CHARS_MAX: usize = 2_000;
-
-/// The most bytes of an event's payload. A longer one is dropped whole, since half a JSON document is useless.
-pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
-
-/// The most characters of a carrier code or a track number.
-pub const CODE_CHARS_MAX: usize = 64;
+pub use crate::model::text::{PAYLOAD_BYTES_MAX, TEXT_CHARS_MAX, clean_payload, clean_text};
 
 /// How long after its last news a parcel becomes [`Status::Expired`]
 /// (17TRACK and AfterShip stop at 30 days too; read November 2026).
@@ -48,82 +43,6 @@ pub const OLD_HISTORY: TimeDelta = TimeDelta::days(90);
 
 /// How far ahead the next check of an inactive tracking is shown.
 pub const NEVER_AGAIN: TimeDelta = TimeDelta::days(365);
-
-/// Why a text is not a carrier code or a track number.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CodeError {
-    #[error("must not be empty")]
-    Empty,
-    #[error("must have at most {CODE_CHARS_MAX} characters, this has {0}")]
-    TooLong(usize),
-    #[error("must not contain control characters")]
-    Control,
-}
-
-fn check_code(text: &str) -> Result<(), CodeError> {
-    let chars = text.chars().count();
-    if text.is_empty() {
-        Err(CodeError::Empty)
-    } else if chars > CODE_CHARS_MAX {
-        Err(CodeError::TooLong(chars))
-    } else if text.chars().any(char::is_control) {
-        Err(CodeError::Control)
-    } else {
-        Ok(())
-    }
-}
-
-/// A carrier's code as users write it: 1 to 64 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct CarrierCode(String);
-
-/// A track number as users write it: 1 to 64 characters, none of them a control character.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TrackNumber(String);
-
-macro_rules! code {
-    ($name:ident) => {
-        impl $name {
-            /// # Errors
-            /// [`CodeError`] if the text is empty, longer than 64 characters, or has control characters.
-            pub fn parse(text: impl Into<String>) -> Result<Self, CodeError> {
-                let text = text.into();
-                check_code(&text)?;
-                Ok(Self(text))
-            }
-
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = CodeError;
-
-            fn try_from(text: String) -> Result<Self, CodeError> {
-                Self::parse(text)
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-code!(CarrierCode);
-code!(TrackNumber);
-
-impl TrackNumber {
-    /// The number as a carrier that minds this much of its spelling is asked for it.
-    pub fn asked(&self, spelling: Spelling) -> Self {
-        // Only one without any visible character folds to nothing; a version before took such numbers.
-        Self::parse(spelling.fold(&self.0)).unwrap_or_else(|_| self.clone())
-    }
-}
 
 /// One number at one carrier that we follow: a row of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -373,25 +292,4 @@ pub enum Source {
     Push,
     /// The carrier was not asked: known events were read anew.
     Reread,
-}
-
-/// `text` as it can be stored: without NUL, and cut to [`TEXT_CHARS_MAX`] characters.
-pub fn clean_text(text: &str) -> String {
-    text.chars()
-        .filter(|c| *c != '\0')
-        .take(TEXT_CHARS_MAX)
-        .collect()
-}
-
-/// A payload as it can be stored: its JSON, or nothing if it is null or longer than [`PAYLOAD_BYTES_MAX`].
-pub fn clean_payload(payload: &serde_json::Value) -> String {
-    if payload.is_null() {
-        return String::new();
-    }
-    let json = payload.to_string();
-    if json.len() > PAYLOAD_BYTES_MAX {
-        String::new()
-    } else {
-        json
-    }
 }
