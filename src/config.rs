@@ -50,6 +50,7 @@ pub struct Config {
     pub demo: Demo,
     pub log: Log,
     pub adapters: Adapters,
+    pub facts: Facts,
     /// The sections by carrier code; `*` serves every code without a section of its own.
     pub carriers: BTreeMap<String, CarrierSection>,
 }
@@ -298,6 +299,13 @@ pub enum LogFormat {
 pub struct Adapters {
     /// Folder of carriers' files of your own; empty means none.
     pub folder: String,
+}
+
+/// What carriers say of a parcel beside its events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// Whether names of people are published on the topic, stored and shown.
+    pub in_messages: bool,
 }
 
 /// How to reach one carrier, or (`*`) every carrier without a section of its own.

@@ -18,6 +18,8 @@ pub enum Shape {
     /// A text of this format.
     Text(&'static str),
     Choice(Vec<&'static str>),
+    /// `true` or `false`.
+    Flag,
     Number {
         min: u64,
         max: u64,
@@ -63,6 +65,7 @@ impl Shape {
                 min: schema["minimum"].as_u64().unwrap_or(0),
                 max: schema["maximum"].as_u64().unwrap_or(u64::MAX),
             },
+            (Some("boolean"), _) => Self::Flag,
             (Some("object"), _) => Self::Table(fields(schema)),
             (_, Some("time")) => Self::Span {
                 min: bound("from"),
@@ -77,6 +80,7 @@ impl Shape {
         match self {
             Self::Text(format) => format!("a text in quotes, {}", format::expected(format)),
             Self::Choice(names) => format!("one of {}", names.join(", ")),
+            Self::Flag => "true or false".to_owned(),
             Self::Number { min, max } => format!("a whole number from {min} to {max}"),
             Self::Span { min, max } => format!(
                 "a time from {min} to {max}, such as \"500ms\", \"10s\", \"5m\", \"1h\", or a number of seconds"
@@ -128,6 +132,7 @@ impl Shape {
             (Self::Number { .. } | Self::Span { .. }, Value::Num(..)) => {
                 self.read_text(&json!(value).to_string())
             }
+            (Self::Flag, Value::Bool(..)) => Ok(value.clone()),
             (Self::List(members), Value::Array(_, values)) => members.read_list(values),
             (Self::Table(fields), Value::Dict(_, values)) => read_table(fields, values),
             (_, other) => Err(format!("is {}", type_of(other))),
@@ -151,6 +156,10 @@ impl Shape {
             Self::Text(format) => format::read(format, text).map(Value::from),
             Self::Choice(names) if names.contains(&text) => Ok(Value::from(text)),
             Self::Choice(_) => refused("which is not known"),
+            Self::Flag => match text.to_ascii_lowercase().parse::<bool>() {
+                Ok(flag) => Ok(Value::from(flag)),
+                Err(_) => refused("which is neither true nor false"),
+            },
             Self::Number { min, max } => match text.parse::<u64>() {
                 Ok(number) if (*min..=*max).contains(&number) => Ok(Value::from(number)),
                 _ if text.parse::<i128>().is_ok() => {

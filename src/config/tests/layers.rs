@@ -272,6 +272,31 @@ fn every_key_of_the_list_that_users_rely_on_is_understood_as_a_variable() {
 }
 
 #[test]
+fn a_flag_is_true_or_false_and_nothing_else() {
+    assert!(!Config::default().facts.in_messages);
+    let in_file = of_file("[facts]\nin_messages = true").expect("a good file");
+    assert!(in_file.facts.in_messages);
+    for (text, flag) in [("true", true), ("TRUE", true), ("false", false)] {
+        let config = of_variables(&[("TRACKBOX_FACTS__IN_MESSAGES", text)]).expect(text);
+        assert_eq!(config.facts.in_messages, flag, "{text}");
+    }
+    let wrong = of_variables(&[("TRACKBOX_FACTS__IN_MESSAGES", "yes")]).expect_err("is no flag");
+    let wrong = wrong.to_string();
+    assert!(
+        wrong.contains("give true or false, for example TRACKBOX_FACTS__IN_MESSAGES=false"),
+        "{wrong}"
+    );
+    for wrong in ["\"true\"", "1"] {
+        let text = format!("[facts]\nin_messages = {wrong}");
+        let wrong = of_file(&text).expect_err(wrong).to_string();
+        assert!(
+            wrong.contains("give true or false, for example in_messages = false"),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn an_empty_variable_empties_a_list_or_a_text() {
     let text = "kafka.brokers = [\"a:1\"]\nredis.url = \"redis://a\"";
     let variables = [("TRACKBOX_KAFKA__BROKERS", ""), ("TRACKBOX_REDIS__URL", "")];

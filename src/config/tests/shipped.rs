@@ -158,7 +158,7 @@ fn every_number_has_a_range_and_every_format_is_described() {
         let format = schema["format"].as_str().unwrap_or_default();
         match Shape::of(schema) {
             Shape::Number { max, .. } => assert!(max < u64::MAX, "{key}"),
-            Shape::Span { .. } | Shape::Choice(_) | Shape::Table(_) => {}
+            Shape::Span { .. } | Shape::Choice(_) | Shape::Flag | Shape::Table(_) => {}
             Shape::Text(_) | Shape::List(_) => assert_eq!(
                 format.is_empty(),
                 format::expected(format) == format::expected(""),
