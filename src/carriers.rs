@@ -27,6 +27,7 @@ use reqwest::Url;
 use serde_json::error::Category;
 
 use crate::clock::Time;
+use crate::model::facts::Facts;
 use crate::model::number::Spelling;
 use crate::model::token::Token;
 use crate::model::{CarrierCode, Event, TrackNumber, Unreadable};
@@ -254,6 +255,8 @@ pub struct Observation {
     /// Oldest first, each with the meaning of its own words.
     pub events: Vec<Event>,
     pub unreadable: Unreadable,
+    /// What it says beside its events.
+    pub facts: Option<Facts>,
     /// The version of the adapter's mapping; it grows when a code changes its meaning.
     pub mapping_version: i32,
 }

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod code;
 pub mod event;
+pub mod facts;
 #[cfg(test)]
 pub mod fixture;
 pub mod heard;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 pub use crate::model::code::{CODE_CHARS_MAX, CarrierCode, CodeError, TrackNumber};
 pub use crate::model::event::{Event, TrackingEvent, Unreadable};
+use crate::model::facts::{Facts, Told};
 pub use crate::model::heard::Heard;
 use crate::model::number::fold;
 use crate::model::status::{Direction, Status, SubStatus};
@@ -78,6 +80,8 @@ pub struct Tracking {
     pub last_error: String,
     /// What could not be read of the answer that gave the status.
     pub unreadable: Unreadable,
+    /// What the carrier says of it beside its events.
+    pub facts: Option<Box<Told>>,
     /// Refreshed and not checked since: it goes ahead of everything that is due.
     pub urgent: bool,
     pub refreshed_at: Option<Time>,
@@ -140,6 +144,7 @@ impl Tracking {
             check_fail_count: 0,
             last_error: String::new(),
             unreadable: Unreadable::default(),
+            facts: None,
             urgent: false,
             refreshed_at: None,
             looks_again: false,
@@ -250,6 +255,7 @@ pub struct Update {
     pub place: i32,
     pub held: Held,
     pub unreadable: Unreadable,
+    pub facts: Option<Facts>,
     /// Whether it is checked again although its status is terminal.
     pub looks_again: bool,
 }

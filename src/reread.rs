@@ -58,6 +58,7 @@ impl Difference {
             place: 0,
             held: Held::Reread,
             unreadable: Unreadable::default(),
+            facts: None,
             looks_again: false,
         };
         let mut history = History::new(events);

@@ -25,6 +25,7 @@ pub mod dialect;
 pub mod entity;
 pub mod error;
 pub mod events;
+mod facts;
 pub mod failures;
 pub mod history;
 pub mod keys;

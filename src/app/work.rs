@@ -89,6 +89,7 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         metrics: Arc::clone(&parts.metrics),
         stats: Arc::clone(&parts.stats),
         connections: Arc::new(Connections::new(tls, Matcher::from_env())),
+        names_in_messages: parts.config.facts.in_messages,
         trigger: Arc::clone(&parts.trigger),
     };
     Ok(Scheduler::new(scheduler, settings))

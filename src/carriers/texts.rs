@@ -143,6 +143,7 @@ pub fn observe(
     Some(Observation {
         events,
         unreadable,
+        facts: None,
         mapping_version,
     })
 }

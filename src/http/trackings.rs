@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::http::items::{Checked, ITEMS_MAX, check};
 use crate::http::{ALWAYS, Serve};
+use crate::model::facts::NumberKind;
 use crate::model::number::fold;
 use crate::model::shown::{Fields, Shown};
 use crate::model::status::{Direction, Status, SubStatus};
@@ -199,6 +200,11 @@ pub fn example(on_its_way: bool) -> serde_json::Value {
         "updatedAt": checked_at.unwrap_or("2026-11-20T12:00:00Z"),
         "subStatus": on_its_way.then_some(SubStatus::InTransitAccepted),
         "direction": Direction::Forward, "version": if on_its_way { 2 } else { 1 }, "unreadableEvents": null, "oldHistory": false,
+        "facts": on_its_way.then(|| json!({
+            "expectedFrom": "2026-11-22", "expectedTo": "2026-11-24T18:00:00Z", "signedBy": null, "pieces": 1,
+            "service": "express", "origin": "Moscow", "destination": "Omsk",
+            "numbers": [{"kind": NumberKind::Return, "number": "1234567891"}],
+        })),
     })
 }
 

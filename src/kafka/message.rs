@@ -6,12 +6,14 @@
 mod wire;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Time, cut};
 use crate::kafka::message::wire::{Wire, WireEvent};
 use crate::kafka::record::Outgoing;
+use crate::model::facts::Facts;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{
     Event, Held, Named, Outcome, Report, Source, Update, clean_payload, clean_text, overrules,
@@ -91,6 +93,10 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
         first_event: None,
         unreadable_events: (update.unreadable.count > 0).then(|| update.unreadable.clone()),
         looks_again: update.looks_again,
+        facts: update
+            .facts
+            .as_ref()
+            .map(|facts| to_raw_value(facts).expect("texts, numbers and times are always JSON")),
     };
     let mut chunks = vec![Vec::new()];
     match &update.outcome {
@@ -210,6 +216,7 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         named,
         check_fail_count: wire.check_fail_count,
         place: wire.first_event.unwrap_or(0).clamp(0, PLACE_MAX),
+        facts: wire.facts.take().and_then(|raw| Facts::read(raw.get())),
         looks_again: wire.looks_again,
         outcome: outcome(wire, checked_at)?,
         checked_at,

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::model::facts::Facts;
 use crate::model::limits::{Limits, Window};
 use crate::model::quota::{Period, Quota};
 use crate::model::shown::Shown;
@@ -86,6 +87,14 @@ pub fn seen(tracking_id: i64, secs: i64, check: u128, events: Vec<Event>) -> Upd
     update(tracking_id, secs, check, Outcome::Seen { report, events })
 }
 
+/// Facts of a parcel of so many pieces.
+pub fn facts(pieces: u32) -> Facts {
+    Facts {
+        pieces: Some(pieces),
+        ..Facts::default()
+    }
+}
+
 /// A check `secs` after the fixed moment; the next one is a minute later.
 pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Update {
     let failed = matches!(outcome, Outcome::Failed { .. });
@@ -100,6 +109,7 @@ pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Upd
         place: 0,
         held: Held::Whole,
         unreadable: Unreadable::default(),
+        facts: None,
         looks_again: false,
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Pure, and the same for both databases. The same updates in any order, repeated or delayed, end in the same tracking:
 //! each group of fields has a key of its own, and only a greater key changes the group. The key of the status fields is
-//! (heard, checked_at, check_id), that of the check fields (checked_at, check_id).
+//! (heard, checked_at, check_id), that of the check fields (checked_at, check_id), that of the facts the same of the checks that
+//! had any.
 
 use crate::clock::Time;
+use crate::model::facts::Told;
 use crate::model::history::History;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{Heard, Held, NEVER_AGAIN, Outcome, Report, Tracking, Update, overrules};
@@ -21,6 +23,7 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
     } else {
         merge_status(&mut next, update);
         merge_check(&mut next, update);
+        merge_facts(&mut next, update);
     }
     history.add(update, row.journey);
     if matches!(update.outcome, Outcome::Seen { .. }) {
@@ -138,6 +141,24 @@ fn merge_check(next: &mut Tracking, update: &Update) {
         next.next_check_at = update.next_check_at;
         next.looks_again = update.looks_again;
         next.urgent = false;
+    }
+}
+
+fn merge_facts(next: &mut Tracking, update: &Update) {
+    let Some(facts) = &update.facts else {
+        return;
+    };
+    let told = Told {
+        facts: facts.clone(),
+        checked_at: update.checked_at,
+        check_id: update.check_id,
+    };
+    if next
+        .facts
+        .as_ref()
+        .is_none_or(|it| it.order() < told.order())
+    {
+        next.facts = Some(Box::new(told));
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Time;
 use crate::model::Tracking;
+use crate::model::facts::{Expected, Facts, NumberKind, Related};
 use crate::model::status::{Direction, Status, SubStatus};
 
 /// A tracking's JSON. A clone is the same text.
@@ -66,6 +67,43 @@ pub struct Fields<'a> {
     /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
     /// parcel's before.
     old_history: bool,
+    /// What the carrier says beside its events, by the newest answer that has any of it; null if none had. A part that is not
+    /// known is null.
+    facts: Option<ShownFacts<'a>>,
+}
+
+/// What a carrier says of a parcel beside its events.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Facts")]
+struct ShownFacts<'a> {
+    /// The earliest time of delivery that the carrier expects: a time in UTC such as `2026-12-03T09:00:00Z`, or a day such
+    /// as `2026-12-03` if it gives no time of day. A day is that of the place of delivery.
+    #[schemars(with = "Option<String>", example = "2026-12-03")]
+    expected_from: Option<Expected>,
+    /// The latest; the same as the earliest if the carrier gives only one.
+    #[schemars(with = "Option<String>", example = "2026-12-03")]
+    expected_to: Option<Expected>,
+    /// Who took the parcel; null unless the setting `facts.in_messages` lets names pass.
+    signed_by: Option<&'a str>,
+    pieces: Option<u32>,
+    /// The carrier's product, in its own words.
+    service: Option<&'a str>,
+    /// Where it comes from, as the carrier writes it.
+    origin: Option<&'a str>,
+    /// Where it goes to, as the carrier writes it.
+    destination: Option<&'a str>,
+    /// Its other numbers, at most 20.
+    numbers: Vec<ShownNumber<'a>>,
+}
+
+/// Another number of a parcel.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RelatedNumber")]
+struct ShownNumber<'a> {
+    kind: NumberKind,
+    number: &'a str,
 }
 
 /// Events that could not be read.
@@ -100,6 +138,26 @@ impl<'a> Fields<'a> {
                 example: &row.unreadable.example,
             }),
             old_history: row.has_old_history(),
+            facts: row.facts.as_ref().map(|told| ShownFacts::of(&told.facts)),
+        }
+    }
+}
+
+impl<'a> ShownFacts<'a> {
+    fn of(facts: &'a Facts) -> Self {
+        let number = |it: &'a Related| ShownNumber {
+            kind: it.kind,
+            number: it.number.as_str(),
+        };
+        Self {
+            expected_from: facts.expected_from,
+            expected_to: facts.expected_to,
+            signed_by: facts.signed_by.as_deref(),
+            pieces: facts.pieces,
+            service: facts.service.as_deref(),
+            origin: facts.origin.as_deref(),
+            destination: facts.destination.as_deref(),
+            numbers: facts.numbers.iter().map(number).collect(),
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::clock::Time;
 use crate::model::Tracking;
 
-/// The first of `rows` with the status of the one that heard the best and newest, and the last check of any.
+/// The first of `rows` with the status of the one that heard the best and newest, the last check of any, and the
+/// newest facts.
 ///
 /// The orders are those of [`merge`](crate::model::merge): as if all had been told to one tracking.
 pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
@@ -14,6 +15,7 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
     let checked = rows
         .iter()
         .max_by_key(|row| (row.last_checked_at, row.last_check_id))?;
+    let facts = rows.iter().filter_map(|row| row.facts.as_ref());
     let urgent = rows.iter().any(|row| row.urgent);
     let next_check_at = rows
         .iter()
@@ -29,6 +31,7 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
         next_check_at: next_check_at.min().unwrap_or(first.next_check_at),
         check_fail_count: checked.check_fail_count,
         last_error: checked.last_error.clone(),
+        facts: facts.max_by_key(|told| told.order()).cloned(),
         urgent,
         refreshed_at: rows.iter().filter_map(|row| row.refreshed_at).max(),
         lease_until: first.lease_until,
@@ -45,7 +48,10 @@ pub fn folded(rows: &[Tracking], now: Time) -> Option<Tracking> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::fixture::{at, tracking};
+    use uuid::Uuid;
+
+    use crate::model::facts::Told;
+    use crate::model::fixture::{at, facts, tracking};
     use crate::model::status::Status;
     use crate::model::twins::folded;
     use crate::model::{Heard, Tracking};
@@ -73,11 +79,19 @@ mod tests {
             next_check_at: at(850),
             ..tracking(3, 9)
         };
-        let rows = [
+        let told = |secs, pieces| {
+            Some(Box::new(Told {
+                facts: facts(pieces),
+                checked_at: at(secs),
+                check_id: Uuid::nil(),
+            }))
+        };
+        let mut rows = [
             seen(1, 100, Status::InTransit),
             seen(2, 200, Status::Delivered),
             never_found,
         ];
+        (rows[0].facts, rows[1].facts) = (told(100, 7), told(50, 8));
         let row = folded(&rows, at(1_000)).expect("has rows");
         assert_eq!((row.id, row.track_number.as_str()), (1, "N1"));
         assert_eq!(
@@ -93,6 +107,8 @@ mod tests {
             (true, true, at(160))
         );
         assert_eq!((row.version, row.updated_at), (10, at(1_000)));
+        let pieces = row.facts.expect("has facts").facts.pieces;
+        assert_eq!(pieces, Some(7), "the newest facts, not those of the status");
         assert!(!folded(&rows[..2], at(1_000)).expect("has rows").active);
     }
 }

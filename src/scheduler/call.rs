@@ -155,6 +155,7 @@ impl Caller {
             cadence: &self.parts.cadence,
             sections: self.parts.store.sections(),
             learned: learned.as_deref(),
+            names: self.parts.names_in_messages,
         };
         let checks = judge.updates(&call.trackings, answer, asked_at);
         for checked in &checks {

@@ -15,6 +15,7 @@ use crate::config::Policy;
 use crate::kafka::message::Checked;
 use crate::learned::LearnedAccount;
 use crate::model::answer::told;
+use crate::model::facts::Facts;
 use crate::model::status::{Status, SubStatus};
 use crate::model::{
     CarrierCode, Held, NEVER_AGAIN, Named, Outcome, Report, Source, TrackNumber, Tracking,
@@ -43,6 +44,8 @@ pub struct Judge<'a> {
     pub sections: &'a Sections,
     /// What was learned of the account; `None` before it was read for the first time.
     pub learned: Option<&'a LearnedAccount>,
+    /// Whether messages may hold names of people.
+    pub names: bool,
 }
 
 /// What one check of a tracking came to, before it becomes an update.
@@ -54,6 +57,7 @@ struct Decision {
     adapter: &'static str,
     mapping_version: i32,
     unreadable: Unreadable,
+    facts: Option<Facts>,
     looks_again: bool,
 }
 
@@ -121,6 +125,7 @@ impl Judge<'_> {
                 adapter: self.adapter,
                 mapping_version: 0,
                 unreadable: Unreadable::default(),
+                facts: None,
                 looks_again: false,
             },
             Verdict::Invalid { reason } => {
@@ -172,6 +177,10 @@ impl Judge<'_> {
             adapter: self.adapter,
             mapping_version: observation.mapping_version,
             unreadable: observation.unreadable.clone(),
+            facts: match self.names {
+                true => observation.facts.clone(),
+                false => observation.facts.clone().and_then(Facts::without_names),
+            },
             looks_again: look.is_some() && !is_old,
         }
     }
@@ -234,6 +243,7 @@ impl Judge<'_> {
             adapter: self.adapter,
             mapping_version: 0,
             unreadable: Unreadable::default(),
+            facts: None,
             looks_again: row.looks_again,
         };
         checked(row, asked_at, decision)
@@ -264,6 +274,7 @@ pub fn expired(row: &Tracking, now: Time) -> Checked {
         adapter: NO_ADAPTER,
         mapping_version: 0,
         unreadable: Unreadable::default(),
+        facts: None,
         looks_again: false,
     };
     checked(row, now, decision)
@@ -282,6 +293,7 @@ fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
             place: 0,
             held: Held::Whole,
             unreadable: decision.unreadable,
+            facts: decision.facts,
             looks_again: decision.looks_again,
         },
         adapter: decision.adapter,

@@ -33,6 +33,8 @@ pub struct SchedulerParts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub connections: Arc<Connections>,
+    /// Whether messages may hold names of people.
+    pub names_in_messages: bool,
     /// Starts a claim cycle without waiting for the poll interval.
     pub trigger: Arc<Notify>,
 }

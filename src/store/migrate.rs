@@ -40,7 +40,8 @@ migrations![
     "0008_calls_taken",
     "0009_spellings",
     "0010_history",
-    "0011_logins"
+    "0011_logins",
+    "0012_facts"
 ];
 
 /// One migration, and whether the database has it.

@@ -17,6 +17,7 @@ use crate::store::column::Stamp;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::facts;
 use crate::store::rows::{self, Readable, get};
 use crate::store::sql::Sql;
 use crate::store::{Store, WholeStore};
@@ -243,6 +244,7 @@ impl Readable for Tracking {
 
     fn read(row: &QueryResult) -> Result<Self, rows::Unreadable> {
         let row = Model::from_query_result_nullable(row, "")?;
+        let facts = facts::read(&row);
         let carrier_code = CarrierCode::parse(row.carrier_code)
             .map_err(|error| rows::Unreadable::new("carrier_code", error))?;
         let track_number = TrackNumber::parse(row.track_number)
@@ -287,6 +289,7 @@ impl Readable for Tracking {
             .unwrap_or(Status::Unknown),
             first_event_at: row.first_event_at.map(|at| at.0),
             looks_again: row.looks_again,
+            facts,
         })
     }
 }

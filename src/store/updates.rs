@@ -6,10 +6,11 @@ use sea_orm::{ConnectionTrait as _, IdenStatic as _};
 
 use crate::clock::Time;
 use crate::model::merge::merge;
-use crate::model::{Change, Heard, Outcome, Tracking, Update};
+use crate::model::{Change, Heard, Outcome, Tracking, Unreadable, Update};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::store::entity::{dead_letter, tracking};
 use crate::store::error::StoreError;
+use crate::store::facts;
 use crate::store::learned::Lesson;
 use crate::store::native::Transaction;
 use crate::store::partitions::{GROUP, Ownership};
@@ -161,7 +162,6 @@ impl Store {
         transaction: &Transaction,
         changes: &[Change],
     ) -> Result<(), StoreError> {
-        let rare = |row: &Tracking| (row.unreadable.clone(), row.looks_again);
         let rarely = changes.iter().filter(|it| rare(&it.new) != rare(&it.old));
         let rarely: Vec<Change> = rarely.cloned().collect();
         self.write_set(transaction, with_rare(self.set(&rarely)))
@@ -238,7 +238,12 @@ impl Store {
     }
 }
 
-/// The columns that few updates change.
+/// What few updates change.
+fn rare(row: &Tracking) -> (&Unreadable, bool, facts::Columns<'_>) {
+    (&row.unreadable, row.looks_again, facts::Columns::of(row))
+}
+
+/// The columns of [`rare`].
 fn with_rare(set: Set<Change>) -> Set<Change> {
     use tracking::Column;
     set.column(Column::UnreadableEvents.as_str(), |c| {
@@ -248,6 +253,15 @@ fn with_rare(set: Set<Change>) -> Set<Change> {
         c.new.unreadable.example.clone()
     })
     .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
+    .column(Column::Facts.as_str(), |c| {
+        facts::Columns::of(&c.new).json()
+    })
+    .nullable(Column::FactsCheckedAt.as_str(), |c| {
+        facts::Columns::of(&c.new).check.map(|(at, _)| at)
+    })
+    .nullable(Column::FactsCheckId.as_str(), |c| {
+        facts::Columns::of(&c.new).check.map(|(_, id)| id)
+    })
 }
 
 /// The columns that most updates change.

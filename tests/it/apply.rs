@@ -3,6 +3,8 @@
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use trackbox::model::Update;
+use trackbox::model::facts::Facts;
 use trackbox::model::status::Status;
 use trackbox::store::error::StoreError;
 use trackbox::store::updates::Batch;
@@ -244,7 +246,14 @@ async fn every_order_repetition_and_batching_ends_in_the_same_state() {
                 .map(|n| {
                     let secs = i64::try_from(n / 2).expect("small");
                     let last = words[usize::try_from(n).expect("small") % words.len()];
-                    seen(row.id, secs, n, &[("IN_TRANSIT", 0), (last, secs)])
+                    let pieces = u32::try_from(n).expect("small");
+                    Update {
+                        facts: (n % 3 == 0).then(|| Facts {
+                            pieces: Some(pieces),
+                            ..Facts::default()
+                        }),
+                        ..seen(row.id, secs, n, &[("IN_TRANSIT", 0), (last, secs)])
+                    }
                 })
                 .collect();
             let repeated: Vec<_> = (0..8)
@@ -268,6 +277,7 @@ async fn every_order_repetition_and_batching_ends_in_the_same_state() {
                 end.last_checked_at,
                 end.next_check_at,
                 end.active,
+                end.facts,
                 events,
             ));
         }

@@ -19,6 +19,7 @@ mod counts;
 mod dead_letters;
 mod documents;
 mod events;
+mod facts;
 mod failing;
 mod failures;
 mod fair;

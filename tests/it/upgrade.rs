@@ -15,6 +15,7 @@ use trackbox::cache::redis::Redis;
 use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
+use trackbox::model::facts::{Expected, Facts, NumberKind, Related, Told};
 use trackbox::model::shown::Shown;
 use trackbox::model::status::{Direction, Status, SubStatus};
 use trackbox::model::{
@@ -44,6 +45,7 @@ fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
         place: 0,
         held: Held::Whole,
         unreadable: Unreadable::default(),
+        facts: None,
         looks_again: false,
     };
     Checked {
@@ -192,7 +194,22 @@ fn the_version_before_finds_all_its_fields_in_our_messages() {
     }
 }
 
-/// The tracking in `cache/shown.1`, and in `cache/tracking.json` of the format before; with a value in each field.
+fn facts() -> Facts {
+    let number = Related::of(NumberKind::Return, "N43");
+    Facts {
+        expected_from: Expected::parse("2026-11-24"),
+        expected_to: Expected::parse("2026-11-24T15:00:00.123456Z"),
+        signed_by: Some("Иванов".to_owned()),
+        pieces: Some(2),
+        service: Some("express".to_owned()),
+        origin: Some("Москва".to_owned()),
+        destination: Some("Омск".to_owned()),
+        numbers: number.into_iter().collect(),
+    }
+}
+
+/// The tracking in `cache/shown.2`, and in `cache/shown.1` and `cache/tracking.json` of the formats before; with a value in each
+/// field.
 fn tracking() -> Tracking {
     Tracking {
         id: 42,
@@ -219,6 +236,11 @@ fn tracking() -> Tracking {
         unreadable: Unreadable::default(),
         urgent: true,
         refreshed_at: Some(precise(8)),
+        facts: Some(Box::new(Told {
+            facts: facts(),
+            checked_at: precise(5),
+            check_id: Uuid::from_u128(1),
+        })),
         looks_again: false,
         active: true,
         lease_until: Some(precise(120)),
@@ -248,12 +270,15 @@ async fn a_value_in_redis_is_the_recorded_one_and_one_of_another_format_is_a_mis
     let written: String = direct.get(&key).await.expect("is there");
     // The head holds the epoch of the tests' Redis.
     let (head, body) = written.split_at(written.rfind('|').expect("has a head") + 1);
-    assert_eq!(body, include_str!("../wire/cache/shown.1").trim_end());
+    assert_eq!(body, include_str!("../wire/cache/shown.2").trim_end());
 
-    let value = format!("{head}{}", recorded("cache/tracking.json"));
-    let set: Result<(), _> = direct.set(&key, value, None, None, false).await;
-    set.expect("sets");
-    assert_eq!(cache.get(&[42]).await.0, [None]);
+    let first = include_str!("../wire/cache/shown.1").trim_end().to_owned();
+    for before in [recorded("cache/tracking.json").to_string(), first] {
+        let value = format!("{head}{before}");
+        let set: Result<(), _> = direct.set(&key, value, None, None, false).await;
+        set.expect("sets");
+        assert_eq!(cache.get(&[42]).await.0, [None]);
+    }
     // It keeps the same version out no longer than it takes to read the store.
     cache.put(std::slice::from_ref(&shown), &ticket).await;
     assert_eq!(cache.get(&[42]).await.0, [Some(shown)]);

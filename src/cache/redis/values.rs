@@ -32,7 +32,7 @@ const CHUNK: usize = 1_000;
 
 /// What a value begins with if its text is as this program writes and reads it. Another format needs another character, and
 /// is a miss to those that do not know it.
-const FORMAT: u8 = b'1';
+const FORMAT: u8 = b'2';
 
 /// The cache of a process in Redis.
 pub struct RedisCache {

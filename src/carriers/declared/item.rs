@@ -258,6 +258,7 @@ impl ItemRule {
         let mut seen = seen.unwrap_or_else(|| Observation {
             events: Vec::new(),
             unreadable,
+            facts: None,
             mapping_version: self.version,
         });
         if any(&self.back, subject) {

@@ -40,7 +40,7 @@ async fn a_new_tracking_has_the_contracts_fields_in_order_and_is_due() {
         r#"{"trackings":[{"id":"1","carrierCode":"CDEK","trackNumber":"A1","status":"UNKNOWN","statusRaw":"UNKNOWN","#,
         r#""statusAt":null,"lastCheckedAt":null,"nextCheckAt":"2026-11-20T12:00:00Z","checkFailCount":0,"lastError":"","#,
         r#""createdAt":"2026-11-20T12:00:00Z","updatedAt":"2026-11-20T12:00:00Z","subStatus":null,"#,
-        r#""direction":"FORWARD","version":1,"unreadableEvents":null,"oldHistory":false}]}"#,
+        r#""direction":"FORWARD","version":1,"unreadableEvents":null,"oldHistory":false,"facts":null}]}"#,
     );
     assert_eq!(String::from_utf8_lossy(&answer.bytes), expected);
 }

@@ -1,6 +1,7 @@
 //! The fields of a record's value. Those that the original program has keep their names and meanings; others are ours.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::model::Unreadable;
@@ -55,6 +56,9 @@ pub struct Wire {
     /// Whether the parcel is checked again although its status is terminal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub looks_again: bool,
+    /// What the carrier says beside its events. Kept as it was written, so that nothing in it makes the record unreadable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, Deserialize)]

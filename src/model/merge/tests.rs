@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::merge;
 use crate::clock::Time;
-use crate::model::fixture::{at, event, seen, tracking, update};
+use crate::model::facts::Facts;
+use crate::model::fixture::{at, event, facts, seen, tracking, update};
 use crate::model::history::History;
 use crate::model::status::Status;
 use crate::model::{Event, Heard, Outcome, Tracking, Update};
@@ -26,20 +27,24 @@ fn check(check: u128) -> impl Strategy<Value = Update> {
         4 => status().prop_map(Some),
         1 => Just(None),
     ];
-    (0..6_i64, outcome, any::<bool>(), 1..5_u32).prop_map(move |(secs, status, failed, fails)| {
-        let mut one = match status {
-            Some(status) => seen(1, secs, check, vec![event(status, status.as_str(), secs)]),
-            None if failed => {
-                let error = format!("the carrier answered 50{fails}");
-                update(1, secs, check, Outcome::Failed { error })
+    let pieces = proptest::option::of(1..4_u32);
+    (0..6_i64, outcome, any::<bool>(), 1..5_u32, pieces).prop_map(
+        move |(secs, status, failed, fails, pieces)| {
+            let mut one = match status {
+                Some(status) => seen(1, secs, check, vec![event(status, status.as_str(), secs)]),
+                None if failed => {
+                    let error = format!("the carrier answered 50{fails}");
+                    update(1, secs, check, Outcome::Failed { error })
+                }
+                None => update(1, secs, check, Outcome::NotFoundYet),
+            };
+            if let Outcome::Failed { .. } = one.outcome {
+                one.check_fail_count = Some(fails);
             }
-            None => update(1, secs, check, Outcome::NotFoundYet),
-        };
-        if let Outcome::Failed { .. } = one.outcome {
-            one.check_fail_count = Some(fails);
-        }
-        one
-    })
+            one.facts = pieces.map(facts);
+            one
+        },
+    )
 }
 
 /// Up to eight checks, and the order in which they arrive, some of them repeatedly.
@@ -140,6 +145,8 @@ proptest! {
             assert!(next.last_checked_at >= now.last_checked_at);
             assert!(next.last_ok_at >= now.last_ok_at);
             assert!(next.heard >= now.heard);
+            let told = |row: &Tracking| row.facts.as_ref().map(|told| told.order());
+            assert!(told(&next) >= told(&now));
             if next.heard == now.heard {
                 assert!(next.status_checked_at >= now.status_checked_at);
             }
@@ -257,4 +264,41 @@ fn a_lease_ends_only_with_the_check_that_holds_it() {
         "even if it was overtaken"
     );
     assert_eq!(own.version, others.version, "a lease is not visible");
+}
+
+#[test]
+fn the_newest_facts_win_whole_and_a_check_without_any_leaves_them() {
+    let told = |secs, check, facts: Option<Facts>| Update {
+        facts,
+        ..seen(1, secs, check, vec![event(Status::InTransit, "3", 0)])
+    };
+    let facts_of = |row: &Tracking| row.facts.as_ref().map(|told| told.facts.clone());
+    let express = Facts {
+        service: Some("express".to_owned()),
+        ..Facts::default()
+    };
+    let newest = told(5, 2, Some(facts(2)));
+    let late = told(4, 9, Some(express));
+    let mut row = fold(&tracking(1, 1), [&newest, &late, &told(9, 3, None)]);
+    assert_eq!(facts_of(&row), Some(facts(2)));
+    let failed = update(
+        1,
+        10,
+        4,
+        Outcome::Failed {
+            error: "x".to_owned(),
+        },
+    );
+    row = fold(&row, [&failed, &told(11, 5, Some(facts(3)))]);
+    assert_eq!(facts_of(&row), Some(facts(3)));
+}
+
+#[test]
+fn changed_facts_are_a_visible_change() {
+    let told = |check, pieces| Update {
+        facts: Some(facts(pieces)),
+        ..seen(1, 5, check, vec![event(Status::InTransit, "3", 0)])
+    };
+    let row = fold(&tracking(1, 1), [&told(1, 1)]);
+    assert_eq!(fold(&row, [&told(2, 2)]).version, row.version + 1);
 }

@@ -10,8 +10,9 @@ use crate::carriers::routes::{Account, Routes};
 use crate::carriers::{Asked, CarrierError, Observation, Sighting, Verdict};
 use crate::clock::Time;
 use crate::config::{Config, Policy};
-use crate::kafka::message::Checked;
-use crate::model::fixture::{at, event, tracking};
+use crate::kafka::message::{Checked, encode};
+use crate::model::facts::Facts;
+use crate::model::fixture::{at, event, facts, tracking};
 use crate::model::status::{Status, SubStatus};
 use crate::model::{CarrierCode, NEVER_AGAIN, Outcome, Tracking, Unreadable, Update};
 use crate::plan::Sections;
@@ -51,6 +52,7 @@ fn judged(
         cadence: &cadence(),
         sections: &Sections::new(["CDEK".to_owned()]),
         learned: None,
+        names: false,
     };
     judge.updates(rows, answer, at(100))
 }
@@ -67,6 +69,7 @@ fn no_parcel_is_checked_again_within_the_shortest_interval() {
         cadence: &cadence(),
         sections: &Sections::new(["CDEK".to_owned()]),
         learned: None,
+        names: false,
     };
     let (seldom, failing) = (tracking(1, 1), tracking(2, 1));
     let answer = Ok(vec![sighting(&seldom, seen(Status::InTransit))]);
@@ -89,6 +92,7 @@ fn seen(status: Status) -> Verdict {
     Verdict::Seen(Observation {
         events: vec![event(status, "raw", 50)],
         unreadable: Unreadable::default(),
+        facts: None,
         mapping_version: 7,
     })
 }
@@ -271,6 +275,7 @@ fn delivered(cadence: &Cadence, row: Tracking, asked_at: Time) -> Update {
         cadence,
         sections: &Sections::new(["CDEK".to_owned()]),
         learned: None,
+        names: false,
     };
     let answer = Ok(vec![sighting(&row, seen(Status::Delivered))]);
     judge.updates(&[row], &answer, asked_at).remove(0).update
@@ -318,4 +323,37 @@ fn a_history_from_long_before_is_not_believed_for_thirty_days() {
     let unbelieved = Some(SubStatus::PendingOldHistory);
     assert_eq!(told(1), (Status::Pending, unbelieved, 1));
     assert_eq!(told(31), (Status::Delivered, None, 364));
+}
+
+#[test]
+fn a_name_leaves_the_worker_only_if_the_configuration_lets_it() {
+    let row = tracking(1, 1);
+    let signed = Facts {
+        signed_by: Some("Ivanov".to_owned()),
+        ..facts(2)
+    };
+    let Verdict::Seen(mut observation) = seen(Status::Delivered) else {
+        panic!("is seen")
+    };
+    observation.facts = Some(signed.clone());
+    let answer = Ok(vec![sighting(&row, Verdict::Seen(observation))]);
+    let judge = |names| {
+        Judge {
+            account: &cdek(Policy::Fixed),
+            adapter: ADAPTER,
+            cadence: &cadence(),
+            sections: &Sections::new(["CDEK".to_owned()]),
+            learned: None,
+            names,
+        }
+        .updates(std::slice::from_ref(&row), &answer, at(100))
+        .remove(0)
+    };
+    assert_eq!(judge(true).update.facts, Some(signed));
+    let unnamed = judge(false);
+    assert_eq!(unnamed.update.facts, Some(facts(2)));
+    assert!(!format!("{unnamed:?}").contains("Ivanov"));
+    for record in encode(&unnamed) {
+        assert!(!String::from_utf8_lossy(&record.value).contains("Ivanov"));
+    }
 }

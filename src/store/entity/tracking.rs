@@ -49,6 +49,11 @@ pub struct Model {
     pub first_event_at: Option<Stamp>,
     /// Checked again although its status is terminal.
     pub looks_again: bool,
+    /// JSON; empty if there are none.
+    pub facts: String,
+    /// The check that told them, if it is not the one that gave the status.
+    pub facts_checked_at: Option<Stamp>,
+    pub facts_check_id: Option<Key>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
