@@ -7,6 +7,7 @@
 mod body;
 mod condition;
 mod event;
+mod facts;
 pub mod file;
 mod item;
 mod items;
@@ -178,7 +179,7 @@ impl Carrier for Declared {
         if self.file.answer.items.is_some() {
             return items(&self.file, state, &body, context);
         }
-        let verdict = self.file.item.verdict(&body, context)?;
+        let verdict = self.file.verdict(&body, context)?;
         let named = self
             .file
             .item

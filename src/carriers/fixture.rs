@@ -11,6 +11,7 @@ use crate::carriers::{
     Access, Answer, Asked, Carrier, CarrierError, Observation, Sighting, Step, Verdict,
 };
 use crate::model::answer::alone;
+use crate::model::facts::Facts;
 use crate::model::fixture::at;
 use crate::model::{CarrierCode, Event, TrackNumber};
 
@@ -90,7 +91,12 @@ pub fn survives(adapter: &dyn Carrier, body: Vec<u8>) {
         return;
     };
     for verdict in verdicts {
-        if let Verdict::Seen(Observation { mut events, .. }) = verdict {
+        if let Verdict::Seen(Observation {
+            mut events, facts, ..
+        }) = verdict
+        {
+            let json = facts.as_ref().map(|facts| json!(facts).to_string());
+            assert_eq!(json.and_then(|json| Facts::read(&json)), facts);
             let report = alone(&mut events, at(0));
             events.retain(|event| !event.stated);
             let texts = events

@@ -110,10 +110,13 @@ pub fn expect(case: &Path, reading: &str) -> std::io::Result<()> {
 /// What an answer says of one number, for people.
 pub fn shown(sighting: &Sighting, now: Time) -> Value {
     let mut shown = shown_verdict(sighting, now);
-    if let Verdict::Seen(seen) = &sighting.verdict
-        && seen.unreadable.count > 0
-    {
-        shown["unreadableEvents"] = json!(seen.unreadable);
+    if let Verdict::Seen(seen) = &sighting.verdict {
+        if seen.unreadable.count > 0 {
+            shown["unreadableEvents"] = json!(seen.unreadable);
+        }
+        if let Some(facts) = &seen.facts {
+            shown["facts"] = json!(facts);
+        }
     }
     shown
 }

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use reqwest::Url;
+use serde_json::Value;
 
 use crate::carriers::declared::condition::Condition;
-use crate::carriers::declared::item::ItemRule;
+use crate::carriers::declared::facts::FactsRule;
+use crate::carriers::declared::item::{Context, ItemRule};
 use crate::carriers::declared::path::Path;
 use crate::carriers::declared::request::{Of, RequestRule};
 use crate::carriers::declared::toml::{Section, read};
 use crate::carriers::declared::when::TimeRule;
+use crate::carriers::{CarrierError, Verdict};
 use crate::config::mistakes::Mistake;
 use crate::config::{Limit, Per, Span};
 
@@ -28,6 +31,7 @@ pub struct File {
     pub request: RequestRule,
     pub answer: AnswerRule,
     pub item: ItemRule,
+    pub facts: FactsRule,
 }
 
 /// What a file says of itself.
@@ -111,6 +115,7 @@ impl File {
                 request: request?,
                 answer,
                 item: item?,
+                facts: FactsRule::read(&root.section("facts")),
             };
             if file.request.numbers > 1 && file.answer.items.is_none() {
                 let what = "needs items, since one call takes several numbers";
@@ -130,6 +135,18 @@ impl File {
             }
             Some(file)
         })
+    }
+
+    /// What a part of a successful answer says of its number.
+    ///
+    /// # Errors
+    /// As [`ItemRule::verdict`].
+    pub fn verdict(&self, value: &Value, context: Context<'_>) -> Result<Verdict, CarrierError> {
+        let mut verdict = self.item.verdict(value, context)?;
+        if let Verdict::Seen(seen) = &mut verdict {
+            seen.facts = self.facts.facts(context.http, value, context.zone);
+        }
+        Ok(verdict)
     }
 
     /// The keys of a section that must be set.

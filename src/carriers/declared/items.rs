@@ -81,7 +81,7 @@ pub fn items(
             of_it = items.iter().filter(spelt).collect();
         }
         let verdict = match newest(file, &of_it, context) {
-            Some(item) => match file.item.verdict(item.value, context) {
+            Some(item) => match file.verdict(item.value, context) {
                 Err(error) if !is_single && error.failure_of() == FailureOf::Number => {
                     Verdict::Failed {
                         reason: error.to_string(),

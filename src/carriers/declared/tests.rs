@@ -1,6 +1,7 @@
 //! What holds for every file, and what mistakes in one are told.
 
 mod emulator;
+mod facts;
 mod gdeposylka;
 mod track24;
 
@@ -228,7 +229,10 @@ fn every_mistake_is_told_at_once_with_its_line_and_the_nearest_word() {
         .replace("lang = \"en\"", "lang = \"{nummer}\"")
         .replace("code = \"code\"", "kode = \"code\"")
         .replace("is = \"nf\"", "is = \"nf\", paht = \"x\"")
-        .replace("numbers = 1", "numbers = 0");
+        .replace("numbers = 1", "numbers = 0")
+        .replace("service = [", "servise = [")
+        .replace("\"to.city\"", "\"to..city\"")
+        .replace("\"MASTER\"", "\"COUSIN\"");
     let mistakes = parse(&text).expect_err("has mistakes").join("\n");
     for told in [
         "map.IN is \"IN_TRANZIT\"",
@@ -238,6 +242,10 @@ fn every_mistake_is_told_at_once_with_its_line_and_the_nearest_word() {
         "item.not_found.paht is not known",
         "did you mean path?",
         "request.numbers is no whole number from 1",
+        "facts.servise is not known",
+        "did you mean service?",
+        "facts.destination is \"to..city\": it has an empty name",
+        "facts.numbers.kind is \"COUSIN\": none of RETURN, ORIGINAL, LOCAL, MASTER",
         "carriers.d/whole.toml, line 1",
     ] {
         assert!(mistakes.contains(told), "{told} is not in\n{mistakes}");
@@ -305,7 +313,7 @@ proptest! {
 
     #[test]
     fn no_answer_of_any_status_makes_a_file_panic(
-        body in fixture::json_like(["items", "number", "events", "code", "reason", "at", "deleted", "status", "return"].map(str::to_owned).to_vec()),
+        body in fixture::json_like(["items", "number", "events", "code", "reason", "at", "deleted", "status", "return", "window", "from", "to", "day", "pieces", "others"].map(str::to_owned).to_vec()),
         http in 100_u16..600,
     ) {
         fixture::survives(&*made(), body.clone());

@@ -127,8 +127,8 @@ impl<'s> Section<'s> {
     }
 
     /// Whether the table has a key.
-    pub fn has(&self, key: &str) -> bool {
-        self.table.is_some_and(|table| table.contains_key(key))
+    pub fn has(&self, key: &'static str) -> bool {
+        self.item(key).is_some()
     }
 
     /// Whether a key holds a text or a list of texts.

@@ -62,6 +62,18 @@ enum OfDay {
     Given,
 }
 
+impl When {
+    /// The day that was written.
+    pub fn day(self) -> NaiveDate {
+        self.day
+    }
+
+    /// The day, if no time of day was written, or midnight, which stands for none where nothing else is known of the day.
+    pub fn day_alone(self) -> Option<NaiveDate> {
+        (self.of_day != OfDay::Given).then_some(self.day)
+    }
+}
+
 /// Reads a field that holds a time: a text or a number. A time without an offset is in `zone`.
 ///
 /// # Errors
