@@ -176,7 +176,7 @@ impl Carrier for Declared {
             zone: self.access.zone,
             now,
         };
-        if self.file.answer.items.is_some() {
+        if !self.file.answer.items.is_empty() {
             return items(&self.file, state, &body, context);
         }
         let verdict = self.file.verdict(&body, context)?;

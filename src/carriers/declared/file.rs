@@ -75,8 +75,8 @@ pub struct AnswerRule {
     pub auth: Vec<Condition>,
     /// The account is not served.
     pub not_served: Vec<Condition>,
-    /// The parts that are about one number each; the whole answer if it is empty.
-    pub items: Option<Path>,
+    /// The parts that are about one number each, at the first path that leads to any; the whole answer if there is none.
+    pub items: Vec<Path>,
     /// Where such a part names its carrier code.
     pub carrier: Option<Path>,
     /// Of several parts about one number, the one that is newest by this.
@@ -117,7 +117,7 @@ impl File {
                 item: item?,
                 facts: FactsRule::read(&root.section("facts")),
             };
-            if file.request.numbers > 1 && file.answer.items.is_none() {
+            if file.request.numbers > 1 && file.answer.items.is_empty() {
                 let what = "needs items, since one call takes several numbers";
                 root.wrong(
                     "answer",
@@ -125,7 +125,7 @@ impl File {
                     "write items = \"the path to them\" under [answer]",
                 );
             }
-            if file.answer.items.is_some() && file.item.number.is_empty() {
+            if !file.answer.items.is_empty() && file.item.number.is_empty() {
                 let what = "needs number, since an answer has several items";
                 root.wrong(
                     "item",
@@ -274,7 +274,7 @@ fn answer(section: &Section<'_>) -> AnswerRule {
         rate: Condition::list(section, "rate"),
         auth: Condition::list(section, "auth"),
         not_served: Condition::list(section, "not_served"),
-        items: section.read("items", str::parse),
+        items: section.read_all("items", str::parse),
         carrier: section.read("carrier", str::parse),
         newest: newest.flatten(),
     };

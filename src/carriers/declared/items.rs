@@ -27,17 +27,10 @@ pub fn items(
     body: &Value,
     context: Context<'_>,
 ) -> Result<Step, CarrierError> {
-    let found = file
-        .answer
-        .items
-        .as_ref()
-        .and_then(|path| path.members(body));
+    let paths = &file.answer.items;
+    let found = paths.iter().find_map(|path| path.members(body));
     let Some(Ok(values)) = found else {
-        let name = file
-            .answer
-            .items
-            .as_ref()
-            .map_or("items", |path| path.name());
+        let name = paths.first().map_or("items", |path| path.name());
         return Err(not_in_form(
             body,
             context.key,
