@@ -40,6 +40,7 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../carriers/russian-post.toml"),
     ),
     ("track24", include_str!("../../carriers/track24.toml")),
+    ("ups", include_str!("../../carriers/ups.toml")),
 ];
 
 /// The most files of a user.
