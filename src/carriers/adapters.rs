@@ -41,6 +41,7 @@ pub const FILES: &[(&str, &str)] = &[
     ),
     ("track24", include_str!("../../carriers/track24.toml")),
     ("ups", include_str!("../../carriers/ups.toml")),
+    ("usps", include_str!("../../carriers/usps.toml")),
 ];
 
 /// The most files of a user.
