@@ -5,6 +5,7 @@
 //! [`declared`] reads, its line in [`adapters`], and its recorded answers in a folder of `tests/carriers/`.
 
 pub mod adapters;
+pub mod blanked;
 pub mod declared;
 #[cfg(test)]
 mod fixture;

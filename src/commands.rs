@@ -1,5 +1,6 @@
 //! Commands that do one thing and end.
 
+pub mod ask;
 pub mod carriers;
 pub mod reread;
 

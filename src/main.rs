@@ -229,7 +229,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Carriers {
                 command: Carriers::Check { code, number },
-            } => commands::carriers::check(&config, code, &number).await,
+            } => commands::ask::check(&config, code, &number).await,
+            Command::Carriers {
+                command:
+                    Carriers::Record {
+                        code,
+                        number,
+                        folder,
+                    },
+            } => commands::ask::record(&config, code, &number, &folder).await,
             Command::Carriers { .. } | Command::Config | Command::Simulate(_) => Ok(()),
         }
     })

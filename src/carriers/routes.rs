@@ -60,7 +60,7 @@ impl Account {
 #[derive(Clone)]
 pub struct Route {
     /// The name of its section.
-    section: String,
+    pub section: String,
     pub account: Arc<Account>,
     pub adapter: Arc<dyn Carrier>,
     /// The most numbers in one call: the section's, at most the adapter's.

@@ -1,31 +1,19 @@
-//! Command `carriers`: which carriers can be asked, one question to one of them, and the test of a carrier's file.
+//! Command `carriers`: which carriers can be asked, and the test of a carrier's file.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Subcommand;
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
-use serde_json::Value;
 
 use crate::carriers::adapters::{Adapter, FILES, all, read};
 use crate::carriers::declared::file::File;
-use crate::carriers::routes::Routes;
-use crate::carriers::{Access, Answer, Asked, Auth, Request, STEPS_MAX, Step, recorded};
+use crate::carriers::{Access, recorded};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::keys::nearest;
 use crate::config::mistakes::{ConfigError, Mistake};
-use crate::model::token::Token;
 use crate::model::{CarrierCode, TrackNumber};
-use crate::scheduler::connections::Connections;
-use crate::scheduler::sender::Sender;
-use crate::tls;
-
-/// The most bytes of an answer that are printed.
-const SHOWN_BYTES_MAX: usize = 100_000;
 
 /// What to do with carriers.
 #[derive(Subcommand)]
@@ -48,6 +36,20 @@ pub enum Carriers {
         /// The parcel's number.
         #[arg(value_parser = |number: &str| TrackNumber::parse(number))]
         number: TrackNumber,
+    },
+    /// Asks a carrier once, and keeps its answer without personal data among the recorded answers of its file.
+    ///
+    /// The call is made as by `check`. What is blanked is printed: read what is left before you hand it on. `trackbox carriers
+    /// test --write` then writes what is read from it.
+    Record {
+        /// The carrier's code, as requests name it.
+        #[arg(value_parser = |code: &str| CarrierCode::parse(code))]
+        code: CarrierCode,
+        /// The parcel's number. It stands in the recorded answer.
+        #[arg(value_parser = |number: &str| TrackNumber::parse(number))]
+        number: TrackNumber,
+        /// The folder beside the carrier's file that has its name.
+        folder: PathBuf,
     },
     /// Reads recorded answers with a carrier's file, and compares what it reads with what is expected.
     ///
@@ -119,87 +121,6 @@ fn adapters(config: &Config) -> Result<Vec<Adapter>, ConfigError> {
     } else {
         Err(ConfigError { mistakes })
     }
-}
-
-/// Asks a carrier for one number, and prints what it answers and what that means.
-///
-/// # Errors
-/// If the carrier has no section, cannot be reached, or its answer cannot be read.
-pub async fn check(config: &Config, code: CarrierCode, number: &TrackNumber) -> anyhow::Result<()> {
-    let routes = Routes::new(config)?;
-    let route = routes.resolve(&code);
-    let route = route.with_context(|| {
-        format!("the configuration has no [carriers.{code}] and no [carriers.\"*\"]")
-    })?;
-    let carrier = &route.adapter;
-    let number = number.clone().asked(carrier.spelling());
-    let asked = [Asked {
-        carrier: code,
-        number,
-    }];
-    let tls = tls::client_config(&config.tls.ca_file)?;
-    let clock = Clock::system();
-    let sender = Sender::new(
-        clock.clone(),
-        Arc::new(Connections::new(tls, Matcher::from_env())),
-    );
-    let token = match carrier.login() {
-        Some(login) => {
-            let asked_at = clock.now();
-            let answer = ask(&sender, &login.request, None, route.timeout).await?;
-            Some(carrier.read_token(&login, &answer, asked_at)?)
-        }
-        None => None,
-    };
-    let mut step = carrier.start(&asked);
-    for _ in 0..STEPS_MAX {
-        let (request, state) = match step {
-            Step::Send(request, state) => (request, state),
-            Step::Done(sightings) => {
-                println!("What is read from it:");
-                for sighting in &sightings {
-                    println!("{:#}", recorded::shown(sighting, clock.now()));
-                }
-                ensure!(
-                    !sightings.is_empty(),
-                    "the answer says nothing of the number"
-                );
-                return Ok(());
-            }
-        };
-        let token = token.as_ref().filter(|_| request.auth == Auth::Token);
-        let answer = ask(&sender, &request, token, route.timeout).await?;
-        print_answer(&answer);
-        step = carrier.resume(state, &answer, clock.now())?;
-    }
-    bail!("a check took more than {STEPS_MAX} calls")
-}
-
-/// The answer to one request.
-async fn ask(
-    sender: &Sender,
-    request: &Request,
-    token: Option<&Token>,
-    within: Duration,
-) -> anyhow::Result<Answer> {
-    let connection = sender.connect(request).await?;
-    let answer = sender.send(connection, request, token, within).await?;
-    answer.context("the carrier closed the connection before the request was sent: try again")
-}
-
-fn print_answer(answer: &Answer) {
-    println!("The carrier answered with the status {}:", answer.status);
-    let json = serde_json::from_slice::<Value>(&answer.body).ok();
-    let text = match json {
-        Some(json) => format!("{json:#}"),
-        None => String::from_utf8_lossy(&answer.body).into_owned(),
-    };
-    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
-    println!("{}", &text[..end]);
-    if end < text.len() {
-        println!("and {} bytes more", text.len() - end);
-    }
-    println!();
 }
 
 /// Tests the files of the user's folder.

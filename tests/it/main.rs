@@ -41,6 +41,7 @@ mod prices;
 mod process;
 mod publisher;
 mod real;
+mod recording;
 mod reread;
 mod roles;
 mod set;
