@@ -19,6 +19,10 @@ pub const FILES: &[(&str, &str)] = &[
         "australia-post",
         include_str!("../../carriers/australia-post.toml"),
     ),
+    (
+        "canada-post",
+        include_str!("../../carriers/canada-post.toml"),
+    ),
     ("cdek", include_str!("../../carriers/cdek.toml")),
     ("dhl", include_str!("../../carriers/dhl.toml")),
     (
