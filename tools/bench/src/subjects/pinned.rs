@@ -7,8 +7,9 @@ use anyhow::ensure;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, Row as _, SqliteConnection};
 use trackbox::clock::machine_now;
+use uuid::Uuid;
 
 use crate::engines::Place;
 use crate::parcels::CARRIER;
@@ -17,13 +18,19 @@ const CLAIM_POSTGRES: &str = "UPDATE trackings SET lease_until = $2, next_check_
      SELECT id FROM trackings WHERE carrier_code = $1 AND payer = 0 AND active \
      AND (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END) = 1 AND next_check_at <= $3 \
      ORDER BY next_check_at, id LIMIT $4 FOR UPDATE SKIP LOCKED) AS due \
-     WHERE trackings.id = due.id RETURNING trackings.id";
+     WHERE trackings.id = due.id RETURNING trackings.*";
 
-const LOCK_POSTGRES: &str = "SELECT id FROM trackings WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
+const LOCK_POSTGRES: &str = "SELECT * FROM trackings WHERE id = ANY ($1) ORDER BY id FOR UPDATE";
 
-const WRITE_POSTGRES: &str = "UPDATE trackings SET status = 'DELIVERED', status_raw = '4', status_at = $2, heard = 2, \
-     last_event_code = 'DELIVERED', last_event_at = $2, last_ok_at = $2, last_checked_at = $2, next_check_at = $3, \
-     active = FALSE, lease_until = NULL, version = version + 1, updated_at = $2 WHERE id = ANY ($1)";
+const HISTORY_POSTGRES: &str = "SELECT * FROM tracking_events WHERE tracking_id = ANY ($1)";
+
+const WRITE_POSTGRES: &str = "UPDATE trackings SET status = u.status, status_raw = u.raw, status_at = u.at, heard = 2, \
+     status_checked_at = u.checked_at, status_check_id = u.check_id, last_event_code = u.status, last_event_at = u.at, \
+     last_ok_at = u.checked_at, last_checked_at = u.checked_at, last_check_id = u.check_id, next_check_at = u.next, \
+     active = FALSE, lease_until = NULL, version = u.version, updated_at = $1 \
+     FROM UNNEST ($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], \
+     $8::timestamptz[], $9::bigint[]) AS u (row_id, status, raw, at, checked_at, check_id, next, version) \
+     WHERE trackings.id = u.row_id";
 
 const EVENTS_POSTGRES: &str = "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, \
      payload_json, journey, digest, mapping_version, created_at) \
@@ -34,12 +41,21 @@ const EVENTS_POSTGRES: &str = "INSERT INTO tracking_events (tracking_id, status,
 const CLAIM_SQLITE: &str = "UPDATE trackings SET lease_until = ?2, next_check_at = ?2 WHERE id IN ( \
      SELECT id FROM trackings WHERE carrier_code = ?1 AND payer = 0 AND active \
      AND (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END) = 1 AND next_check_at <= ?3 \
-     ORDER BY next_check_at, id LIMIT ?4) RETURNING id";
+     ORDER BY next_check_at, id LIMIT ?4) RETURNING *";
 
-const WRITE_SQLITE: &str = "UPDATE trackings SET status = 'DELIVERED', status_raw = '4', status_at = ?2, heard = 2, \
-     last_event_code = 'DELIVERED', last_event_at = ?2, last_ok_at = ?2, last_checked_at = ?2, next_check_at = ?3, \
-     active = FALSE, lease_until = NULL, version = version + 1, updated_at = ?2 \
-     WHERE id IN (SELECT value FROM json_each(?1))";
+const READ_SQLITE: &str =
+    "SELECT * FROM trackings WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY id";
+
+const HISTORY_SQLITE: &str =
+    "SELECT * FROM tracking_events WHERE tracking_id IN (SELECT value FROM json_each(?1))";
+
+const WRITE_SQLITE: &str = "UPDATE trackings SET status = u.status, status_raw = u.raw, status_at = u.at, heard = 2, \
+     status_checked_at = u.checked_at, status_check_id = u.check_id, last_event_code = u.status, last_event_at = u.at, \
+     last_ok_at = u.checked_at, last_checked_at = u.checked_at, last_check_id = u.check_id, next_check_at = u.next, \
+     active = FALSE, lease_until = NULL, version = u.version, updated_at = ?1 \
+     FROM (SELECT value ->> 0 AS row_id, value ->> 1 AS status, value ->> 2 AS raw, value ->> 3 AS at, \
+     value ->> 4 AS checked_at, value ->> 5 AS check_id, value ->> 6 AS next, value ->> 7 AS version FROM json_each(?2)) AS u \
+     WHERE trackings.id = u.row_id";
 
 const EVENTS_SQLITE: &str = "INSERT INTO tracking_events (tracking_id, status, status_raw, event_time, location, message, \
      payload_json, journey, digest, mapping_version, created_at) \
@@ -115,30 +131,46 @@ impl Pinned {
         let lease = now + TimeDelta::seconds(120);
         let ids = match self {
             Self::Postgres(connection) => {
-                let claim = sqlx::query_scalar(CLAIM_POSTGRES).bind(CARRIER);
+                let claim = sqlx::query(CLAIM_POSTGRES).bind(CARRIER);
                 let claim = claim.bind(lease).bind(now).bind(limit);
-                claim.fetch_all(connection).await?
+                let rows = claim.fetch_all(connection).await?;
+                rows.iter().map(|row| row.get("id")).collect()
             }
             Self::Sqlite(connection) => {
-                let claim = sqlx::query_scalar(CLAIM_SQLITE).bind(CARRIER);
+                let claim = sqlx::query(CLAIM_SQLITE).bind(CARRIER);
                 let claim = claim.bind(lease.timestamp_micros());
                 let claim = claim.bind(now.timestamp_micros()).bind(limit);
-                claim.fetch_all(connection).await?
+                let rows = claim.fetch_all(connection).await?;
+                rows.iter().map(|row| row.get("id")).collect()
             }
         };
         Ok(ids)
     }
 
-    /// One transaction.
+    /// One transaction: reads what is known, as whoever decides by it must, and writes what is new.
     async fn apply(&mut self, ids: &[i64]) -> anyhow::Result<()> {
         let now = machine_now();
         let (next, events) = (now + TimeDelta::days(300), events(ids, now));
+        let at = now - TimeDelta::hours(1);
         let written = match self {
             Self::Postgres(connection) => {
                 let mut transaction = connection.begin().await?;
-                let lock = sqlx::query(LOCK_POSTGRES).bind(ids);
-                lock.execute(&mut *transaction).await?;
-                let write = sqlx::query(WRITE_POSTGRES).bind(ids).bind(now).bind(next);
+                for read in [LOCK_POSTGRES, HISTORY_POSTGRES] {
+                    let read = sqlx::query(read).bind(ids);
+                    read.fetch_all(&mut *transaction).await?;
+                }
+                let count = ids.len();
+                let checks: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
+                let write = sqlx::query(WRITE_POSTGRES)
+                    .bind(now)
+                    .bind(ids)
+                    .bind(vec!["DELIVERED"; count])
+                    .bind(vec!["4"; count])
+                    .bind(vec![at; count])
+                    .bind(vec![now; count])
+                    .bind(checks)
+                    .bind(vec![next; count])
+                    .bind(vec![2_i64; count]);
                 let written = write.execute(&mut *transaction).await?.rows_affected();
                 fn column<T>(events: &[Event], of: impl Fn(&Event) -> T) -> Vec<T> {
                     events.iter().map(of).collect()
@@ -157,8 +189,17 @@ impl Pinned {
             Self::Sqlite(connection) => {
                 let now = now.timestamp_micros();
                 let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-                let write = sqlx::query(WRITE_SQLITE).bind(json!(ids).to_string());
-                let write = write.bind(now).bind(next.timestamp_micros());
+                for read in [READ_SQLITE, HISTORY_SQLITE] {
+                    let read = sqlx::query(read).bind(json!(ids).to_string());
+                    read.fetch_all(&mut *transaction).await?;
+                }
+                let (at, next) = (at.timestamp_micros(), next.timestamp_micros());
+                let row = |id: &i64| {
+                    let check = Uuid::now_v7().to_string();
+                    json!([id, "DELIVERED", "4", at, now, check, next, 2])
+                };
+                let rows = json!(ids.iter().map(row).collect::<Vec<_>>()).to_string();
+                let write = sqlx::query(WRITE_SQLITE).bind(now).bind(rows);
                 let written = write.execute(&mut *transaction).await?.rows_affected();
                 let rows = events.iter().map(|event| {
                     let digest: String =
