@@ -1,8 +1,9 @@
 //! Role `consume`: reads the topic, applies every record exactly once, and keeps the cache fresh.
 //!
 //! One [`Consumer::step`] fetches records of a partition and applies them in batches. A batch and the partition's new
-//! offset are one transaction, which also stores unreadable records as dead letters. A batch that the database rejects
-//! is bisected down to the bad record, which is set aside; a batch that times out is halved until it fits.
+//! offset are one transaction, with those of other partitions that came meanwhile; it also stores unreadable records as dead
+//! letters. A batch that the database rejects is bisected down to the bad record, which is set aside; a batch that times out
+//! is halved until it fits.
 
 mod apply;
 mod group;

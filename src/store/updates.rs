@@ -1,4 +1,4 @@
-//! Apply: one transaction gives a batch of a partition's records their effect and moves the partition's offset.
+//! Apply: one transaction gives batches of records their effect and moves their partitions' offsets.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
