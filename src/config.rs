@@ -10,6 +10,7 @@
 
 mod carrier;
 pub mod check;
+mod choice;
 pub mod format;
 pub mod keys;
 mod layers;
@@ -35,6 +36,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::quota::Period;
+
+pub use choice::{KafkaSasl, KafkaSecurity, LogFormat, Policy, Preset};
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -133,39 +136,6 @@ pub struct Work {
     pub recheck_after: Span,
 }
 
-/// How a worker chooses the time of the next check.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Policy {
-    /// After the intervals of `next_check_*`.
-    Fixed,
-    /// After an interval for each status.
-    Table,
-    /// By how soon news usually follows, and by what a call is worth.
-    Learned,
-}
-
-impl Policy {
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        self.into()
-    }
-}
-
-/// Values for the keys that say how often and how patiently parcels are checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Every parcel once a minute.
-    #[default]
-    Normal,
-    /// Every parcel every few seconds, against the emulator.
-    Demo,
-}
-
 /// Role `consume`: writes the results of the checks to the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Consume {
@@ -221,26 +191,6 @@ pub struct Kafka {
     pub in_process_bytes_max: usize,
 }
 
-/// Whether connections to the brokers are encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KafkaSecurity {
-    Plaintext,
-    Tls,
-}
-
-/// How a client logs in to the brokers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum KafkaSasl {
-    None,
-    Plain,
-    #[serde(rename = "scram-sha-256")]
-    ScramSha256,
-    #[serde(rename = "scram-sha-512")]
-    ScramSha512,
-}
-
 /// What the processes share besides the store: the cache and the carriers' limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Redis {
@@ -282,16 +232,6 @@ pub struct Log {
     #[schemars(extend("format" = "log filter"))]
     pub filter: String,
     pub format: LogFormat,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// How carriers are asked, besides what is built in.
