@@ -358,7 +358,7 @@ fn after_colon(said: &Option<String>) -> String {
         .map_or_else(String::new, |said| format!(": {said}"))
 }
 
-/// A text as one segment of a URL's path: whatever it holds, it cannot change the path.
+/// A text as one segment of a URL's path. It is escaped, so no text can change the path.
 pub fn escaped(text: &str) -> String {
     text.bytes().fold(String::new(), |mut segment, byte| {
         match byte {

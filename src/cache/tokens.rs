@@ -49,7 +49,7 @@ impl Tokens {
         }
     }
 
-    /// Where the token that `credentials` get is kept.
+    /// The shelf of these credentials, which keeps their token.
     pub fn shelf(&self, credentials: Credentials) -> Arc<Shelf> {
         let key = (credentials.account.clone(), credentials.name.clone());
         let mut shelves = self.shelves.lock();

@@ -19,7 +19,7 @@ pub const KEEP: &str = "keep";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
     Status(Status, Option<SubStatus>),
-    /// Nothing for where the parcel is.
+    /// It says nothing of the parcel's place.
     Keep,
 }
 

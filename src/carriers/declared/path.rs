@@ -92,7 +92,7 @@ impl Path {
     }
 }
 
-/// Something else stands where a list should.
+/// Instead of a list there is something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoList;
 
