@@ -18,6 +18,7 @@ pub mod number;
 pub mod quota;
 pub mod shown;
 pub mod status;
+pub mod tenant;
 pub mod text;
 pub mod token;
 pub mod twins;

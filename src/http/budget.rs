@@ -25,6 +25,7 @@ use crate::plan::decide::longest_wait;
 use crate::plan::outlook::{Supply, staleness};
 use crate::plan::pace::by_hour;
 use crate::plan::quota::Shares;
+use crate::serving::caller::Operates;
 use crate::serving::docs;
 use crate::serving::extract::Path;
 use crate::serving::operation::{documented, get};
@@ -164,6 +165,7 @@ struct Staleness {
 /// failures of the last week.
 #[apply(documented)]
 async fn get_budget(
+    _: Operates,
     State(serve): State<Serve>,
     Path(path): Path<CarrierPath>,
 ) -> Result<axum::Json<Budget>, Problem> {

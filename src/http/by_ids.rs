@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Trackings, example};
+use crate::serving::caller::Reads;
 use crate::serving::extract::Json;
 use crate::serving::id::Id;
 use crate::serving::list::List;
@@ -43,6 +44,7 @@ enum StringOrNumber {
 /// number, gives that one, under the id asked for.
 #[apply(documented)]
 async fn get_trackings_by_ids(
+    _: Reads,
     State(serve): State<Serve>,
     Json(request): Json<GetByIds>,
 ) -> Result<Trackings, Problem> {

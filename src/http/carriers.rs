@@ -11,6 +11,7 @@ use crate::clock::Time;
 use crate::config::Per;
 use crate::http::accounts::{self, AccountOverview, Counts};
 use crate::http::{ALWAYS, Serve};
+use crate::serving::caller::Operates;
 use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::operation::{Tag, documented, get};
@@ -166,7 +167,10 @@ impl From<AccountOverview> for AccountAnswer {
 ///
 /// Limits, calls used, pauses with their reason, and how many parcels are due or failing.
 #[apply(documented)]
-async fn list_carriers(State(serve): State<Serve>) -> Result<axum::Json<Carriers>, Problem> {
+async fn list_carriers(
+    _: Operates,
+    State(serve): State<Serve>,
+) -> Result<axum::Json<Carriers>, Problem> {
     let overview = accounts::overview(&serve).await?;
     let unrouted = overview
         .unrouted
@@ -226,6 +230,7 @@ impl From<events::Unmapped> for Unmapped {
 /// UNKNOWN.
 #[apply(documented)]
 async fn list_unmapped(
+    _: Operates,
     State(serve): State<Serve>,
     Query(query): Query<ListQuery<First, 100, 500>>,
 ) -> Result<axum::Json<UnmappedCodes>, Problem> {

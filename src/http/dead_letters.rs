@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::clock::Time;
 use crate::http::{ALWAYS, Serve};
 use crate::kafka::record::Outgoing;
+use crate::serving::caller::Operates;
 use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::id::{HasId, IdPath};
@@ -87,6 +88,7 @@ impl From<DeadLetter> for Letter {
 /// kept, for 30 days.
 #[apply(documented)]
 async fn list_dead_letters(
+    _: Operates,
     State(serve): State<Serve>,
     Query(query): Query<ListQuery<Cursor, 20, 100>>,
 ) -> Result<axum::Json<DeadLetters>, Problem> {
@@ -114,6 +116,7 @@ pub struct Retried {
 /// applied, it becomes a new dead letter. The body is ignored.
 #[apply(documented)]
 async fn retry_dead_letter(
+    _: Operates,
     State(serve): State<Serve>,
     path: IdPath<Letter>,
 ) -> Result<axum::Json<Retried>, Problem> {

@@ -12,6 +12,7 @@ use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking};
 use crate::model;
 use crate::model::status::{Status, SubStatus};
+use crate::serving::caller::Reads;
 use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::id::IdPath;
@@ -82,6 +83,7 @@ impl From<model::TrackingEvent> for TrackingEvent {
 /// negative or zero limit as 100; an empty or negative offset as 0.
 #[apply(documented)]
 async fn list_events(
+    _: Reads,
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
     Query(query): Query<EventsQuery>,

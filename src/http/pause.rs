@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::http::Serve;
 use crate::http::budget::CarrierPath;
 use crate::http::carriers::TAG;
+use crate::serving::caller::Operates;
 use crate::serving::extract::Path;
 use crate::serving::operation::{delete, documented};
 use crate::serving::problem::Problem;
@@ -25,6 +26,7 @@ pub struct Lifted {}
 /// the account is not paused.
 #[apply(documented)]
 async fn lift_pause(
+    _: Operates,
     State(serve): State<Serve>,
     Path(path): Path<CarrierPath>,
 ) -> Result<axum::Json<Lifted>, Problem> {

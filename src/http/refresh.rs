@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking};
 use crate::model::CarrierCode;
+use crate::serving::caller::Writes;
 use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, post};
 use crate::serving::problem::Problem;
@@ -28,6 +29,7 @@ pub struct Refreshed {}
 /// The body is ignored.
 #[apply(documented)]
 async fn refresh_tracking(
+    _: Writes,
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
 ) -> Result<axum::Json<Refreshed>, Problem> {

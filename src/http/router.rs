@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use aide::axum::ApiRouter;
-use axum::Router;
+use axum::{Extension, Router};
 
 use crate::http::accounts::Measure;
 use crate::http::{
     Serve, budget, by_ids, carriers, dead_letters, events, pause, refresh, schedule, trackings,
 };
+use crate::serving::caller::Caller;
 use crate::serving::layers::Kit;
 use crate::serving::{docs, health, layers};
 
@@ -45,6 +46,7 @@ pub fn router(serve: Serve) -> Router {
     let mut document = docs::document("TrackBox API", DESCRIPTION, &tags);
     let resources = resources.finish_api(&mut document);
     let health = health.finish_api(&mut document);
+    let resources = resources.layer(Extension(Caller::OPEN));
     let guarded = layers::with_fallbacks(resources.merge(docs::routes(&document)));
     // Health and metrics stay outside the guard, so that monitoring works during a flood.
     let whole = serve

@@ -21,6 +21,7 @@ use crate::plan::decide::{longest_wait, waited};
 use crate::plan::hazard::factors::Cell;
 use crate::plan::parcel::Standing;
 use crate::plan::{HOURS, age_class, slot_of};
+use crate::serving::caller::Reads;
 use crate::serving::docs;
 use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, get};
@@ -60,6 +61,7 @@ pub struct Schedule {
 /// and pause. The carrier is not asked.
 #[apply(documented)]
 async fn get_schedule(
+    _: Reads,
     State(serve): State<Serve>,
     path: IdPath<trackings::Tracking>,
 ) -> Result<axum::Json<Schedule>, Problem> {

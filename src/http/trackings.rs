@@ -22,6 +22,7 @@ use crate::model::number::fold;
 use crate::model::shown::{Fields, Shown};
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::{CarrierCode, TrackNumber};
+use crate::serving::caller::Writes;
 use crate::serving::docs;
 use crate::serving::extract::Json;
 use crate::serving::id::HasId;
@@ -149,6 +150,7 @@ impl HasId for Tracking {
 /// item is listed.
 #[apply(documented)]
 async fn create_trackings(
+    _: Writes,
     State(serve): State<Serve>,
     Json(request): Json<CreateTrackings>,
 ) -> Result<Trackings, Problem> {
