@@ -202,6 +202,12 @@ impl App {
         serving.spawn("cache", |stop| {
             upkeep::mend_cache(parts.current.clone(), stop)
         });
+        let (store, clock) = (parts.store.clone(), parts.clock.clone());
+        let names = roles.iter().map(|role| role.name);
+        let names = names.collect::<Vec<_>>().join(",");
+        serving.spawn("process", |stop| {
+            upkeep::register(store, clock, names, stop)
+        });
         let config = Arc::clone(&parts.config);
         serving.spawn("lock", |stop| refuse::keep_lock(lock, config, stop));
         for role in roles {

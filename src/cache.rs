@@ -10,7 +10,41 @@ use std::sync::Arc;
 
 use crate::cache::memory::{MemoryCache, MemoryTicket};
 use crate::cache::redis::values::{RedisCache, RedisTicket};
+use crate::model::owned::Owned;
 use crate::model::shown::Shown;
+use crate::model::tenant::Tenant;
+
+/// What is cached of a tracking: two texts, each with a version of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Its state.
+    Tracking,
+    /// Its owners' views.
+    Owned,
+}
+
+/// A text of a family.
+pub trait Cached {
+    const FAMILY: Family;
+
+    fn id(&self) -> i64;
+    fn version(&self) -> i64;
+    fn text(&self) -> &Arc<[u8]>;
+}
+
+/// Both texts of a tracking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub shown: Shown,
+    pub owned: Owned,
+}
+
+impl Known {
+    /// The state, and what this tenant is shown beside it; `None` if it is not its own.
+    pub fn of(&self, tenant: Tenant) -> Option<(&Shown, &[u8])> {
+        Some((&self.shown, self.owned.view(tenant)?))
+    }
+}
 
 /// Current states by tracking id. It never fails: what it cannot give is a miss. A clone is the same cache.
 ///
@@ -28,7 +62,7 @@ pub enum Cache {
 #[derive(Debug)]
 pub struct Lookup {
     /// In the order of the ids; `None` for a miss.
-    pub found: Vec<Option<Shown>>,
+    pub found: Vec<Option<Known>>,
     pub ticket: Ticket,
 }
 
@@ -73,7 +107,7 @@ impl Cache {
     }
 
     /// Keeps those of `rows` that are the newest known. They were read or written after `ticket` was taken.
-    pub async fn put(&self, rows: &[Shown], ticket: &Ticket) {
+    pub async fn put<C: Cached>(&self, rows: &[C], ticket: &Ticket) {
         match (self, ticket) {
             (Self::Memory(cache), Ticket::Memory(ticket)) => cache.put(rows, ticket),
             (Self::Redis(cache), Ticket::Redis(ticket)) => cache.put(rows, ticket).await,
@@ -81,12 +115,13 @@ impl Cache {
         }
     }
 
-    /// Invalidates older versions of these trackings: (id, least valid version).
-    pub async fn fence(&self, versions: &[(i64, i64)]) {
+    /// Invalidates older versions of these trackings' texts: (id, least valid version).
+    pub async fn fence(&self, family: Family, versions: &[(i64, i64)]) {
         match self {
+            _ if versions.is_empty() => {}
             Self::None => {}
-            Self::Memory(cache) => cache.fence(versions),
-            Self::Redis(cache) => cache.fence(versions).await,
+            Self::Memory(cache) => cache.fence(family, versions),
+            Self::Redis(cache) => cache.fence(family, versions).await,
         }
     }
 
@@ -97,6 +132,38 @@ impl Cache {
             Self::None | Self::Memory(_) => {}
             Self::Redis(cache) => cache.mend().await,
         }
+    }
+}
+
+impl Cached for Shown {
+    const FAMILY: Family = Family::Tracking;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn text(&self) -> &Arc<[u8]> {
+        &self.fields
+    }
+}
+
+impl Cached for Owned {
+    const FAMILY: Family = Family::Owned;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn text(&self) -> &Arc<[u8]> {
+        &self.views
     }
 }
 

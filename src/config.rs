@@ -54,6 +54,7 @@ pub struct Config {
     pub log: Log,
     pub adapters: Adapters,
     pub facts: Facts,
+    pub retention: Retention,
     /// The sections by carrier code; `*` serves every code without a section of its own.
     pub carriers: BTreeMap<String, CarrierSection>,
 }
@@ -246,6 +247,17 @@ pub struct Adapters {
 pub struct Facts {
     /// Whether names of people are published on the topic, stored and shown.
     pub in_messages: bool,
+}
+
+/// How long things are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Retention {
+    /// How long changes can be read.
+    #[schemars(extend("from" = "1h", "to" = "3650d"))]
+    pub changes: Span,
+    /// How long a parcel is kept after it has come to its end; 0: for ever.
+    #[schemars(extend("from" = "0s", "to" = "3650d"))]
+    pub parcels: Span,
 }
 
 /// How to reach one carrier, or (`*`) every carrier without a section of its own.

@@ -6,6 +6,7 @@
 //! is halved until it fits.
 
 mod apply;
+pub mod chores;
 mod group;
 pub mod parts;
 
@@ -17,7 +18,8 @@ use anyhow::Context as _;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::apply::{APPLY_MAX, Applier, STORE_MAX, within};
+use crate::consumer::apply::{Applier, STORE_MAX, within};
+use crate::consumer::chores::Keeping;
 use crate::consumer::group::{BALANCE_EVERY, Group, Position};
 use crate::consumer::parts::ConsumerParts;
 use crate::kafka::record::Fetched;
@@ -26,9 +28,6 @@ use crate::store::error::StoreError;
 
 /// How long to wait after a failure of the store or the bus before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// How often old dead letters are deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 /// How long releasing the partitions may take at the end. After that their leases have to expire.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
@@ -40,6 +39,7 @@ pub struct Consumer {
     applier: Applier,
     /// How long a fetch waits for the first record.
     wait: Duration,
+    keeping: Keeping,
 }
 
 /// What one step of a partition did.
@@ -63,7 +63,14 @@ impl Consumer {
             applier: Applier::new(parts.clone(), batch),
             parts,
             wait,
+            keeping: Keeping::default(),
         }
+    }
+
+    /// The same, and what is older than this is deleted.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
     }
 
     /// Applies records until `stop`, and finishes the batch under way.
@@ -73,7 +80,8 @@ impl Consumer {
         let consumer = Arc::new(self);
         let mut tasks = JoinSet::new();
         let mut running: HashMap<i32, Id> = HashMap::new();
-        tasks.spawn(Arc::clone(&consumer).run_pruning(stop.clone()));
+        let parts = consumer.parts.clone();
+        tasks.spawn(chores::run(parts, consumer.keeping, stop.clone()));
         let mut outage = Outage::new("sharing the partitions");
         while !stop.is_cancelled() {
             let balanced = tokio::select! {
@@ -162,23 +170,6 @@ impl Consumer {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(RETRY_AFTER) => {}
                 }
-            }
-        }
-    }
-
-    async fn run_pruning(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PRUNE_EVERY) => {}
-            }
-            let pruning = self.parts.store.prune_dead_letters(self.parts.clock.now());
-            let pruned = tokio::select! {
-                pruned = within(APPLY_MAX, pruning) => pruned,
-                () = stop.cancelled() => return,
-            };
-            if let Err(error) = pruned {
-                tracing::warn!("cannot delete old dead letters: {error:#}");
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, SecretUrl};
 use crate::demo::line::live_line;
 use crate::model::status::Status;
+use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, TrackNumber};
 
 /// The demo's carriers and the calls a minute that both sides allow there.
@@ -171,7 +172,7 @@ async fn travel(
     for batch in pairs.chunks(BATCH) {
         parts
             .current
-            .create_or_get(batch, parts.clock.now())
+            .create_or_get(Tenant::DEFAULT, batch, parts.clock.now())
             .await
             .context("cannot create the demo's parcels")?;
     }

@@ -6,9 +6,15 @@ mod accounts;
 mod budget;
 mod by_ids;
 mod carriers;
+mod changes;
+mod create;
 mod dead_letters;
 mod events;
 mod items;
+mod lines;
+mod list;
+mod message;
+mod parcel;
 mod pause;
 mod refresh;
 pub mod router;
@@ -17,6 +23,7 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 mod trackings;
+mod words;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -25,6 +32,7 @@ use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config;
 use crate::current::Current;
+use crate::feed::Feed;
 use crate::http::tally::Tally;
 use crate::kafka::Bus;
 use crate::learned::Learned;
@@ -71,6 +79,8 @@ pub struct Parts {
     pub http: config::Http,
     /// Run its [`FloodGuard::run`] beside the server.
     pub flood: FloodGuard,
+    /// Run its [`Feed::watch`] beside the server.
+    pub feed: Feed,
 }
 
 /// A number of hours for people, in a unit that fits it; a negative one counts as 0.

@@ -13,6 +13,7 @@ pub mod config;
 pub mod consumer;
 pub mod current;
 pub mod demo;
+pub mod feed;
 pub mod http;
 pub mod kafka;
 pub mod learned;

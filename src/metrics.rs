@@ -168,6 +168,8 @@ metrics! {
     events_unmapped: Counter;
     /// Records set aside as unreadable or not applicable.
     dead_letters: Counter;
+    /// Parcels from before there were owners that are not in the lists yet, at most 1,000,000.
+    parcels_to_adopt: Gauge;
     /// Records of a partition that are not yet applied.
     consumer_lag: Gauge by (partition: i32);
 }

@@ -4,6 +4,7 @@
 //! follows from the whole [`history`], by the table in [`journey`].
 
 pub mod answer;
+pub mod change;
 pub mod code;
 pub mod event;
 pub mod facts;
@@ -14,7 +15,10 @@ pub mod history;
 pub mod journey;
 pub mod limits;
 pub mod merge;
+pub mod news;
 pub mod number;
+pub mod owned;
+pub mod parcel;
 pub mod quota;
 pub mod shown;
 pub mod status;
@@ -34,6 +38,7 @@ pub use crate::model::event::{Event, TrackingEvent, Unreadable};
 use crate::model::facts::{Facts, Told};
 pub use crate::model::heard::Heard;
 use crate::model::number::fold;
+use crate::model::parcel::FAILING_FROM;
 use crate::model::status::{Direction, Status, SubStatus};
 pub use crate::model::text::{PAYLOAD_BYTES_MAX, TEXT_CHARS_MAX, clean_payload, clean_text};
 
@@ -88,13 +93,21 @@ pub struct Tracking {
     pub refreshed_at: Option<Time>,
     /// Whether it is checked again although its status is terminal.
     pub looks_again: bool,
-    /// Whether it is still checked: urgent, not terminal, or to be looked at again.
+    /// Whether it is still checked: followed by an owner, and urgent, not terminal, or to be looked at again.
     pub active: bool,
     pub lease_until: Option<Time>,
     /// The check that holds the lease.
     pub lease_id: Option<Uuid>,
     /// Which parcel this is, if carriers use the number again; always 1 for now.
     pub journey: i32,
+    /// How many [`news`] there were.
+    pub change_seq: i64,
+    /// When the last of them came.
+    pub changed_at: Option<Time>,
+    /// Whether some owner follows it.
+    pub wanted: bool,
+    /// How many tenants have it; -1 if it was created before there were owners, and is the default tenant's.
+    pub owners: i32,
     /// Grows with every visible change.
     pub version: i64,
     pub created_at: Time,
@@ -117,7 +130,12 @@ impl Tracking {
 
     /// Whether it is to be checked further: what `active` must say.
     pub fn wants_checks(&self) -> bool {
-        self.urgent || !self.status.is_terminal() || self.looks_again
+        self.wanted && (self.urgent || !self.status.is_terminal() || self.looks_again)
+    }
+
+    /// Whether its checks fail, not just one of them.
+    pub fn is_failing(&self) -> bool {
+        self.check_fail_count >= FAILING_FROM
     }
 
     /// One that was created `now` and is due at once, as the store makes it.
@@ -153,6 +171,10 @@ impl Tracking {
             lease_until: None,
             lease_id: None,
             journey: 1,
+            change_seq: 0,
+            changed_at: None,
+            wanted: true,
+            owners: 1,
             version: 1,
             created_at: now,
             updated_at: now,

@@ -11,6 +11,7 @@ pub mod health;
 pub mod id;
 pub mod layers;
 pub mod list;
+pub mod once;
 pub mod operation;
 pub mod page;
 pub mod problem;

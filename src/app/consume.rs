@@ -9,6 +9,7 @@ use crate::app::parts::Parts;
 use crate::app::role::{Engine, Role};
 use crate::app::stages::Stages;
 use crate::consumer::Consumer;
+use crate::consumer::chores::Keeping;
 use crate::consumer::parts::ConsumerParts;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::{self, ReadyChecks};
@@ -56,9 +57,11 @@ pub fn consumer(parts: &Parts) -> anyhow::Result<Consumer> {
         clock: parts.clock.clone(),
         metrics: Arc::clone(&parts.metrics),
     };
-    Ok(Consumer::new(
-        consumer,
-        consume.batch as usize,
-        consume.fetch_wait.get(),
-    ))
+    let keep = &parts.config.retention;
+    let keeping = Keeping {
+        changes: keep.changes.get(),
+        parcels: Some(keep.parcels.get()).filter(|kept| !kept.is_zero()),
+    };
+    let consumer = Consumer::new(consumer, consume.batch as usize, consume.fetch_wait.get());
+    Ok(consumer.keeping(keeping))
 }

@@ -20,6 +20,7 @@ use crate::carriers::routes::Routes;
 use crate::clock::Clock;
 use crate::config::{Config, KafkaSasl, KafkaSecurity, Work};
 use crate::current::Current;
+use crate::feed::Feed;
 use crate::kafka::Bus;
 use crate::kafka::broker::Broker;
 use crate::kafka::broker::settings::{BrokerSettings, Mechanism, Sasl};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub trigger: Arc<Notify>,
+    /// Wakes those who wait for changes.
+    pub feed: Feed,
     /// What wakes the worker when a parcel becomes due at once.
     pub bell: Bell,
     pub learned: Learned,
@@ -157,6 +160,7 @@ pub async fn connect(
         pricer: Arc::new(pricer),
         stats: Arc::new(Stats::new(clock.now())),
         trigger,
+        feed: Feed::default(),
         bell,
         config: Arc::new(config.clone()),
         store,

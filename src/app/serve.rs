@@ -6,6 +6,7 @@ use axum::Router;
 
 use crate::app::parts::Parts;
 use crate::app::role::Role;
+use crate::app::stages::Stages;
 use crate::http::tally::Tally;
 use crate::http::{self, Serve};
 use crate::serving::flood::FloodGuard;
@@ -22,8 +23,16 @@ pub static ROLE: Role = Role {
     ready_with: &[],
     announcement: "API        http://{at}   try it at http://{at}/docs/",
     router,
-    start: |_, _| Ok(()),
+    start,
 };
+
+fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
+    let (feed, store) = (parts.feed.clone(), parts.store.clone());
+    let told = parts.current.told().clone();
+    let watching = |stop| feed.watch(store, told, stop);
+    stages.servers.spawn("feed", watching);
+    Ok(())
+}
 
 fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
     http::router::router(Serve::new(http::Parts {
@@ -38,5 +47,6 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
         ready,
         http: parts.config.http.clone(),
         flood,
+        feed: parts.feed.clone(),
     }))
 }

@@ -3,19 +3,27 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::current::Current;
 use crate::outage::Outage;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::processes::Process;
 
 /// How often the clock is set by the database's.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the database may take to answer with its time. The clock may be off by half of that.
 const CLOCK_MAX: Duration = Duration::from_secs(2);
+
+/// How often a process tells that it lives, how long that is believed, and how long telling may take.
+const REGISTER_EVERY: Duration = Duration::from_secs(20);
+const REGISTERED_FOR: TimeDelta = TimeDelta::seconds(60);
+const REGISTER_MAX: Duration = Duration::from_secs(2);
 
 /// How often the cache is repaired.
 const MEND_EVERY: Duration = Duration::from_secs(1);
@@ -54,6 +62,38 @@ pub async fn keep_clock(store: Store, clock: Clock, stop: CancellationToken) -> 
         match set_clock(&store, &clock).await {
             Ok(()) => outage.over(),
             Err(error) => outage.failed(format_args!("{error:#}")),
+        }
+    }
+}
+
+/// Tells the database again and again that this process lives, until `stop`.
+pub async fn register(
+    store: Store,
+    clock: Clock,
+    roles: String,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let process = Process {
+        id: Uuid::now_v7(),
+        version: env!("CARGO_PKG_VERSION"),
+        roles,
+        started_at: clock.now(),
+    };
+    let mut outage = Outage::new("telling the database that this process lives");
+    loop {
+        let now = clock.now();
+        let telling = store.keep_process(&process, now + REGISTERED_FOR, now);
+        match tokio::time::timeout(REGISTER_MAX, telling).await {
+            Ok(Ok(())) => outage.over(),
+            Ok(Err(error)) => outage.failed(&error),
+            Err(_) => outage.failed("the database did not answer in time"),
+        }
+        let rest = stop.run_until_cancelled(tokio::time::sleep(REGISTER_EVERY));
+        if rest.await.is_none() {
+            let dropping = store.drop_process(process.id);
+            // If it fails, its time runs out.
+            drop(tokio::time::timeout(REGISTER_MAX, dropping).await);
+            return Ok(());
         }
     }
 }

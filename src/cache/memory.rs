@@ -1,10 +1,13 @@
 //! The cache inside one process.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::cache::{Cached, Family, Known};
+use crate::model::owned::Owned;
 use crate::model::shown::Shown;
 
 /// How many fences are remembered one by one. A reader that was overtaken by more than these puts nothing.
@@ -12,8 +15,24 @@ const FENCES_MAX: usize = 65_536;
 
 /// Values in a bounded map with a time to live; fences in a bounded queue.
 pub struct MemoryCache {
-    values: moka::sync::Cache<i64, Shown>,
+    values: moka::sync::Cache<i64, Entry>,
     fences: Mutex<Fences>,
+}
+
+/// What is known of a tracking: of each family the version and the text.
+#[derive(Clone, Default)]
+struct Entry {
+    tracking: Option<(i64, Arc<[u8]>)>,
+    owned: Option<(i64, Arc<[u8]>)>,
+}
+
+impl Entry {
+    fn family(&mut self, family: Family) -> &mut Option<(i64, Arc<[u8]>)> {
+        match family {
+            Family::Tracking => &mut self.tracking,
+            Family::Owned => &mut self.owned,
+        }
+    }
 }
 
 /// How many fences had been raised when the reader began.
@@ -23,9 +42,9 @@ pub struct MemoryTicket(u64);
 #[derive(Default)]
 struct Fences {
     raised: u64,
-    /// By tracking: the least valid version, and the number of the fence that set it.
-    by_id: HashMap<i64, Fence>,
-    order: VecDeque<(u64, i64)>,
+    /// By text: the least valid version, and the number of the fence that set it.
+    by_id: HashMap<(Family, i64), Fence>,
+    order: VecDeque<(u64, (Family, i64))>,
     /// Fences up to this number are forgotten. A reader that began before it puts nothing.
     forgotten: u64,
 }
@@ -52,37 +71,50 @@ impl MemoryCache {
         MemoryTicket(self.lock().raised)
     }
 
-    pub fn get(&self, ids: &[i64]) -> Vec<Option<Shown>> {
-        ids.iter().map(|id| self.values.get(id)).collect()
+    pub fn get(&self, ids: &[i64]) -> Vec<Option<Known>> {
+        let known = |id: &i64| {
+            let entry = self.values.get(id)?;
+            let ((version, fields), (owners, views)) = (entry.tracking?, entry.owned?);
+            Some(Known {
+                shown: Shown {
+                    id: *id,
+                    version,
+                    fields,
+                },
+                owned: Owned {
+                    id: *id,
+                    version: owners,
+                    views,
+                },
+            })
+        };
+        ids.iter().map(known).collect()
     }
 
     /// `Cache::put`, in this process.
-    pub fn put(&self, rows: &[Shown], ticket: &MemoryTicket) {
+    pub fn put<C: Cached>(&self, rows: &[C], ticket: &MemoryTicket) {
         // Locked throughout, so that no fence comes between the comparison and the insert.
         let fences = self.lock();
-        for row in rows {
-            if fences.admits(row, *ticket)
-                && self
-                    .values
-                    .get(&row.id)
-                    .is_none_or(|kept| kept.version < row.version)
-            {
-                self.values.insert(row.id, row.clone());
+        for row in rows.iter().filter(|row| fences.admits(*row, *ticket)) {
+            let mut entry = self.values.get(&row.id()).unwrap_or_default();
+            let kept = entry.family(C::FAMILY);
+            if kept.as_ref().is_none_or(|(kept, _)| *kept < row.version()) {
+                *kept = Some((row.version(), Arc::clone(row.text())));
+                self.values.insert(row.id(), entry);
             }
         }
     }
 
     /// `Cache::fence`, in this process.
-    pub fn fence(&self, versions: &[(i64, i64)]) {
+    pub fn fence(&self, family: Family, versions: &[(i64, i64)]) {
         let mut fences = self.lock();
         for (id, version) in versions {
-            fences.raise(*id, *version);
-            if self
-                .values
-                .get(id)
-                .is_some_and(|kept| kept.version < *version)
-            {
-                self.values.invalidate(id);
+            fences.raise((family, *id), *version);
+            if let Some(mut entry) = self.values.get(id) {
+                let kept = entry.family(family);
+                if kept.take_if(|(kept, _)| *kept < *version).is_some() {
+                    self.values.insert(*id, entry);
+                }
             }
         }
     }
@@ -93,14 +125,14 @@ impl MemoryCache {
 }
 
 impl Fences {
-    fn admits(&self, row: &Shown, ticket: MemoryTicket) -> bool {
-        match self.by_id.get(&row.id) {
-            Some(fence) => row.version >= fence.version,
+    fn admits<C: Cached>(&self, row: &C, ticket: MemoryTicket) -> bool {
+        match self.by_id.get(&(C::FAMILY, row.id())) {
+            Some(fence) => row.version() >= fence.version,
             None => ticket.0 >= self.forgotten,
         }
     }
 
-    fn raise(&mut self, id: i64, version: i64) {
+    fn raise(&mut self, id: (Family, i64), version: i64) {
         self.raised += 1;
         let fence = self.by_id.entry(id).or_insert(Fence {
             version,
@@ -129,23 +161,25 @@ mod tests {
     use std::time::Duration;
 
     use super::{FENCES_MAX, MemoryCache};
-    use crate::model::fixture::shown;
+    use crate::cache::Family::Tracking;
+    use crate::model::fixture::{owned, shown};
 
     fn cache() -> MemoryCache {
         MemoryCache::new(1_000_000, Duration::from_secs(600))
     }
 
     fn version_of(cache: &MemoryCache, id: i64) -> Option<i64> {
-        cache.get(&[id])[0].as_ref().map(|row| row.version)
+        cache.get(&[id])[0].as_ref().map(|row| row.shown.version)
     }
 
     #[test]
     fn a_reader_from_before_forgotten_fences_puts_nothing() {
         let cache = cache();
         let ticket = cache.ticket();
-        cache.fence(&[(1, 5)]);
+        cache.put(&[owned(1, 1)], &ticket);
+        cache.fence(Tracking, &[(1, 5)]);
         let many: Vec<(i64, i64)> = (0..=FENCES_MAX as i64).map(|id| (id + 10, 2)).collect();
-        cache.fence(&many);
+        cache.fence(Tracking, &many);
         cache.put(&[shown(1, 4)], &ticket);
         assert_eq!(
             version_of(&cache, 1),

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cache, Ticket};
+use super::Family::{Owned as Views, Tracking};
+use super::{Cache, Known, Ticket};
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::Redis;
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};
 use crate::cache::redis::values::RedisCache;
-use crate::model::fixture::shown;
+use crate::model::fixture::{owned, shown};
+use crate::model::owned::Owned;
+use crate::model::shown::Shown;
 
 const TTL: Duration = Duration::from_secs(600);
 
@@ -22,10 +25,17 @@ async fn on_every_cache<F: Future<Output = ()>>(contract: impl Fn(Cache) -> F) {
     contract(in_redis(connect(&random_prefix()).await, TTL)).await;
 }
 
+/// Puts states, and the views of their owners.
+async fn put(cache: &Cache, rows: &[Shown], ticket: &Ticket) {
+    let views: Vec<Owned> = rows.iter().map(|row| owned(row.id, 1)).collect();
+    cache.put(&views, ticket).await;
+    cache.put(rows, ticket).await;
+}
+
 async fn version_of(cache: &Cache, id: i64) -> Option<i64> {
     cache.get(&[id]).await.found[0]
         .as_ref()
-        .map(|row| row.version)
+        .map(|known| known.shown.version)
 }
 
 #[tokio::test]
@@ -33,8 +43,14 @@ async fn what_was_put_is_found_whole_and_what_was_not_is_a_miss() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
         let rows = [shown(1, 4), shown(2, 9)];
-        cache.put(&rows, &ticket).await;
-        let [first, second] = rows.map(Some);
+        put(&cache, &rows, &ticket).await;
+        let known = |shown: Shown| {
+            Some(Known {
+                owned: owned(shown.id, 1),
+                shown,
+            })
+        };
+        let [first, second] = rows.map(known);
         let found = cache.get(&[2, 3, 1, 2]).await.found;
         assert_eq!(found, [second.clone(), None, first, second]);
     })
@@ -45,13 +61,13 @@ async fn what_was_put_is_found_whole_and_what_was_not_is_a_miss() {
 async fn a_slow_reader_cannot_put_what_was_overtaken() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
-        cache.fence(&[(1, 5)]).await;
-        cache.put(&[shown(1, 4)], &ticket).await;
+        cache.fence(Tracking, &[(1, 5)]).await;
+        put(&cache, &[shown(1, 4)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, None);
-        cache.put(&[shown(1, 5)], &ticket).await;
+        put(&cache, &[shown(1, 5)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(5));
         let ticket = cache.ticket().await;
-        cache.put(&[shown(1, 4)], &ticket).await;
+        put(&cache, &[shown(1, 4)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(5));
     })
     .await;
@@ -62,13 +78,40 @@ async fn a_slow_reader_cannot_put_what_was_overtaken() {
 async fn a_fence_alone_makes_an_older_value_a_miss_and_keeps_a_newer_one() {
     on_every_cache(async |cache| {
         let ticket = cache.ticket().await;
-        cache.put(&[shown(1, 4), shown(2, 7)], &ticket).await;
+        put(&cache, &[shown(1, 4), shown(2, 7)], &ticket).await;
         assert_eq!(version_of(&cache, 1).await, Some(4));
-        cache.fence(&[(1, 5), (2, 7), (3, 1)]).await;
+        cache.fence(Tracking, &[(1, 5), (2, 7), (3, 1)]).await;
         assert_eq!(version_of(&cache, 1).await, None);
         assert_eq!(version_of(&cache, 2).await, Some(7));
-        cache.fence(&[(2, 6)]).await;
+        cache.fence(Tracking, &[(2, 6)]).await;
         assert_eq!(version_of(&cache, 2).await, Some(7));
+    })
+    .await;
+}
+
+/// A consumer that writes news knows nothing of the owners, and an owner who edits its words nothing of the news.
+#[tokio::test]
+async fn states_and_owners_views_are_fenced_apart() {
+    on_every_cache(async |cache| {
+        let ticket = cache.ticket().await;
+        put(&cache, &[shown(1, 4)], &ticket).await;
+        cache.fence(Views, &[(1, 2)]).await;
+        assert_eq!(version_of(&cache, 1).await, None, "whose it is, is unknown");
+        cache.put(&[owned(1, 1)], &ticket).await;
+        assert_eq!(
+            version_of(&cache, 1).await,
+            None,
+            "that was before the edit"
+        );
+        cache.put(&[owned(1, 2)], &ticket).await;
+        assert_eq!(version_of(&cache, 1).await, Some(4), "the state was kept");
+        cache.fence(Tracking, &[(1, 5)]).await;
+        cache.put(&[shown(1, 5)], &ticket).await;
+        let found = cache.get(&[1]).await.found;
+        let versions = found[0]
+            .as_ref()
+            .map(|it| (it.shown.version, it.owned.version));
+        assert_eq!(versions, Some((5, 2)));
     })
     .await;
 }
@@ -79,10 +122,10 @@ async fn ten_thousand_are_put_and_found() {
         let rows: Vec<_> = (1..=10_000).map(|id| shown(id, 2)).collect();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let ticket = cache.ticket().await;
-        cache.put(&rows, &ticket).await;
+        put(&cache, &rows, &ticket).await;
         assert!(cache.get(&ids).await.found.iter().all(Option::is_some));
         let fences: Vec<(i64, i64)> = ids.iter().map(|id| (*id, 3)).collect();
-        cache.fence(&fences).await;
+        cache.fence(Tracking, &fences).await;
         assert!(cache.get(&ids).await.found.iter().all(Option::is_none));
     })
     .await;
@@ -94,12 +137,12 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
     let first = in_redis(connect(&prefix).await, TTL);
     let second = in_redis(connect(&prefix).await, TTL);
     let tickets = (first.ticket().await, second.ticket().await);
-    second.put(&[shown(1, 4)], &tickets.1).await;
+    put(&second, &[shown(1, 4)], &tickets.1).await;
     assert_eq!(version_of(&first, 1).await, Some(4));
-    first.fence(&[(1, 5)]).await;
+    first.fence(Tracking, &[(1, 5)]).await;
     assert_eq!(version_of(&second, 1).await, None);
     let ticket = first.ticket().await;
-    first.put(&[shown(1, 5)], &ticket).await;
+    put(&first, &[shown(1, 5)], &ticket).await;
     let third = in_redis(connect(&prefix).await, TTL);
     assert_eq!(
         version_of(&third, 1).await,
@@ -107,7 +150,7 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
         "its start begins an epoch"
     );
     assert_eq!(version_of(&first, 1).await, None);
-    first.put(&[shown(1, 5)], &ticket).await;
+    put(&first, &[shown(1, 5)], &ticket).await;
     assert_eq!(
         version_of(&first, 1).await,
         None,
@@ -119,12 +162,12 @@ async fn processes_share_what_they_put_and_a_new_one_trusts_nothing_older() {
 async fn an_expired_value_still_shuts_out_what_is_older() {
     let cache = in_redis(connect(&random_prefix()).await, Duration::from_millis(30));
     let ticket = cache.ticket().await;
-    cache.put(&[shown(1, 5)], &ticket).await;
+    put(&cache, &[shown(1, 5)], &ticket).await;
     tokio::time::sleep(Duration::from_millis(60)).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[shown(1, 4)], &ticket).await;
+    put(&cache, &[shown(1, 4)], &ticket).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[shown(1, 5)], &ticket).await;
+    put(&cache, &[shown(1, 5)], &ticket).await;
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
@@ -133,14 +176,14 @@ async fn emptying_redis_loses_fences_so_older_readers_put_nothing() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let before = cache.ticket().await;
-    cache.fence(&[(1, 5)]).await;
+    cache.fence(Tracking, &[(1, 5)]).await;
     server.command("FLUSHALL");
-    cache.put(&[shown(1, 4)], &before).await;
+    put(&cache, &[shown(1, 4)], &before).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[shown(1, 4)], &before).await;
+    put(&cache, &[shown(1, 4)], &before).await;
     assert_eq!(version_of(&cache, 1).await, None);
     let after = cache.ticket().await;
-    cache.put(&[shown(1, 5)], &after).await;
+    put(&cache, &[shown(1, 5)], &after).await;
     assert_eq!(version_of(&cache, 1).await, Some(5));
 }
 
@@ -150,18 +193,18 @@ async fn a_write_too_late_to_be_kept_still_shuts_out_older_values() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let consumer = cache.ticket().await;
-    cache.fence(&[(1, 5)]).await;
+    cache.fence(Tracking, &[(1, 5)]).await;
     server.command("FLUSHALL");
     let reader = cache.ticket().await;
-    cache.put(&[shown(1, 4)], &reader).await;
+    put(&cache, &[shown(1, 4)], &reader).await;
     assert_eq!(
         version_of(&cache, 1).await,
         Some(4),
         "version 5 is not yet committed"
     );
-    cache.put(&[shown(1, 5)], &consumer).await;
+    put(&cache, &[shown(1, 5)], &consumer).await;
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[shown(1, 4)], &reader).await;
+    put(&cache, &[shown(1, 4)], &reader).await;
     assert_eq!(version_of(&cache, 1).await, None);
 }
 
@@ -170,15 +213,15 @@ async fn a_restarted_redis_is_not_believed_what_it_read_from_its_file() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
-    cache.put(&[shown(1, 4)], &ticket).await;
+    put(&cache, &[shown(1, 4)], &ticket).await;
     server.command("SAVE");
-    cache.fence(&[(1, 5)]).await;
+    cache.fence(Tracking, &[(1, 5)]).await;
     let server = server.restart_from_its_file();
     // One cache that never saw the outage, and one that did.
     let fresh = in_redis(server.connect().await, TTL);
     assert_eq!(version_of(&fresh, 1).await, None);
     assert_eq!(version_of(&cache, 1).await, None);
-    cache.put(&[shown(1, 4)], &ticket).await;
+    put(&cache, &[shown(1, 4)], &ticket).await;
     assert_eq!(version_of(&fresh, 1).await, None);
 }
 
@@ -187,14 +230,14 @@ async fn a_redis_that_hangs_is_a_miss_and_is_trusted_only_when_all_are_back() {
     let server = PrivateRedis::start();
     let cache = in_redis(server.connect().await, TTL);
     let ticket = cache.ticket().await;
-    cache.put(&[shown(1, 4)], &ticket).await;
+    put(&cache, &[shown(1, 4)], &ticket).await;
     server.signal("-STOP");
     let began = std::time::Instant::now();
     for _ in 0..50 {
         assert_eq!(version_of(&cache, 1).await, None);
         // The fence fails: the next reader of Redis must not find version 4.
-        cache.fence(&[(1, 5)]).await;
-        cache.put(&[shown(1, 5)], &ticket).await;
+        cache.fence(Tracking, &[(1, 5)]).await;
+        put(&cache, &[shown(1, 5)], &ticket).await;
     }
     assert!(
         began.elapsed() < Duration::from_secs(6),
@@ -206,7 +249,7 @@ async fn a_redis_that_hangs_is_a_miss_and_is_trusted_only_when_all_are_back() {
     for _ in 0..400 {
         let ticket = cache.ticket().await;
         let known = matches!(&ticket, Ticket::Redis(ticket) if !ticket.is_none());
-        cache.put(&[shown(1, 6)], &ticket).await;
+        put(&cache, &[shown(1, 6)], &ticket).await;
         match version_of(&cache, 1).await {
             None => {}
             Some(version) => {
@@ -229,12 +272,12 @@ async fn a_fence_that_failed_is_mended_without_a_reader() {
     consumer.mend().await;
     let reader = in_redis(server.connect().await, TTL);
     let ticket = reader.ticket().await;
-    reader.put(&[shown(1, 4)], &ticket).await;
+    put(&reader, &[shown(1, 4)], &ticket).await;
     server.signal("-STOP");
-    consumer.fence(&[(2, 1)]).await;
+    consumer.fence(Tracking, &[(2, 1)]).await;
     server.signal("-CONT");
     // Redis is not asked for a moment after that failure.
-    consumer.fence(&[(1, 5)]).await;
+    consumer.fence(Tracking, &[(1, 5)]).await;
     assert_eq!(version_of(&reader, 1).await, Some(4), "the fence failed");
     let mended = async {
         while version_of(&reader, 1).await.is_some() {

@@ -18,6 +18,7 @@ use crate::app::parts::Parts;
 use crate::clock::{Clock, Time, at_hours, hours};
 use crate::config::{CarrierSection, Config, Policy, SecretUrl, Span};
 use crate::demo::line::live_line;
+use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::parcel::weight_of;
 use crate::simulate::process::{DEFAULT, JourneyStage, Process};
@@ -228,7 +229,11 @@ async fn hand_in(parts: &Parts, travellers: &mut Vec<Traveller>) {
         })
         .collect();
     for batch in pairs.chunks(BATCH as usize) {
-        if let Err(error) = parts.current.create_or_get(batch, now).await {
+        if let Err(error) = parts
+            .current
+            .create_or_get(Tenant::DEFAULT, batch, now)
+            .await
+        {
             tracing::warn!("cannot create parcels, trying again: {error}");
             return;
         }

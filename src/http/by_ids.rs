@@ -32,7 +32,7 @@ pub struct GetByIds {
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents what List<Id> reads")]
-enum StringOrNumber {
+pub enum StringOrNumber {
     String(String),
     Number(i64),
 }
@@ -44,24 +44,24 @@ enum StringOrNumber {
 /// number, gives that one, under the id asked for.
 #[apply(documented)]
 async fn get_trackings_by_ids(
-    _: Reads,
+    caller: Reads,
     State(serve): State<Serve>,
     Json(request): Json<GetByIds>,
 ) -> Result<Trackings, Problem> {
     let ids = check(&request.ids)?;
-    let found = serve.current.get(&ids).await?;
+    let found = serve.current.get(caller.tenant, &ids).await?;
     let mut trackings = Trackings::default();
     // One that was folded into another parcel's keeps the id that the client knows.
-    for (id, shown) in std::iter::zip(ids, found) {
-        if let Some(shown) = shown {
-            trackings.add(id, &shown, &[]);
+    for (id, known) in std::iter::zip(ids, found) {
+        if let Some((shown, view)) = known.as_ref().and_then(|it| it.of(caller.tenant)) {
+            trackings.add(id, shown, view, &[]);
         }
     }
     Ok(trackings)
 }
 
 /// The ids that a tracking can have.
-fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
+pub fn check(ids: &List<Id, IDS_MAX>) -> Result<Vec<i64>, Problem> {
     if ids.total > IDS_MAX {
         let detail = format!("must have at most {IDS_MAX} ids, this has {}", ids.total);
         return Err(Problem::invalid_at(FieldError::at("/ids", detail)));

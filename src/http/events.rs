@@ -83,7 +83,7 @@ impl From<model::TrackingEvent> for TrackingEvent {
 /// negative or zero limit as 100; an empty or negative offset as 0.
 #[apply(documented)]
 async fn list_events(
-    _: Reads,
+    caller: Reads,
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
     Query(query): Query<EventsQuery>,
@@ -91,7 +91,10 @@ async fn list_events(
     let (limit, offset) = (query.part.limit()?, query.part.offset()?);
     let superseded = flag("superseded", query.superseded.as_deref())?;
     let id = path.id()?;
-    let rows = serve.store.events(id, superseded, limit, offset).await?;
+    let rows = serve
+        .store
+        .events(caller.tenant, id, superseded, limit, offset)
+        .await?;
     let rows = rows.ok_or_else(|| path.not_found())?;
     let events = rows.into_iter().map(|row| TrackingEvent {
         tracking_id: id.to_string(),

@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::carriers::routes::{Meant, Routes};
 use crate::config::keys::quoted;
+use crate::http::words::{self, sent};
 use crate::model::number::{LookAlikes, fold};
+use crate::model::parcel::Words;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::serving::list::{self, List};
 use crate::serving::problem::{ERRORS_MAX, FieldError, Problem};
+use crate::store::creating::Wish;
 
 /// The most items of one request.
 pub const ITEMS_MAX: usize = 10_000;
@@ -20,15 +23,18 @@ const KNOWN_CODES_MAX: usize = 20;
 
 /// An item that can be created.
 pub struct Checked {
-    pub pair: (CarrierCode, TrackNumber),
+    pub wish: Wish,
     pub advice: Vec<String>,
 }
 
-/// The items in their order; or every mistake, with its place.
+/// The items in their order, each as it can be created, or with its mistakes.
+///
+/// # Errors
+/// If there are no items, or too many.
 pub fn check(
-    items: List<Box<RawValue>, ITEMS_MAX>,
+    items: &List<Box<RawValue>, ITEMS_MAX>,
     routes: &Routes,
-) -> Result<Vec<Checked>, Problem> {
+) -> Result<Vec<Result<Checked, Vec<FieldError>>>, Problem> {
     let total = items.total;
     if !(1..=ITEMS_MAX).contains(&total) {
         let detail = format!("must have 1 to {ITEMS_MAX} items, this has {total}");
@@ -39,23 +45,21 @@ pub fn check(
         known: known_codes(routes),
         read: HashMap::new(),
     };
-    let mut wanted = Vec::with_capacity(total);
+    let items = items.kept.iter().enumerate();
+    let items = items.map(|(place, item)| check_item(place, item, &mut codes));
+    Ok(items.collect())
+}
+
+/// The refusal of a whole request for its bad items: every mistake, with its place.
+pub fn refusal(total: usize, bad: impl IntoIterator<Item = Vec<FieldError>>) -> Problem {
     let mut errors = Vec::new();
     let mut more_errors = 0;
     let mut bad_items = 0;
-    for (place, item) in items.kept.iter().enumerate() {
-        match check_item(place, item, &mut codes) {
-            Ok(checked) => wanted.push(checked),
-            Err(found) => {
-                bad_items += 1;
-                let room = ERRORS_MAX - errors.len();
-                more_errors += found.len().saturating_sub(room);
-                errors.extend(found.into_iter().take(room));
-            }
-        }
-    }
-    if bad_items == 0 {
-        return Ok(wanted);
+    for found in bad {
+        bad_items += 1;
+        let room = ERRORS_MAX - errors.len();
+        more_errors += found.len().saturating_sub(room);
+        errors.extend(found.into_iter().take(room));
     }
     let verb = if bad_items == 1 { "is" } else { "are" };
     let more = match more_errors {
@@ -63,7 +67,7 @@ pub fn check(
         more => format!("; {more} more errors are not listed"),
     };
     let detail = format!("{bad_items} of {total} items {verb} refused; nothing was created{more}");
-    Err(Problem::invalid(detail, errors).with_more_errors(more_errors))
+    Problem::invalid(detail, errors).with_more_errors(more_errors)
 }
 
 /// The fields of an item as they were sent, in both spellings.
@@ -78,11 +82,22 @@ struct Item<'a> {
     track_number: Option<&'a RawValue>,
     #[serde(borrow, rename = "track_number", deserialize_with = "sent")]
     track_number_snake_case: Option<&'a RawValue>,
-}
-
-/// A field that is there; null too, so that an error uses the spelling that was sent.
-fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(json).map(Some)
+    // Not flattened: what was sent would be lost.
+    #[serde(
+        borrow,
+        rename = "orderId",
+        alias = "order_id",
+        deserialize_with = "sent"
+    )]
+    order_id: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    title: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    note: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    labels: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    metadata: Option<&'a RawValue>,
 }
 
 fn check_item(
@@ -109,15 +124,33 @@ fn check_item(
     ];
     let carrier_code = read(place, codes, |text| codes_read.read(text));
     let track_number = read(place, numbers, read_number);
+    let mut errors = Vec::new();
+    let words = words::Sent {
+        order_id: item.order_id,
+        title: item.title,
+        note: item.note,
+        labels: item.labels,
+        metadata: item.metadata,
+        ..words::Sent::default()
+    };
+    let edit = words::read(&words, &format!("/items/{place}"), &mut errors);
+    if let Err((field, detail)) = edit.apply(&Words::default()) {
+        errors.push(FieldError::at(format!("/items/{place}/{field}"), detail));
+    }
     match (carrier_code, track_number) {
-        (Ok((carrier_code, on_code)), Ok((track_number, on_number))) => Ok(Checked {
-            pair: (carrier_code, track_number),
-            advice: on_code.into_iter().chain(on_number).collect(),
-        }),
-        (carrier_code, track_number) => Err([carrier_code.err(), track_number.err()]
-            .into_iter()
-            .flatten()
-            .collect()),
+        (Ok((carrier_code, on_code)), Ok((track_number, on_number))) if errors.is_empty() => {
+            Ok(Checked {
+                wish: Wish {
+                    pair: (carrier_code, track_number),
+                    edit,
+                },
+                advice: on_code.into_iter().chain(on_number).collect(),
+            })
+        }
+        (carrier_code, track_number) => {
+            let names = [carrier_code.err(), track_number.err()];
+            Err(names.into_iter().flatten().chain(errors).collect())
+        }
     }
 }
 

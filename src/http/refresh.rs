@@ -29,7 +29,7 @@ pub struct Refreshed {}
 /// The body is ignored.
 #[apply(documented)]
 async fn refresh_tracking(
-    _: Writes,
+    caller: Writes,
     State(serve): State<Serve>,
     path: IdPath<Tracking>,
 ) -> Result<axum::Json<Refreshed>, Problem> {
@@ -38,7 +38,8 @@ async fn refresh_tracking(
         route.map_or(Duration::ZERO, |route| route.account.min_interval)
     };
     let now = serve.clock.now();
-    match serve.current.refresh(path.id()?, now, rests).await? {
+    let id = path.id()?;
+    match serve.current.refresh(caller.tenant, id, now, rests).await? {
         Refresh::Done(_) | Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
         Refresh::Unknown => Err(path.not_found()),
     }

@@ -7,7 +7,8 @@ use axum::{Extension, Router};
 
 use crate::http::accounts::Measure;
 use crate::http::{
-    Serve, budget, by_ids, carriers, dead_letters, events, pause, refresh, schedule, trackings,
+    Serve, budget, by_ids, carriers, changes, create, dead_letters, events, list, parcel, pause,
+    refresh, schedule, trackings,
 };
 use crate::serving::caller::Caller;
 use crate::serving::layers::Kit;
@@ -22,7 +23,10 @@ const DESCRIPTION: &str = "TrackBox keeps the state of parcels fresh within the 
 /// The whole API, ready to be served, or to be called without a port.
 pub fn router(serve: Serve) -> Router {
     let resources = ApiRouter::new()
-        .merge(trackings::router())
+        .merge(create::router())
+        .merge(list::router())
+        .merge(parcel::router())
+        .merge(changes::router())
         .merge(by_ids::router())
         .merge(events::router())
         .merge(refresh::router())

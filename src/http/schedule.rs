@@ -61,12 +61,12 @@ pub struct Schedule {
 /// and pause. The carrier is not asked.
 #[apply(documented)]
 async fn get_schedule(
-    _: Reads,
+    caller: Reads,
     State(serve): State<Serve>,
     path: IdPath<trackings::Tracking>,
 ) -> Result<axum::Json<Schedule>, Problem> {
     let id = path.id()?;
-    let row = serve.current.from_store(id).await?;
+    let row = serve.current.from_store(caller.tenant, id).await?;
     let row = row.ok_or_else(|| path.not_found())?;
     let row = Tracking { id, ..row };
     let now = serve.clock.now();

@@ -4,6 +4,7 @@ mod bad_input;
 mod contract;
 mod edges;
 mod openapi;
+mod parcels;
 mod plans;
 mod spellings;
 
@@ -25,6 +26,7 @@ use crate::carriers::routes::Routes;
 use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::current::Current;
+use crate::feed::Feed;
 use crate::http::tally::Tally;
 use crate::http::{Parts, Serve, router};
 use crate::kafka::Bus;
@@ -150,6 +152,7 @@ impl Api {
             bus: Some(Bus::Memory(Arc::new(bus))),
             ready,
             flood: FloodGuard::new(&config.http),
+            feed: Feed::default(),
             http: config.http,
         });
         let router = router::router(serve.clone());

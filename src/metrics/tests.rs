@@ -33,6 +33,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_events_new counter",
     "trackbox_events_unmapped counter",
     "trackbox_dead_letters counter",
+    "trackbox_parcels_to_adopt gauge",
     "trackbox_consumer_lag gauge partition",
 ];
 

@@ -8,9 +8,12 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::model::facts::Facts;
 use crate::model::limits::{Limits, Window};
+use crate::model::owned::Owned;
+use crate::model::parcel::{Parcel, State, Words};
 use crate::model::quota::{Period, Quota};
 use crate::model::shown::Shown;
 use crate::model::status::{Direction, Status};
+use crate::model::tenant::Tenant;
 use crate::model::{
     CarrierCode, Event, Held, Named, Outcome, Report, TrackNumber, Tracking, Unreadable, Update,
 };
@@ -51,6 +54,18 @@ pub fn tracking(id: i64, version: i64) -> Tracking {
 /// What is shown of a new tracking with this version.
 pub fn shown(id: i64, version: i64) -> Shown {
     Shown::of(&tracking(id, version))
+}
+
+/// What the default tenant is shown of a tracking that it has.
+pub fn owned(id: i64, version: i64) -> Owned {
+    let parcel = Parcel {
+        tenant: Tenant::DEFAULT,
+        tracking_id: id,
+        state: State::Followed,
+        words: Words::default(),
+        created_at: at(0),
+    };
+    Owned::of(id, version, [&parcel])
 }
 
 /// An event `secs` after the fixed moment.

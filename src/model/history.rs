@@ -8,7 +8,7 @@
 //! answer held the other, no answer ever held both, and it was reported first. An event that is merely missing from an
 //! answer stays.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub struct Kept {
     pub place: i32,
     /// Whether some whole answer held it.
     pub whole: bool,
-    /// The events of the same code and time that some answer held too, by [`short`].
+    /// The events of the same code and time that some answer held too, by [`name`].
     pub beside: Vec<u64>,
     pub taken_back: bool,
     pub stated: bool,
@@ -78,6 +78,10 @@ pub struct History {
     events: Vec<Kept>,
     by_digest: HashMap<Digest, usize>,
     changed: HashSet<usize>,
+    /// How many events it had before the update that is being added, and what each that means something else since then
+    /// meant before.
+    before: usize,
+    meant: BTreeMap<usize, (Meant, bool)>,
 }
 
 impl History {
@@ -90,7 +94,37 @@ impl History {
         Self {
             by_digest: by_digest.collect(),
             events,
-            changed: HashSet::new(),
+            ..Self::default()
+        }
+    }
+
+    /// Begins a new update, whose effect [`History::told`] tells.
+    pub fn begin(&mut self) {
+        self.before = self.events.len();
+        self.meant.clear();
+    }
+
+    /// The events that are new since [`History::begin`], and the known ones that mean something else, or became superseded
+    /// or valid again; by [`name`], the oldest first. What the carrier says of the whole parcel is no event.
+    pub fn told(&self) -> (Vec<u64>, Vec<u64>) {
+        let new = self.before..self.events.len();
+        let revised = self.meant.iter();
+        let revised = revised.filter(|(nth, meant)| self.events[**nth].meaning() != **meant);
+        (self.names(new), self.names(revised.map(|(nth, _)| *nth)))
+    }
+
+    fn names(&self, events: impl Iterator<Item = usize>) -> Vec<u64> {
+        let events = events.map(|nth| &self.events[nth]);
+        let mut events: Vec<&Kept> = events.filter(|kept| !kept.stated).collect();
+        events.sort_by(|a, b| a.order().cmp(&b.order()));
+        events.iter().map(|kept| name(&kept.digest)).collect()
+    }
+
+    /// Notes what a known event meant before it is changed.
+    fn note_meaning(&mut self, nth: usize) {
+        if nth < self.before {
+            let meaning = self.events[nth].meaning();
+            self.meant.entry(nth).or_insert(meaning);
         }
     }
 
@@ -171,11 +205,11 @@ impl History {
         for group in self.alike(held) {
             let names: Vec<u64> = group
                 .iter()
-                .map(|nth| short(&self.events[*nth].digest))
+                .map(|nth| name(&self.events[*nth].digest))
                 .collect();
             for nth in group {
                 let kept = &mut self.events[nth];
-                let own = short(&kept.digest);
+                let own = name(&kept.digest);
                 let known = kept.beside.iter().chain(&names).copied();
                 let mut beside: Vec<u64> = known.filter(|name| *name != own).collect();
                 beside.sort_unstable();
@@ -229,6 +263,7 @@ impl History {
         }
         let (stage, report) = (journey.stage(), journey.report());
         for (nth, shown) in changed {
+            self.note_meaning(nth);
             self.events[nth].shown = shown;
             self.changed.insert(nth);
         }
@@ -250,9 +285,9 @@ impl History {
             }
         }
         for (nth, superseded) in superseded.into_iter().enumerate() {
-            let kept = &mut self.events[nth];
-            if kept.superseded != superseded {
-                kept.superseded = superseded;
+            if self.events[nth].superseded != superseded {
+                self.note_meaning(nth);
+                self.events[nth].superseded = superseded;
                 self.changed.insert(nth);
             }
         }
@@ -279,6 +314,11 @@ impl Kept {
         )
     }
 
+    /// What owners are shown of it.
+    fn meaning(&self) -> (Meant, bool) {
+        (self.shown, self.superseded)
+    }
+
     fn decides(&self) -> bool {
         !self.superseded && self.event_time <= self.first.0 + AHEAD_MAX
     }
@@ -302,15 +342,15 @@ impl Kept {
 
     /// Whether the carrier wrote `other`, of the same code and time, in this one's place.
     fn gives_way_to(&self, other: &Self) -> bool {
-        let names = [CROWDED, short(&other.digest)];
+        let names = [CROWDED, name(&other.digest)];
         let together =
             names.iter().any(|name| self.beside.contains(name)) || other.beside.contains(&CROWDED);
         other.whole && self.first < other.first && !together
     }
 }
 
-/// A name for an event among those of its code and time.
-fn short(digest: &Digest) -> u64 {
+/// A short name for an event among those of its parcel: the first 8 bytes of its digest, as a number.
+pub fn name(digest: &Digest) -> u64 {
     let (first, _) = digest.split_at(8);
     first
         .iter()

@@ -54,7 +54,6 @@ pub struct Fields<'a> {
     check_fail_count: u32,
     /// The error of the last check; empty if it succeeded.
     last_error: &'a str,
-    created_at: Time,
     updated_at: Time,
     /// Details of the status.
     sub_status: Option<SubStatus>,
@@ -62,6 +61,10 @@ pub struct Fields<'a> {
     direction: Direction,
     /// Grows with every visible change.
     version: i64,
+    /// How many changes of it were told so far: what the last one is numbered by.
+    change_seq: i64,
+    /// When the last of them came; null before the first.
+    changed_at: Option<Time>,
     /// The events of the carrier's newest answer that could not be read; null if there are none.
     unreadable_events: Option<UnreadableEvents<'a>>,
     /// Whether the newest event lies more than 90 days before the tracking was created: the number may have been another
@@ -116,6 +119,12 @@ struct UnreadableEvents<'a> {
     example: &'a str,
 }
 
+/// Facts as clients are shown them.
+pub fn facts(facts: &Facts) -> serde_json::Value {
+    // Texts, numbers and times always serialize.
+    serde_json::to_value(ShownFacts::of(facts)).unwrap_or_default()
+}
+
 impl<'a> Fields<'a> {
     fn of(row: &'a Tracking) -> Self {
         Self {
@@ -128,11 +137,12 @@ impl<'a> Fields<'a> {
             next_check_at: row.next_check_shown(),
             check_fail_count: row.check_fail_count,
             last_error: &row.last_error,
-            created_at: row.created_at,
             updated_at: row.updated_at,
             sub_status: row.sub_status,
             direction: row.direction,
             version: row.version,
+            change_seq: row.change_seq,
+            changed_at: row.changed_at,
             unreadable_events: (row.unreadable.count > 0).then_some(UnreadableEvents {
                 count: row.unreadable.count,
                 example: &row.unreadable.example,

@@ -63,6 +63,31 @@ words! {
 }
 
 impl Status {
+    /// Its number in the store. It never changes; a new status gets the next one.
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Unknown => 0,
+            Self::Pending => 1,
+            Self::InfoReceived => 2,
+            Self::InTransit => 3,
+            Self::OutForDelivery => 4,
+            Self::AvailableForPickup => 5,
+            Self::Delivered => 6,
+            Self::AttemptFailed => 7,
+            Self::Exception => 8,
+            Self::Returning => 9,
+            Self::Returned => 10,
+            Self::Cancelled => 11,
+            Self::Expired => 12,
+        }
+    }
+
+    /// The status of that number; one of a newer program reads as unknown.
+    pub fn from_code(code: i16) -> Self {
+        let known = Self::VARIANTS.iter().find(|status| status.code() == code);
+        known.copied().unwrap_or_default()
+    }
+
     /// Whether no more news is expected, so that checking ends.
     pub fn is_terminal(self) -> bool {
         matches!(

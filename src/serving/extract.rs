@@ -58,19 +58,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let limits = parts
-            .extensions
-            .get::<RequestLimits>()
-            .copied()
-            .unwrap_or_default();
-        let read = read_body(&parts.headers, body, limits.body_bytes_max);
-        // The whole request has the same deadline; this inner timer is polled first.
-        let bytes = timeout_at(limits.deadline, read)
-            .await
-            .map_err(|_| Problem::new(Kind::SlowRequest, "the body did not arrive in time"))??;
-        parse(&bytes).map(Self)
+        parse(&read(request).await?).map(Self)
     }
+}
+
+/// Reads a whole body, within the request's limits.
+pub(super) async fn read(request: Request) -> Result<Vec<u8>, Problem> {
+    let (parts, body) = request.into_parts();
+    let limits = parts.extensions.get::<RequestLimits>();
+    let limits = limits.copied().unwrap_or_default();
+    let read = read_body(&parts.headers, body, limits.body_bytes_max);
+    // The whole request has the same deadline; this inner timer is polled first.
+    timeout_at(limits.deadline, read)
+        .await
+        .map_err(|_| Problem::new(Kind::SlowRequest, "the body did not arrive in time"))?
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -162,7 +163,7 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads JSON, with or without a byte order mark; an error has a line and column, or a JSON pointer.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // RFC 8259, section 8.1: a reader may ignore the mark.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if is_utf16(bytes) {

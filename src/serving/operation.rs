@@ -3,7 +3,7 @@
 //! From the types come parameters, bodies and most problems; from the handler's doc comment, by [`documented`], the
 //! summary and the description. Examples and problems of its own are said in an [`Operation`].
 
-use aide::axum::routing::{ApiMethodRouter, delete_with, get_with, post_with};
+use aide::axum::routing::{ApiMethodRouter, delete_with, get_with, patch_with, post_with};
 use aide::generate::in_context;
 use aide::openapi::{
     Header, HeaderStyle, MediaType, Parameter, ParameterSchemaOrContent, ReferenceOr, Response,
@@ -102,6 +102,9 @@ impl Operation {
         if parameters().any(|parameter| matches!(parameter, Parameter::Path { .. })) {
             self.problems.push(Kind::NotFound);
         }
+        if parameters().any(|parameter| matches!(parameter, Parameter::Header { .. })) {
+            self.problems.push(Kind::KeyBusy);
+        }
         if parameters().next().is_some() || derived.request_body.is_some() {
             self.problems.push(Kind::Invalid);
         }
@@ -153,6 +156,8 @@ methods! {
     get by get_with, &[];
     /// Routes POST to `handler`, as `operation` describes it.
     post by post_with, &[Kind::CrossSite];
+    /// Routes PATCH to `handler`, as `operation` describes it.
+    patch by patch_with, &[Kind::CrossSite];
     /// Routes DELETE to `handler`, as `operation` describes it.
     delete by delete_with, &[Kind::CrossSite];
 }
@@ -204,7 +209,10 @@ fn problem(kind: Kind) -> Response {
         content: [(PROBLEM_JSON.to_owned(), media)].into_iter().collect(),
         ..Response::default()
     };
-    if matches!(kind, Kind::TooManyRequests | Kind::Unavailable) {
+    if matches!(
+        kind,
+        Kind::TooManyRequests | Kind::Unavailable | Kind::KeyBusy
+    ) {
         let header = Header {
             description: Some("Seconds to wait before the next attempt.".to_owned()),
             style: HeaderStyle::Simple,
@@ -229,6 +237,13 @@ fn example_detail(kind: Kind) -> &'static str {
         Kind::NotFound => "there is no tracking 4711",
         Kind::MethodNotAllowed => "the header `allow` lists the methods of this path",
         Kind::SlowRequest => "the body did not arrive in time",
+        Kind::KeyReused => {
+            "another request was sent with this Idempotency-Key within 24 hours; take a new key for each new request"
+        }
+        Kind::KeyBusy => "send the request again in a moment",
+        Kind::CursorExpired => {
+            "the change that this cursor names is not kept any more; list your parcels, then go on with after=latest"
+        }
         Kind::Conflict => {
             "only the first 65536 of its 100000 bytes were kept, so it cannot be published again"
         }

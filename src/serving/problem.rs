@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::store::error::StoreError;
 
@@ -34,6 +34,9 @@ pub enum Kind {
     MethodNotAllowed,
     SlowRequest,
     Conflict,
+    CursorExpired,
+    KeyReused,
+    KeyBusy,
     BodyTooLarge,
     UrlTooLong,
     EncodedBody,
@@ -51,6 +54,9 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::CursorExpired => StatusCode::GONE,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::KeyBusy => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -69,6 +75,9 @@ impl Kind {
             Self::MethodNotAllowed => "urn:trackbox:problem:method-not-allowed",
             Self::SlowRequest => "urn:trackbox:problem:slow-request",
             Self::Conflict => "urn:trackbox:problem:conflict",
+            Self::CursorExpired => "urn:trackbox:problem:cursor-expired",
+            Self::KeyReused => "urn:trackbox:problem:idempotency-key-reused",
+            Self::KeyBusy => "urn:trackbox:problem:idempotency-key-busy",
             Self::BodyTooLarge => "urn:trackbox:problem:body-too-large",
             Self::UrlTooLong => "urn:trackbox:problem:url-too-long",
             Self::EncodedBody => "urn:trackbox:problem:encoded-body",
@@ -87,6 +96,9 @@ impl Kind {
             Self::MethodNotAllowed => "This path does not allow this method",
             Self::SlowRequest => "The request took too long to arrive",
             Self::Conflict => "The current state does not allow this",
+            Self::KeyReused => "This Idempotency-Key was used for another request",
+            Self::KeyBusy => "A request with this Idempotency-Key is under way",
+            Self::CursorExpired => "There is no such place in the feed any more",
             Self::BodyTooLarge => "The body is too large",
             Self::UrlTooLong => "The URL is too long",
             Self::EncodedBody => "Compressed bodies are not accepted",
@@ -99,7 +111,7 @@ impl Kind {
 }
 
 /// One error in a request, and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ProblemError")]
 pub struct FieldError {
     /// A JSON pointer (RFC 6901) into the body.
@@ -289,10 +301,17 @@ impl OperationOutput for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_unavailable() {
-            Self::unavailable("the database is not available", Some(error.into()))
-        } else {
-            Self::internal(error)
+        match error {
+            StoreError::KeyReused => Self::new(
+                Kind::KeyReused,
+                "another request was sent with this Idempotency-Key within 24 hours; take a new key for each new request",
+            ),
+            StoreError::KeyBusy => Self::new(Kind::KeyBusy, "send the request again in a moment")
+                .retry_after(Duration::from_secs(1)),
+            error if error.is_unavailable() => {
+                Self::unavailable("the database is not available", Some(error.into()))
+            }
+            error => Self::internal(error),
         }
     }
 }

@@ -33,6 +33,18 @@ pub enum StoreError {
     /// The URL or the file that it names cannot be used.
     #[error("{0}")]
     Url(String),
+    /// Another request had this Idempotency-Key.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// A request with this Idempotency-Key does not end.
+    #[error("a request with this Idempotency-Key is still under way")]
+    KeyBusy,
+    /// These consumers of an older program live, and must end before the tables change.
+    #[error(
+        "consumers of an older TrackBox still run on this database: {0}. Stop every TrackBox process on it, then start this \
+             one: this upgrade is stop, then start. A consumer that was killed counts as running until its time is over"
+    )]
+    OldConsumers(String),
     #[error("cannot migrate the database")]
     Migrate(#[from] MigrateError),
 }
@@ -65,8 +77,22 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::OffsetMoved { .. }
             | Self::OtherParcels(_)
+            | Self::KeyReused
+            | Self::KeyBusy
+            | Self::OldConsumers(_)
             | Self::Url(_) => false,
         }
+    }
+
+    /// Whether a lock was waited for too long (PostgreSQL's code 55P03, lock_not_available).
+    pub fn is_lock_timeout(&self) -> bool {
+        let Self::Unavailable(
+            DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)),
+        ) = self
+        else {
+            return false;
+        };
+        matches!(inner.as_ref(), SqlxError::Database(inner) if inner.code().as_deref() == Some("55P03"))
     }
 
     /// The error of a database that did not answer in time.

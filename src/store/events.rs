@@ -7,11 +7,11 @@ use sea_orm::{
 
 use crate::clock::Time;
 use crate::model::status::{Status, SubStatus};
+use crate::model::tenant::Tenant;
 use crate::model::{Event, TrackingEvent};
 use crate::store::Store;
 use crate::store::column::Stamp;
 use crate::store::entity::event::{Column, Entity, Model};
-use crate::store::entity::tracking;
 use crate::store::error::StoreError;
 use crate::store::rows::{Readable, Unreadable, get};
 
@@ -63,39 +63,26 @@ impl Store {
         self.rows.answer(&found)
     }
 
-    /// A tracking's events by time and id, both descending, those superseded only if `superseded`; `None` if there is no such
+    /// A tracking's events by time and id, both descending, those superseded only if `superseded`; `None` if the tenant has no such
     /// tracking. The id of a tracking that was folded into another one gives that one's.
     pub async fn events(
         &self,
+        tenant: Tenant,
         tracking_id: i64,
         superseded: bool,
         limit: u32,
         offset: u64,
     ) -> Result<Option<Vec<TrackingEvent>>, StoreError> {
-        let events = self
-            .events_of(tracking_id, superseded, limit, offset)
-            .await?;
-        if !events.is_empty() {
-            return Ok(Some(events));
+        let mut id = tracking_id;
+        if !self.owns(tenant, id).await? {
+            match self.aliases(&[id]).await?.get(&id) {
+                Some(alias) if self.owns(tenant, *alias).await? => id = *alias,
+                Some(_) | None => return Ok(None),
+            }
         }
-        let tracking = tracking::Entity::find_by_id(tracking_id)
-            .select_only()
-            .column(tracking::Column::Id);
-        if self
-            .reader
-            .query_one(&tracking.into_query())
-            .await?
-            .is_some()
-        {
-            return Ok(Some(events));
-        }
-        match self.aliases(&[tracking_id]).await?.get(&tracking_id) {
-            Some(id) => self
-                .events_of(*id, superseded, limit, offset)
-                .await
-                .map(Some),
-            None => Ok(None),
-        }
+        self.events_of(id, superseded, limit, offset)
+            .await
+            .map(Some)
     }
 
     async fn events_of(

@@ -41,7 +41,9 @@ migrations![
     "0009_spellings",
     "0010_history",
     "0011_logins",
-    "0012_facts"
+    "0012_facts",
+    "0014_parcels",
+    "0015_idempotency"
 ];
 
 /// One migration, and whether the database has it.
@@ -78,6 +80,7 @@ fn migrator(dialect: Dialect) -> Migrator {
 impl Store {
     /// Applies what is missing; several programs may do so at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.refuse_old_consumers().await?;
         let migrator = migrator(self.dialect);
         match self.dialect {
             Dialect::Sqlite => self.migrate_sqlite(&migrator).await?,

@@ -12,6 +12,7 @@ use sea_orm::{
 
 use crate::clock::{Time, delta};
 use crate::model::status::{Direction, Status, SubStatus};
+use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
 use crate::store::column::Stamp;
 use crate::store::entity::columns;
@@ -95,6 +96,7 @@ impl WholeStore {
     /// change came in between: try again.
     pub async fn refresh(
         &self,
+        tenant: Tenant,
         id: i64,
         now: Time,
         rests: impl FnOnce(&CarrierCode) -> Duration,
@@ -104,6 +106,9 @@ impl WholeStore {
         let Some(old) = found.into_iter().next() else {
             return Ok(Some(Refresh::Unknown));
         };
+        if !self.owns(tenant, old.id).await? {
+            return Ok(Some(Refresh::Unknown));
+        }
         let last = old.refreshed_at.max(old.last_checked_at);
         if last.is_some_and(|last| now - last < REFRESH_QUIET) {
             return Ok(Some(Refresh::TooSoon));
@@ -290,6 +295,10 @@ impl Readable for Tracking {
             first_event_at: row.first_event_at.map(|at| at.0),
             looks_again: row.looks_again,
             facts,
+            change_seq: row.change_seq,
+            changed_at: row.changed_at.map(|at| at.0),
+            wanted: row.wanted,
+            owners: row.owners,
         })
     }
 }

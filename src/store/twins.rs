@@ -209,6 +209,9 @@ impl Store {
             .column("old_id", |(old, _)| *old)
             .column("new_id", |(_, new)| *new);
         let from = set.from();
+        let rows = foldings.iter().flat_map(Folding::rows);
+        let rows: Vec<&Tracking> = rows.collect();
+        let counts = self.move_owners(transaction, &rows, &moves).await?;
         let statements = [
             // Of an event that several twins have, the oldest; the others go with their twins.
             format!(
@@ -245,7 +248,8 @@ impl Store {
         let changes: Vec<Change> = foldings.iter().map(|it| it.change.clone()).collect();
         self.write_trackings(transaction, &changes).await?;
         self.write_histories(transaction, &histories, now).await?;
-        Ok(())
+        let rows: Vec<&Tracking> = changes.iter().map(|change| &change.new).collect();
+        self.settle_owners(transaction, &rows, counts).await
     }
 
     /// A code that is a spelling of a section's name becomes that name, as in new trackings.
@@ -290,6 +294,11 @@ impl Folding {
     fn joins_histories(&self) -> bool {
         let rows = self.twins.iter().chain([&self.change.old]);
         rows.filter(|row| row.heard == Heard::Seen).count() > 1
+    }
+
+    /// All of them as they were.
+    fn rows(&self) -> impl Iterator<Item = &Tracking> {
+        std::iter::once(&self.change.old).chain(&self.twins)
     }
 
     /// Old ids, each with the id that lives on.

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use sea_orm::{ConnectionTrait as _, IdenStatic as _};
 
 use crate::clock::Time;
-use crate::model::merge::merge;
+use crate::model::news::tell;
 use crate::model::{Change, Heard, Outcome, Tracking, Unreadable, Update};
 use crate::store::dead_letters::{DeadLetter, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::store::entity::{dead_letter, tracking};
 use crate::store::error::StoreError;
 use crate::store::facts;
+use crate::store::feed::Head;
 use crate::store::learned::Lesson;
 use crate::store::native::Transaction;
+use crate::store::parcels::Moves;
 use crate::store::partitions::{GROUP, Ownership};
 use crate::store::set::Set;
 use crate::store::{Store, WholeStore};
@@ -41,6 +43,8 @@ pub struct Applied {
     pub events_new: u64,
     /// How many of these have an unmapped code.
     pub events_unmapped: u64,
+    /// Where the feeds of the tenants who were told something end now.
+    pub heads: Vec<Head>,
 }
 
 impl WholeStore {
@@ -74,14 +78,16 @@ impl WholeStore {
         let mut histories = self
             .histories(&transaction, &with_news(&rows, &by_tracking))
             .await?;
-        let (mut write, mut lesson) = (Vec::new(), Lesson::default());
+        let (mut write, mut news) = (Vec::new(), Vec::new());
+        let mut lesson = Lesson::default();
         for old in rows {
             let mut new = old.clone();
             let history = histories.entry(old.id).or_default();
             for update in by_tracking.get(&old.id).into_iter().flatten() {
                 lesson.add(&self.sections, &new, update);
-                let next = merge(&new, update, history, now);
+                let (next, told) = tell(&new, update, history, now);
                 applied.without_effect += u64::from(next.version == new.version);
+                news.extend(told);
                 new = next;
             }
             if new != old {
@@ -94,10 +100,15 @@ impl WholeStore {
         let letters = batches.iter().flat_map(|batch| &batch.dead_letters);
         let letters: Vec<&DeadLetter> = letters.collect();
         self.write_dead_letters(&transaction, &letters).await?;
+        let mut moves = Moves::default();
+        let told = self
+            .fan_out(&transaction, &write, &news, &mut moves)
+            .await?;
         // The end of a lease is not a visible change.
         write.retain(|change| change.new.version != change.old.version);
         before_commit(&write).await;
         self.write_lesson(&transaction, lesson).await?;
+        applied.heads = self.tell(&transaction, told, moves, now).await?;
         transaction.commit().await?;
         applied.changes = write;
         Ok(applied)
@@ -239,8 +250,9 @@ impl Store {
 }
 
 /// What few updates change.
-fn rare(row: &Tracking) -> (&Unreadable, bool, facts::Columns<'_>) {
-    (&row.unreadable, row.looks_again, facts::Columns::of(row))
+fn rare(row: &Tracking) -> (&Unreadable, bool, bool, facts::Columns<'_>) {
+    let facts = facts::Columns::of(row);
+    (&row.unreadable, row.looks_again, row.wanted, facts)
 }
 
 /// The columns of [`rare`].
@@ -253,6 +265,7 @@ fn with_rare(set: Set<Change>) -> Set<Change> {
         c.new.unreadable.example.clone()
     })
     .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
+    .column(Column::Wanted.as_str(), |c| c.new.wanted)
     .column(Column::Facts.as_str(), |c| {
         facts::Columns::of(&c.new).json()
     })
@@ -298,6 +311,8 @@ fn with_written(set: Set<Change>) -> Set<Change> {
         .column(Column::Stage.as_str(), |c| c.new.stage.to_string())
         .nullable(Column::FirstEventAt.as_str(), |c| c.new.first_event_at)
         .column(Column::Version.as_str(), |c| c.new.version)
+        .column(Column::ChangeSeq.as_str(), |c| c.new.change_seq)
+        .nullable(Column::ChangedAt.as_str(), |c| c.new.changed_at)
         .column(Column::UpdatedAt.as_str(), |c| c.new.updated_at)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trackbox::kafka::record::Outgoing;
+use trackbox::model::tenant::Tenant;
 use trackbox_emulator::scenario::{Parcel, Step};
 
 use crate::support::fixture::{code, number, read};
@@ -68,7 +69,7 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
     let id = pipe
         .parts
         .current
-        .create_or_get(&pairs, pipe.clock.now())
+        .create_or_get(Tenant::DEFAULT, &pairs, pipe.clock.now())
         .await
         .expect("creates")[0]
         .id;
@@ -95,7 +96,7 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
     );
     pipe.parts
         .current
-        .refresh(id, pipe.clock.now(), |_| Duration::ZERO)
+        .refresh(Tenant::DEFAULT, id, pipe.clock.now(), |_| Duration::ZERO)
         .await
         .expect("refreshes");
     pipe.run_for(Duration::from_secs(60)).await;
@@ -158,7 +159,11 @@ async fn more_carriers_than_a_cycle_looks_at_delay_no_parcel() {
         .map(|n| (code(&format!("N{n:04}")), number("x")))
         .collect();
     let now = pipe.parts.clock.now();
-    let created = pipe.parts.current.create_or_get(&unchecked, now).await;
+    let created = pipe
+        .parts
+        .current
+        .create_or_get(Tenant::DEFAULT, &unchecked, now)
+        .await;
     created.expect("creates");
     pipe.create("POST_RU", 5).await;
     pipe.run_for(Duration::from_secs(60)).await;

@@ -8,6 +8,7 @@ use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
 use trackbox::clock::{Time, hours};
 use trackbox::model::Tracking;
+use trackbox::model::tenant::Tenant;
 use trackbox::simulate::queue::{Claim as SimulatedClaim, Group, Queue};
 use trackbox::store::claims::{Claim, DueCarriers, Early, Take};
 use trackbox::store::trackings::Refresh;
@@ -69,7 +70,13 @@ async fn urgent_trackings_are_claimed_first_then_the_longest_overdue() {
         ];
         applier.apply(&store, checks).await.expect("applies");
         let refreshed = store
-            .refresh(rows[2].id, at(95), |_| Duration::ZERO, async |_| {})
+            .refresh(
+                Tenant::DEFAULT,
+                rows[2].id,
+                at(95),
+                |_| Duration::ZERO,
+                async |_| {},
+            )
             .await;
         assert!(matches!(refreshed, Ok(Some(Refresh::Done(_)))));
         let claimed = claim(&store, "CDEK", 95, 9).await;

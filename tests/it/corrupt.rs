@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database};
+use trackbox::model::tenant::Tenant;
 use trackbox::store::error::StoreError;
 use uuid::Uuid;
 
@@ -44,7 +45,7 @@ async fn a_corrupt_row_is_left_out_of_an_answer_and_an_error_if_asked_for_alone(
                 ids[1]
             )
         );
-        let refreshed = store.refresh(ids[1], at(50), |_| Duration::ZERO, async |_| {}).await;
+        let refreshed = store.refresh(Tenant::DEFAULT, ids[1], at(50), |_| Duration::ZERO, async |_| {}).await;
         assert!(matches!(refreshed, Err(StoreError::Corrupt { .. })));
     })
     .await;

@@ -1,6 +1,7 @@
 //! What every store promises of the events that it lists.
 
 use trackbox::model::status::Status;
+use trackbox::model::tenant::Tenant;
 
 use crate::support::fixture::{Applier, TestStore, create, on_every_store};
 use crate::support::messages::seen;
@@ -10,15 +11,24 @@ use crate::support::time::at;
 async fn the_events_of_a_tracking_are_listed_by_time_then_id() {
     on_every_store(async |TestStore { store, .. }| {
         let id = create(&store, "CDEK", 1).await[0].id;
-        let none = store.events(id, false, 100, 0).await.expect("reads");
+        let none = store
+            .events(Tenant::DEFAULT, id, false, 100, 0)
+            .await
+            .expect("reads");
         assert_eq!(none, Some(Vec::new()));
-        let unknown = store.events(4_711, false, 100, 0).await.expect("reads");
+        let unknown = store
+            .events(Tenant::DEFAULT, 4_711, false, 100, 0)
+            .await
+            .expect("reads");
         assert_eq!(unknown, None);
         let mut applier = Applier::new(&store).await;
         let update = seen(id, 9, 1, &[("A", 5), ("B", 1), ("C", 5), ("D", 3)]);
         applier.apply(&store, vec![update]).await.expect("applies");
         let page = async |limit, offset| -> Vec<String> {
-            let events = store.events(id, false, limit, offset).await.expect("reads");
+            let events = store
+                .events(Tenant::DEFAULT, id, false, limit, offset)
+                .await
+                .expect("reads");
             let events = events.expect("is there").into_iter();
             events.map(|event| event.event.status_raw).collect()
         };

@@ -32,6 +32,7 @@ mod lock;
 mod login_turns;
 mod logins;
 mod migrate;
+mod owners;
 mod partitions;
 mod permits;
 mod plans;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::Update;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::claims::{Claim, Early, Take};
 use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
@@ -73,15 +74,24 @@ async fn work_with(store: &WholeStore) {
         );
         let newest = store.events_after(n * 1_000, 500).await.expect("reads");
         assert_eq!(newest.len(), 500);
-        let events = store.events(42 + n, false, 100, 0).await.expect("reads");
+        let events = store
+            .events(Tenant::DEFAULT, 42 + n, false, 100, 0)
+            .await
+            .expect("reads");
         assert!(!events.expect("is there").is_empty());
         let pairs = [(code("CDEK"), number(&format!("NEW{n}")))];
         store
-            .create_or_get(&pairs, at(2_000))
+            .create_or_get(Tenant::DEFAULT, &pairs, at(2_000))
             .await
             .expect("creates");
         store
-            .refresh(77 + n, at(3_000), |_| Duration::ZERO, async |_| {})
+            .refresh(
+                Tenant::DEFAULT,
+                77 + n,
+                at(3_000),
+                |_| Duration::ZERO,
+                async |_| {},
+            )
             .await
             .expect("refreshes");
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
 use trackbox::model::status::{Direction, Status};
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{CarrierCode, TrackNumber, Tracking};
 
 use crate::support::fixture::{code, number, read};
@@ -73,11 +74,11 @@ impl World {
     }
 
     async fn create(&self, pairs: &[(CarrierCode, TrackNumber)]) -> Vec<Tracking> {
-        let created = self
-            .pipe
-            .parts
-            .current
-            .create_or_get(pairs, self.pipe.clock.now());
+        let created =
+            self.pipe
+                .parts
+                .current
+                .create_or_get(Tenant::DEFAULT, pairs, self.pipe.clock.now());
         created.await.expect("creates")
     }
 
@@ -94,7 +95,7 @@ impl World {
                 .pipe
                 .parts
                 .current
-                .refresh(*id, now, |_| Duration::ZERO);
+                .refresh(Tenant::DEFAULT, *id, now, |_| Duration::ZERO);
             refreshed.await.expect("refreshes");
         }
         self.pipe.run_for(Duration::from_millis(1_500)).await;

@@ -12,6 +12,7 @@ use trackbox::carriers::routes::Routes;
 use trackbox::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
 use trackbox::clock::Time;
 use trackbox::model::number::Spelling;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{CarrierCode, TrackNumber};
 use trackbox::plan::Sections;
 use trackbox::store::WholeStore;
@@ -43,7 +44,10 @@ fn pairs(carrier: &str, numbers: &[&str]) -> Vec<(CarrierCode, TrackNumber)> {
 }
 
 async fn ids(store: &WholeStore, pairs: &[(CarrierCode, TrackNumber)]) -> Vec<i64> {
-    let rows = store.create_or_get(pairs, at(0)).await.expect("creates");
+    let rows = store
+        .create_or_get(Tenant::DEFAULT, pairs, at(0))
+        .await
+        .expect("creates");
     rows.iter().map(|row| row.id).collect()
 }
 
@@ -51,7 +55,10 @@ async fn ids(store: &WholeStore, pairs: &[(CarrierCode, TrackNumber)]) -> Vec<i6
 async fn what_was_pasted_in_ten_spellings_is_one_tracking() {
     on_every_store(async |TestStore { store, .. }| {
         let pairs = pairs("CDEK", &PASTED);
-        let first = store.create_or_get(&pairs, at(0)).await.expect("creates");
+        let first = store
+            .create_or_get(Tenant::DEFAULT, &pairs, at(0))
+            .await
+            .expect("creates");
         let (one, cyrillic) = (&first[0], &first[9]);
         assert_ne!(one.id, cyrillic.id);
         for (place, row) in first.iter().enumerate() {
@@ -145,7 +152,10 @@ async fn the_carrier_is_asked_in_capitals_without_blanks() {
     pipe.parts.routes = Arc::new(routes.with_adapter(&code("CDEK"), adapter));
     pipe.workers = vec![app::work::scheduler(&pipe.parts).expect("makes a worker")];
     let pairs = pairs("cdek", &["\u{feff}rb 123", "RB123", "rb123\u{a0}"]);
-    let created = pipe.parts.current.create_or_get(&pairs, pipe.clock.now());
+    let created = pipe
+        .parts
+        .current
+        .create_or_get(Tenant::DEFAULT, &pairs, pipe.clock.now());
     let id = created.await.expect("creates")[0].id;
     pipe.run_for(Duration::from_secs(10)).await;
     let asked = HashSet::<String>::from_iter(asked.lock().expect("is whole").clone());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trackbox::model::status::Status;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::WholeStore;
 use trackbox::store::trackings::Refresh;
 
@@ -13,7 +14,13 @@ use crate::support::messages::seen;
 use crate::support::time::at;
 
 async fn refresh(store: &WholeStore, id: i64, secs: i64) -> Refresh {
-    let refreshed = store.refresh(id, at(secs), |_| Duration::ZERO, async |_| {});
+    let refreshed = store.refresh(
+        Tenant::DEFAULT,
+        id,
+        at(secs),
+        |_| Duration::ZERO,
+        async |_| {},
+    );
     refreshed.await.expect("refreshes").expect("first")
 }
 
@@ -28,7 +35,10 @@ async fn creating_twice_answers_the_same_rows_in_order() {
                 )
             })
             .collect();
-        let first = store.create_or_get(&pairs, at(0)).await.expect("creates");
+        let first = store
+            .create_or_get(Tenant::DEFAULT, &pairs, at(0))
+            .await
+            .expect("creates");
         let made: Vec<_> = first
             .iter()
             .map(|row| (row.carrier_code.clone(), row.track_number.clone()))
@@ -39,7 +49,10 @@ async fn creating_twice_answers_the_same_rows_in_order() {
                 .iter()
                 .all(|row| row.status == Status::Unknown && row.next_check_at == at(0))
         );
-        let again = store.create_or_get(&pairs, at(50)).await.expect("answers");
+        let again = store
+            .create_or_get(Tenant::DEFAULT, &pairs, at(50))
+            .await
+            .expect("answers");
         assert_eq!(again, first);
         let counts = store.status_counts().await.expect("counts");
         assert_eq!(counts[&Status::Unknown], 10_000);
@@ -97,7 +110,7 @@ async fn a_refresh_that_a_check_overtakes_changes_nothing_and_is_tried_again() {
             let update = seen(id, 100, 1, &[("IN_TRANSIT", 90)]);
             applier.apply(&store, vec![update]).await.expect("applies");
         };
-        let overtaken = store.refresh(id, at(105), |_| Duration::ZERO, overtake);
+        let overtaken = store.refresh(Tenant::DEFAULT, id, at(105), |_| Duration::ZERO, overtake);
         assert_eq!(overtaken.await.expect("refreshes"), None);
         let row = read(&store, id).await;
         assert_eq!((row.urgent, row.status), (false, Status::InTransit));
@@ -116,7 +129,7 @@ async fn a_refresh_waits_until_the_carrier_may_be_asked_again() {
         applier.apply(&store, vec![update]).await.expect("applies");
         let hour = |_: &_| Duration::from_secs(3_600);
         store
-            .refresh(id, at(200), hour, async |_| {})
+            .refresh(Tenant::DEFAULT, id, at(200), hour, async |_| {})
             .await
             .expect("refreshes");
         let row = read(&store, id).await;

@@ -11,13 +11,17 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use fred::types::Builder;
 use fred::types::config::Config;
+use trackbox::cache::Known;
 use trackbox::cache::redis::Redis;
 use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
 use trackbox::model::facts::{Expected, Facts, NumberKind, Related, Told};
+use trackbox::model::owned::Owned;
+use trackbox::model::parcel::{Parcel, State, Words};
 use trackbox::model::shown::Shown;
 use trackbox::model::status::{Direction, Status, SubStatus};
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{
     Event, Heard, Held, Named, Outcome, Report, Source, Tracking, Unreadable, Update,
 };
@@ -246,6 +250,10 @@ fn tracking() -> Tracking {
         lease_until: Some(precise(120)),
         lease_id: Some(Uuid::from_u128(3)),
         journey: 2,
+        change_seq: 6,
+        changed_at: Some(precise(-30)),
+        wanted: true,
+        owners: 1,
         version: 17,
         created_at: precise(-86_400),
         updated_at: precise(9),
@@ -265,15 +273,34 @@ async fn a_value_in_redis_is_the_recorded_one_and_one_of_another_format_is_a_mis
 
     let (_, ticket) = cache.get(&[]).await;
     let shown = Shown::of(&tracking());
+    let parcel = Parcel {
+        tenant: Tenant::DEFAULT,
+        tracking_id: 42,
+        state: State::Stopped,
+        words: Words {
+            order_id: Some("A-17".to_owned()),
+            labels: vec!["express".to_owned()],
+            ..Words::default()
+        },
+        created_at: precise(-86_400),
+    };
+    let owned = Owned::of(42, 3, [&parcel]);
     cache.put(std::slice::from_ref(&shown), &ticket).await;
+    cache.put(std::slice::from_ref(&owned), &ticket).await;
+    let key = format!("{prefix}owned:42");
+    let written: String = direct.get(&key).await.expect("is there");
+    let body = written.split_once("|3|").expect("has a head").1;
+    let body = body.split_once('|').expect("has a head").1;
+    assert_eq!(body, include_str!("../wire/cache/owned.3").trim_end());
     let key = format!("{prefix}tracking:42");
     let written: String = direct.get(&key).await.expect("is there");
     // The head holds the epoch of the tests' Redis.
     let (head, body) = written.split_at(written.rfind('|').expect("has a head") + 1);
-    assert_eq!(body, include_str!("../wire/cache/shown.2").trim_end());
+    assert_eq!(body, include_str!("../wire/cache/shown.3").trim_end());
 
     let first = include_str!("../wire/cache/shown.1").trim_end().to_owned();
-    for before in [recorded("cache/tracking.json").to_string(), first] {
+    let second = include_str!("../wire/cache/shown.2").trim_end().to_owned();
+    for before in [recorded("cache/tracking.json").to_string(), first, second] {
         let value = format!("{head}{before}");
         let set: Result<(), _> = direct.set(&key, value, None, None, false).await;
         set.expect("sets");
@@ -281,5 +308,5 @@ async fn a_value_in_redis_is_the_recorded_one_and_one_of_another_format_is_a_mis
     }
     // It keeps the same version out no longer than it takes to read the store.
     cache.put(std::slice::from_ref(&shown), &ticket).await;
-    assert_eq!(cache.get(&[42]).await.0, [Some(shown)]);
+    assert_eq!(cache.get(&[42]).await.0, [Some(Known { shown, owned })]);
 }

@@ -170,6 +170,7 @@ async fn spellings_that_the_version_before_kept_apart_become_one() {
         let kept = Tracking {
             version: before[0].version + 1,
             updated_at: at(9_000),
+            owners: 1,
             ..before[0].clone()
         };
         assert_eq!(row, kept);

@@ -1,6 +1,6 @@
 //! Current states in Redis, shared by all processes.
 //!
-//! Each tracking has a key, which holds its epoch, its version, the end of its validity, and what is shown of it. Without
+//! Each text of a tracking has a key, which holds its epoch, its version, the end of its validity, and the text. Without
 //! that it is a fence. Values that were cached while this process could not reach Redis are not trusted. So after a failure
 //! or a new connection it neither reads nor writes for [`TRUST_AFTER`], in which the other processes come back too, and
 //! then begins a new epoch.
@@ -18,6 +18,8 @@ use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::cache::redis::{Redis, RedisError};
+use crate::cache::{Cached, Family, Known};
+use crate::model::owned::Owned;
 use crate::model::shown::Shown;
 
 /// How long the cache stays unused after an outage. All processes notice within this time that Redis is back, so no
@@ -32,7 +34,7 @@ const CHUNK: usize = 1_000;
 
 /// What a value begins with if its text is as this program writes and reads it. Another format needs another character, and
 /// is a miss to those that do not know it.
-const FORMAT: u8 = b'2';
+const FORMAT: u8 = b'3';
 
 /// The cache of a process in Redis.
 pub struct RedisCache {
@@ -79,7 +81,7 @@ impl RedisCache {
     }
 
     /// `Cache::get`, in Redis.
-    pub async fn get(&self, ids: &[i64]) -> (Vec<Option<Shown>>, RedisTicket) {
+    pub async fn get(&self, ids: &[i64]) -> (Vec<Option<Known>>, RedisTicket) {
         match self.try_get(ids).await {
             Ok(Some(found)) => found,
             Ok(None) | Err(_) => (vec![None; ids.len()], RedisTicket::default()),
@@ -89,7 +91,7 @@ impl RedisCache {
     async fn try_get(
         &self,
         ids: &[i64],
-    ) -> Result<Option<(Vec<Option<Shown>>, RedisTicket)>, RedisError> {
+    ) -> Result<Option<(Vec<Option<Known>>, RedisTicket)>, RedisError> {
         let Some(Begun { gaps, run }) = self.trusted().await? else {
             return Ok(None);
         };
@@ -98,7 +100,9 @@ impl RedisCache {
         // Without ids there is one chunk too, for the ticket.
         for nth in 0..ids.len().div_ceil(CHUNK).max(1) {
             let chunk = &ids[nth * CHUNK..ids.len().min((nth + 1) * CHUNK)];
-            let (time, values) = self.redis.read(self.keys(chunk)).await?;
+            let mut keys = self.keys(Family::Tracking, chunk);
+            keys.extend(self.keys(Family::Owned, chunk).into_iter().skip(1));
+            let (time, values) = self.redis.read(keys).await?;
             let [epoch, values @ ..] = values.as_slice() else {
                 return Ok(None);
             };
@@ -108,8 +112,11 @@ impl RedisCache {
                         epoch: epoch.into(),
                         time: micros_of(time),
                     };
-                    let values = std::iter::zip(chunk, values);
-                    found.extend(values.map(|(id, value)| ticket.value(*id, value.as_bytes()?)));
+                    let (states, owned) = values.split_at(values.len() / 2);
+                    let values = std::iter::zip(chunk, std::iter::zip(states, owned));
+                    found.extend(values.map(|(id, (state, owned))| {
+                        ticket.known(*id, state.as_bytes()?, owned.as_bytes()?)
+                    }));
                     ticket
                 }
                 // Redis was emptied, or is another one.
@@ -129,18 +136,15 @@ impl RedisCache {
     }
 
     /// `Cache::put`, in Redis.
-    pub async fn put(&self, rows: &[Shown], ticket: &RedisTicket) {
+    pub async fn put<C: Cached>(&self, rows: &[C], ticket: &RedisTicket) {
         if ticket.is_none() || !matches!(self.trusted().await, Ok(Some(_))) {
             return;
         }
-        let value = |row: &Shown| {
-            (
-                row.id,
-                row.version,
-                [&[FORMAT], row.fields.as_ref()].concat(),
-            )
+        let value = |row: &C| {
+            let text = [&[FORMAT], row.text().as_ref()].concat();
+            (row.id(), row.version(), text)
         };
-        self.write(ticket, rows, value).await;
+        self.write(C::FAMILY, ticket, rows, value).await;
     }
 
     /// `Cache::mend`, in Redis. It looks at the server's run id too: a proxy may have put another server behind a connection.
@@ -157,14 +161,16 @@ impl RedisCache {
     }
 
     /// `Cache::fence`, in Redis. If it fails, [`RedisCache::mend`] begins a new epoch later.
-    pub async fn fence(&self, versions: &[(i64, i64)]) {
+    pub async fn fence(&self, family: Family, versions: &[(i64, i64)]) {
         let fence = |(id, version): &(i64, i64)| (*id, *version, Vec::new());
-        self.write(&RedisTicket::default(), versions, fence).await;
+        self.write(family, &RedisTicket::default(), versions, fence)
+            .await;
     }
 
     /// Writes id, version and body of each value. All calls are sent at once: each is made while Redis runs those before.
     async fn write<T>(
         &self,
+        family: Family,
         ticket: &RedisTicket,
         values: &[T],
         of: impl Fn(&T) -> (i64, i64, Vec<u8>),
@@ -183,7 +189,8 @@ impl RedisCache {
                 arguments.push(Value::from(version.to_string()));
                 arguments.push(Value::Bytes(body.into()));
             }
-            self.redis.run::<i64>(&self.put, self.keys(&ids), arguments)
+            let keys = self.keys(family, &ids);
+            self.redis.run::<i64>(&self.put, keys, arguments)
         });
         for written in join_all(calls).await {
             if let Err(error) = written {
@@ -192,10 +199,15 @@ impl RedisCache {
         }
     }
 
-    fn keys(&self, ids: &[i64]) -> Vec<String> {
+    /// The key of the epoch, and those of the texts.
+    fn keys(&self, family: Family, ids: &[i64]) -> Vec<String> {
+        let name = match family {
+            Family::Tracking => "tracking",
+            Family::Owned => "owned",
+        };
         let values = ids
             .iter()
-            .map(|id| self.redis.key(format_args!("tracking:{id}")));
+            .map(|id| self.redis.key(format_args!("{name}:{id}")));
         std::iter::once(self.redis.key("epoch"))
             .chain(values)
             .collect()
@@ -283,18 +295,31 @@ impl RedisTicket {
         self.epoch.is_empty()
     }
 
-    /// The value in `kept`, if it is of this epoch, still valid, and in a format that this program knows.
-    fn value(&self, id: i64, kept: &[u8]) -> Option<Shown> {
+    /// Both texts of a tracking, if both are of this epoch, still valid, and in a format that this program knows.
+    fn known(&self, id: i64, state: &[u8], owned: &[u8]) -> Option<Known> {
+        let ((version, fields), (owners, views)) = (self.value(state)?, self.value(owned)?);
+        Some(Known {
+            shown: Shown {
+                id,
+                version,
+                fields,
+            },
+            owned: Owned {
+                id,
+                version: owners,
+                views,
+            },
+        })
+    }
+
+    /// The version and the text of a value.
+    fn value(&self, kept: &[u8]) -> Option<(i64, Arc<[u8]>)> {
         let rest = kept.strip_prefix(self.epoch.as_bytes())?;
         let mut parts = rest.strip_prefix(b"|")?.splitn(3, |byte| *byte == b'|');
         let mut number = || str::from_utf8(parts.next()?).ok()?.parse::<i64>().ok();
         let (version, ends) = (number()?, number()?);
-        let fields = parts.next()?.strip_prefix(&[FORMAT])?;
-        (ends.unsigned_abs() > self.time).then(|| Shown {
-            id,
-            version,
-            fields: fields.into(),
-        })
+        let text = parts.next()?.strip_prefix(&[FORMAT])?;
+        (ends.unsigned_abs() > self.time).then(|| (version, text.into()))
     }
 }
 
@@ -308,8 +333,9 @@ mod tests {
     use std::time::Duration;
 
     use super::{READER_MAX, RedisCache, RedisTicket};
+    use crate::cache::Known;
     use crate::cache::redis::fixture::{connect, random_prefix};
-    use crate::model::fixture::shown;
+    use crate::model::fixture::{owned, shown};
 
     #[tokio::test]
     async fn a_reader_that_took_more_than_a_minute_puts_nothing() {
@@ -321,10 +347,15 @@ mod tests {
             ..ticket.clone()
         };
         let late = earlier(READER_MAX + Duration::from_secs(1));
+        cache.put(&[owned(1, 1)], &ticket).await;
         cache.put(&[shown(1, 4)], &late).await;
         assert_eq!(cache.get(&[1]).await.0, [None]);
         let in_time = earlier(READER_MAX - Duration::from_secs(5));
         cache.put(&[shown(1, 4)], &in_time).await;
-        assert_eq!(cache.get(&[1]).await.0, [Some(shown(1, 4))]);
+        let known = Known {
+            shown: shown(1, 4),
+            owned: owned(1, 1),
+        };
+        assert_eq!(cache.get(&[1]).await.0, [Some(known)]);
     }
 }

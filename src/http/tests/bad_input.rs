@@ -273,15 +273,15 @@ async fn unknown_paths_and_methods_are_problems() {
         api.get(path).await.problem(404);
     }
     for (method, path, allow) in [
-        (Method::GET, "/trackings", "POST"),
-        (Method::DELETE, "/trackings/get-by-ids", "POST"),
+        (Method::DELETE, "/trackings", "GET,HEAD,POST"),
+        (Method::GET, "/trackings/get-by-ids", "POST"),
         (Method::POST, "/healthz", "GET,HEAD"),
         (Method::PUT, "/trackings/1/events", "GET,HEAD"),
         (Method::POST, "/swagger.json", "GET,HEAD"),
         (
             Method::from_bytes(b"BREW").expect("a method"),
-            "/trackings",
-            "POST",
+            "/changes",
+            "GET,HEAD",
         ),
     ] {
         let answer = api.call(method, path, Vec::new(), &[]).await;

@@ -27,7 +27,8 @@ async fn trackings_come_in_the_order_asked_a_repeated_pair_once() {
     assert_eq!(numbers, ["A", "B", "A"]);
     assert_eq!(first["trackings"][1]["id"], before.as_str());
     assert_eq!(first["trackings"][2]["carrierCode"], "DHL");
-    assert_eq!(api.post("/trackings", &items).await.ok(), first);
+    let again = api.post("/trackings", &items).await.ok();
+    assert_eq!(again["trackings"], first["trackings"]);
     assert_eq!(api.count().await, 3);
 }
 
@@ -39,8 +40,10 @@ async fn a_new_tracking_has_the_contracts_fields_in_order_and_is_due() {
     let expected = concat!(
         r#"{"trackings":[{"id":"1","carrierCode":"CDEK","trackNumber":"A1","status":"UNKNOWN","statusRaw":"UNKNOWN","#,
         r#""statusAt":null,"lastCheckedAt":null,"nextCheckAt":"2026-11-20T12:00:00Z","checkFailCount":0,"lastError":"","#,
-        r#""createdAt":"2026-11-20T12:00:00Z","updatedAt":"2026-11-20T12:00:00Z","subStatus":null,"#,
-        r#""direction":"FORWARD","version":1,"unreadableEvents":null,"oldHistory":false,"facts":null}]}"#,
+        r#""updatedAt":"2026-11-20T12:00:00Z","subStatus":null,"direction":"FORWARD","version":1,"changeSeq":0,"#,
+        r#""changedAt":null,"unreadableEvents":null,"oldHistory":false,"facts":null,"createdAt":"2026-11-20T12:00:00Z","#,
+        r#""state":"FOLLOWED","orderId":null,"title":null,"note":null,"labels":[],"metadata":{}}],"#,
+        r#""results":[{"index":0,"result":"CREATED","id":"1"}]}"#,
     );
     assert_eq!(String::from_utf8_lossy(&answer.bytes), expected);
 }
@@ -59,7 +62,8 @@ async fn ten_thousand_trackings_in_one_post_twice_are_the_same_in_order() {
         .iter()
         .map(|row| row["trackNumber"].clone());
     assert!(numbers.eq(items.iter().map(|item| item["trackNumber"].clone())));
-    assert_eq!(api.post("/trackings", &body).await.ok(), first);
+    let again = api.post("/trackings", &body).await.ok();
+    assert_eq!(again["trackings"], first["trackings"]);
 }
 
 #[tokio::test]

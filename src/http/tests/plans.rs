@@ -9,6 +9,7 @@ use crate::clock::{hour_of, minute_of};
 use crate::config::Policy;
 use crate::http::tests::Api;
 use crate::model::fixture::{at, unspread};
+use crate::model::tenant::Tenant;
 use crate::plan::price::Price;
 use crate::plan::quota::Shares;
 use crate::store::account_plans::AccountPlan;
@@ -228,6 +229,7 @@ async fn a_schedule_knows_other_policies_a_spent_day_and_unrouted_parcels() {
         .serve
         .current
         .create_or_get(
+            Tenant::DEFAULT,
             &[(
                 crate::model::CarrierCode::parse("GONE").expect("a code"),
                 crate::model::TrackNumber::parse("C").expect("a number"),

@@ -13,6 +13,7 @@ use crate::config::{Config, Policy};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::fixture::at;
+use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::cadence::Cadence;
 use crate::store::claims::{Claim, Early, Take};
@@ -86,7 +87,7 @@ impl House {
             })
             .collect();
         self.database
-            .create_or_get(&pairs, self.clock.now())
+            .create_or_get(Tenant::DEFAULT, &pairs, self.clock.now())
             .await
             .expect("creates");
     }

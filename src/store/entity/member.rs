@@ -1,4 +1,4 @@
-//! Table `consumer_members`: the consumers that live.
+//! Table `consumers`: the consumers that live.
 
 use sea_orm::{
     ActiveModelBehavior, DeriveEntityModel, DerivePrimaryKey, DeriveRelation, EntityTrait,
@@ -8,7 +8,7 @@ use sea_orm::{
 use crate::store::column::{Key, Stamp};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-#[sea_orm(table_name = "consumer_members")]
+#[sea_orm(table_name = "consumers")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub group_name: String,

@@ -54,6 +54,11 @@ pub struct Model {
     /// The check that told them, if it is not the one that gave the status.
     pub facts_checked_at: Option<Stamp>,
     pub facts_check_id: Option<Key>,
+    pub change_seq: i64,
+    pub changed_at: Option<Stamp>,
+    /// -1: created before there were owners.
+    pub owners: i32,
+    pub wanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use trackbox::model::status::Status::{self, *};
 use trackbox::model::status::{Direction, SubStatus};
+use trackbox::model::tenant::Tenant;
 
 use super::{ACCEPTED, DELIVERED, World, case, event, gd, play, t24, t24_of, t24_with, way};
 use crate::support::fixture::{code, number};
@@ -181,7 +182,7 @@ async fn a_corrected_event_stands_once() {
     }
     let store = &world.pipe.parts.store;
     let listed = store
-        .events(id, false, 100, 0)
+        .events(Tenant::DEFAULT, id, false, 100, 0)
         .await
         .expect("reads")
         .expect("is there");
@@ -194,7 +195,7 @@ async fn a_corrected_event_stands_once() {
         ("Гонконг AMC", "Единичный")
     );
     let all = store
-        .events(id, true, 100, 0)
+        .events(Tenant::DEFAULT, id, true, 100, 0)
         .await
         .expect("reads")
         .expect("is there");

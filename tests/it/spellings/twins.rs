@@ -18,6 +18,7 @@ use trackbox::kafka::memory::MemoryBus;
 use trackbox::model::Tracking;
 use trackbox::model::shown::Shown;
 use trackbox::model::status::Status;
+use trackbox::model::tenant::Tenant;
 use trackbox::plan::Sections;
 use trackbox::store::trackings::Refresh;
 use trackbox::store::{Connections, WholeStore};
@@ -49,7 +50,13 @@ async fn fold(store: &WholeStore) -> u64 {
 }
 
 async fn refresh(store: &WholeStore, id: i64) -> Refresh {
-    let refreshed = store.refresh(id, at(9_000), |_| Duration::ZERO, async |_| {});
+    let refreshed = store.refresh(
+        Tenant::DEFAULT,
+        id,
+        at(9_000),
+        |_| Duration::ZERO,
+        async |_| {},
+    );
     refreshed.await.expect("refreshes").expect("first")
 }
 
@@ -288,7 +295,10 @@ async fn no_cache_serves_a_twin_that_was_folded_away() {
             let carrier = format!("C{place}");
             let rows = create(&test.store, &carrier, 2).await;
             let (old, twin) = (rows[0].id, rows[1].id);
-            current.get(&[old, twin]).await.expect("reads");
+            current
+                .get(Tenant::DEFAULT, &[old, twin])
+                .await
+                .expect("reads");
             let late = cache.ticket().await;
             written_before(&test, &[(old, &carrier, "X1"), (twin, &carrier, "x 1")]).await;
             assert_eq!(current.fold_twins(at(600)).await.expect("folds"), 1);
@@ -297,7 +307,9 @@ async fn no_cache_serves_a_twin_that_was_folded_away() {
             cache.put(&stale, &late).await;
             let lives_on = Shown::of(&read(&test.store, old).await);
             for _ in 0..2 {
-                let found = current.get(&[twin, old]).await.expect("reads");
+                let found = current.get(Tenant::DEFAULT, &[twin, old]).await;
+                let found = found.expect("reads").into_iter();
+                let found: Vec<_> = found.map(|known| known.map(|it| it.shown)).collect();
                 assert_eq!(found, [Some(lives_on.clone()), Some(lives_on.clone())]);
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
 use trackbox::store::claims::{Claim, Claimed, Early, Take};
 use trackbox::store::error::StoreError;
@@ -113,7 +114,10 @@ pub async fn create(store: &WholeStore, carrier: &str, count: usize) -> Vec<Trac
     let pairs: Vec<_> = (0..count)
         .map(|n| (code(carrier), number(&format!("N{n}"))))
         .collect();
-    store.create_or_get(&pairs, at(0)).await.expect("creates")
+    store
+        .create_or_get(Tenant::DEFAULT, &pairs, at(0))
+        .await
+        .expect("creates")
 }
 
 /// The tracking as it is now.
@@ -130,7 +134,10 @@ pub async fn read_all(store: &Store, rows: &[Tracking]) -> Vec<Tracking> {
 
 /// The tracking's events, the newest first.
 pub async fn events(store: &Store, id: i64) -> Vec<TrackingEvent> {
-    let events = store.events(id, true, 1_000_000, 0).await.expect("reads");
+    let events = store
+        .events(Tenant::DEFAULT, id, true, 1_000_000, 0)
+        .await
+        .expect("reads");
     events.expect("is there")
 }
 

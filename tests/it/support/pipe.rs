@@ -16,6 +16,7 @@ use trackbox::clock::Clock;
 use trackbox::config::{Config, Preset};
 use trackbox::consumer::{Consumed, Consumer};
 use trackbox::model::Tracking;
+use trackbox::model::tenant::Tenant;
 use trackbox::scheduler::Scheduler;
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::faults::Fault;
@@ -102,7 +103,10 @@ impl Pipe {
     async fn create_paced(&self, carrier: &str, count: usize, step_secs: u64) -> Vec<Tracking> {
         let pairs = carriers::seed(&self.emulator, carrier, count, |n| step_secs + n % 10);
         let now = self.clock.now();
-        let created = self.parts.current.create_or_get(&pairs, now);
+        let created = self
+            .parts
+            .current
+            .create_or_get(Tenant::DEFAULT, &pairs, now);
         created.await.expect("creates")
     }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio_util::sync::DropGuard;
 use trackbox::clock::machine_now;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::{Connections, WholeStore};
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::time::Time;
@@ -68,7 +69,7 @@ impl World {
         let pairs = carriers::seed(&self.emulator, carrier, count, |_| step_secs);
         let store = self.store().await;
         store.migrate().await.expect("migrates");
-        let created = store.create_or_get(&pairs, machine_now());
+        let created = store.create_or_get(Tenant::DEFAULT, &pairs, machine_now());
         created.await.expect("creates");
         store.close().await;
     }

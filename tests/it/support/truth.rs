@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use trackbox::clock::{Time, cut};
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{TrackingEvent, clean_text};
 use trackbox::store::Store;
 use trackbox_emulator::emulator::Emulator;
@@ -61,7 +62,7 @@ pub async fn assert_truth(store: &Store, emulator: &Emulator) {
             "{number}"
         );
         let events = store
-            .events(row.id, true, 1_000_000, 0)
+            .events(Tenant::DEFAULT, row.id, true, 1_000_000, 0)
             .await
             .expect("reads")
             .expect("is there");

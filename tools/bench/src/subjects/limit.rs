@@ -11,6 +11,7 @@ use rskafka::client::ClientBuilder;
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::record::Record;
 use trackbox::clock::machine_now;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::{Connections, WholeStore};
 
 use crate::engines::{self, Place};
@@ -32,7 +33,7 @@ pub async fn store_with(place: &Place, numbers: &[String]) -> anyhow::Result<Who
     store.migrate().await?;
     for chunk in numbers.chunks(10_000) {
         store
-            .create_or_get(&parcels::pairs(chunk)?, machine_now())
+            .create_or_get(Tenant::DEFAULT, &parcels::pairs(chunk)?, machine_now())
             .await?;
     }
     Ok(store)

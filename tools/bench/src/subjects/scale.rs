@@ -7,6 +7,7 @@ use sea_orm::{Database, DatabaseConnection};
 use serde_json::json;
 use sqlx::Connection as _;
 use trackbox::kafka::message::decode;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{CarrierCode, TrackNumber, Update};
 use trackbox::store::claims::{Claim, Early, Take};
 use trackbox::store::partitions::Ownership;
@@ -244,12 +245,18 @@ impl Tables {
         store.trackings_by_ids(&ids).await?;
         watch.note("get 500 by id", began);
         let began = Instant::now();
-        store.events(ids[0], false, 100, 0).await?;
+        store.events(Tenant::DEFAULT, ids[0], false, 100, 0).await?;
         watch.note("list the events of one", began);
         let began = Instant::now();
         let rests = |_: &CarrierCode| Duration::ZERO;
         store
-            .refresh(ids[0], at(9_000 + round), rests, async |_| {})
+            .refresh(
+                Tenant::DEFAULT,
+                ids[0],
+                at(9_000 + round),
+                rests,
+                async |_| {},
+            )
             .await?;
         watch.note("refresh one", began);
         let numbers = (0..500).map(|n| TrackNumber::parse(format!("B{round}-{n}")));
@@ -258,7 +265,9 @@ impl Tables {
             .collect();
         let pairs = pairs?;
         let began = Instant::now();
-        store.create_or_get(&pairs, at(9_000)).await?;
+        store
+            .create_or_get(Tenant::DEFAULT, &pairs, at(9_000))
+            .await?;
         watch.note("create 500", began);
         Ok(())
     }
