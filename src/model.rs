@@ -3,6 +3,7 @@
 //! Plain values that every other module may use. [`merge`] turns a tracking and an update into the next tracking; its status
 //! follows from the whole [`history`], by the table in [`journey`].
 
+pub mod act;
 pub mod answer;
 pub mod change;
 pub mod code;
@@ -13,6 +14,7 @@ pub mod fixture;
 pub mod heard;
 pub mod history;
 pub mod journey;
+pub mod key;
 pub mod limits;
 pub mod merge;
 pub mod news;

@@ -15,7 +15,9 @@
 pub mod account_plans;
 pub mod account_states;
 pub mod acting;
+pub mod acts;
 pub mod aliases;
+pub mod api_keys;
 pub mod calls_taken;
 pub mod changes;
 pub mod chores;
@@ -47,6 +49,7 @@ pub mod rows;
 pub mod search;
 pub mod set;
 pub mod sql;
+pub mod tenants;
 pub mod trackings;
 pub mod twins;
 pub mod updates;

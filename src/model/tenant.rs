@@ -1,6 +1,6 @@
 //! Tenants: shops that share an installation and its carriers' budgets, without seeing each other's parcels.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A tenant, as its row's id. Every method of the store on parcels takes one first.
 ///
@@ -12,13 +12,93 @@ impl Tenant {
     /// Who everything belongs to while there are no keys. The migrations make it.
     pub const DEFAULT: Self = Self(1);
 
-    /// The tenant of a row that has its id.
+    /// The tenant of a row that has its id. Only the store may call it: a test holds that no other room does.
     pub fn from_row(id: i32) -> Self {
         Self(id)
     }
 
     pub fn id(self) -> i32 {
         self.0
+    }
+}
+
+/// The most characters of a tenant's code.
+pub const TENANT_CODE_CHARS_MAX: usize = 40;
+
+/// What people call a tenant by: 1 to 40 of the characters a-z, 0-9 and -.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TenantCode(String);
+
+/// A text is no tenant's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to {TENANT_CODE_CHARS_MAX} of the characters a-z, 0-9 and -")]
+pub struct NoTenantCode;
+
+impl TenantCode {
+    /// # Errors
+    /// [`NoTenantCode`].
+    pub fn parse(text: impl Into<String>) -> Result<Self, NoTenantCode> {
+        let text = text.into();
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = (1..=TENANT_CODE_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain);
+        fits.then_some(Self(text)).ok_or(NoTenantCode)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// # Errors
+    /// Why a tenant of this code must not be disabled.
+    pub fn may_be_disabled(&self) -> Result<(), &'static str> {
+        if self.0 == "default" {
+            Err("the tenant default cannot be disabled, since the operators' keys are its keys")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl TryFrom<String> for TenantCode {
+    type Error = NoTenantCode;
+
+    fn try_from(text: String) -> Result<Self, NoTenantCode> {
+        Self::parse(text)
+    }
+}
+
+impl std::str::FromStr for TenantCode {
+    type Err = NoTenantCode;
+
+    fn from_str(text: &str) -> Result<Self, NoTenantCode> {
+        Self::parse(text)
+    }
+}
+
+impl std::fmt::Display for TenantCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The most characters of the name of a tenant or a key.
+pub const NAME_CHARS_MAX: usize = 100;
+
+/// A name that people give to a tenant or a key, without blanks around it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn name(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        Err("must not be empty")
+    } else if text.chars().count() > NAME_CHARS_MAX {
+        Err("must have at most 100 characters")
+    } else if text.chars().any(char::is_control) {
+        Err("must not have control characters")
+    } else {
+        Ok(text.to_owned())
     }
 }
 
@@ -32,6 +112,7 @@ impl Tenant {
     PartialOrd,
     Ord,
     Serialize,
+    Deserialize,
     schemars::JsonSchema,
     strum::Display,
     strum::EnumString,

@@ -6,12 +6,15 @@
 pub mod account_login;
 pub mod account_plan;
 pub mod account_state;
+pub mod act;
+pub mod api_key;
 pub mod call_error;
 pub mod call_minute;
 pub mod dead_letter;
 pub mod event;
 pub mod member;
 pub mod partition;
+pub mod tenant;
 pub mod tracking;
 
 use sea_orm::{EntityTrait, IdenStatic as _, Iterable as _};

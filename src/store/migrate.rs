@@ -42,6 +42,7 @@ migrations![
     "0010_history",
     "0011_logins",
     "0012_facts",
+    "0013_tenants",
     "0014_parcels",
     "0015_idempotency"
 ];

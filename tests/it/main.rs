@@ -3,6 +3,8 @@
 mod support;
 
 mod accounts;
+mod acts;
+mod api_keys;
 mod apply;
 mod arrival;
 mod backlog;
@@ -48,6 +50,7 @@ mod roles;
 mod set;
 mod spellings;
 mod starting;
+mod tenants;
 mod trackings;
 mod upgrade;
 mod upgrade_store;
