@@ -195,7 +195,7 @@ impl App {
             mut stages,
             needed,
         } = self;
-        servers.open(&parts, needed.as_ref());
+        servers.open(&parts, needed.as_ref()).await;
         let serving = &mut stages.servers;
         let (store, clock) = (parts.store.clone(), parts.clock.clone());
         serving.spawn("clock", |stop| upkeep::keep_clock(store, clock, stop));
@@ -207,6 +207,11 @@ impl App {
         let names = names.collect::<Vec<_>>().join(",");
         serving.spawn("process", |stop| {
             upkeep::register(store, clock, names, stop)
+        });
+        let access = parts.access.clone();
+        serving.spawn("keys", |stop| async move {
+            access.run(stop).await;
+            Ok(())
         });
         let config = Arc::clone(&parts.config);
         serving.spawn("lock", |stop| refuse::keep_lock(lock, config, stop));

@@ -89,6 +89,11 @@ pub struct Http {
     /// Proxies whose `X-Forwarded-For` header is trusted.
     #[schemars(with = "Vec<String>", extend("format" = "network", "examples" = [["10.0.0.0/8"]]))]
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether requests from other machines need no key either, as long as there has never been one.
+    pub open: bool,
+    /// Names by which a port that needs no key may be called, besides addresses, `localhost` and names without a point.
+    #[schemars(extend("format" = "host", "examples" = [["track.example.org"]]))]
+    pub hosts: Vec<String>,
 }
 
 /// Role `work`: the checks. The keys marked (preset) get their values from `cadence`.

@@ -3,6 +3,7 @@
 //! A new resource is a file, its `mod` here and its line in `router.rs`.
 
 mod accounts;
+mod acts;
 mod budget;
 mod by_ids;
 mod carriers;
@@ -11,6 +12,7 @@ mod create;
 mod dead_letters;
 mod events;
 mod items;
+mod keys;
 mod lines;
 mod list;
 mod message;
@@ -20,6 +22,7 @@ mod refresh;
 pub mod router;
 mod schedule;
 pub mod tally;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod trackings;
@@ -37,6 +40,7 @@ use crate::http::tally::Tally;
 use crate::kafka::Bus;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
+use crate::serving::access::Gate;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 use crate::serving::problem::Kind;
@@ -76,6 +80,8 @@ pub struct Parts {
     /// Where dead letters are published again; `None` if the process has no bus.
     pub bus: Option<Bus>,
     pub ready: ReadyChecks,
+    /// Who may come in.
+    pub gate: Gate,
     pub http: config::Http,
     /// Run its [`FloodGuard::run`] beside the server.
     pub flood: FloodGuard,

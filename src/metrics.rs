@@ -120,6 +120,10 @@ metrics! {
     http_connections: Gauge;
     /// Connections refused because `http.connections_max` were open.
     http_connections_refused: Counter;
+    /// Requests refused because of their key or for want of one, by reason.
+    keys_refused: Counter by (reason: &str);
+    /// Keys that the database was asked about.
+    key_lookups: Counter;
     /// Current states answered from the cache.
     cache_hits: Counter;
     /// Current states that the cache did not have.

@@ -3,6 +3,7 @@
 //! A role makes its routes with [`operation::get`] and [`operation::post`], [`layers::wrap`]s them, and gives the router to
 //! a [`server::Server`].
 
+pub mod access;
 pub mod caller;
 pub mod docs;
 pub mod extract;

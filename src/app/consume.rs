@@ -6,11 +6,12 @@ use anyhow::Context as _;
 use axum::Router;
 
 use crate::app::parts::Parts;
-use crate::app::role::{Engine, Role};
+use crate::app::role::{Engine, Guarded, Role};
 use crate::app::stages::Stages;
 use crate::consumer::Consumer;
 use crate::consumer::chores::Keeping;
 use crate::consumer::parts::ConsumerParts;
+use crate::serving::caller::Anyone;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::{self, ReadyChecks};
 use crate::serving::layers::{self, Kit};
@@ -20,6 +21,7 @@ pub static ROLE: Role = Role {
     about: "The consumer: reads the topic, writes status and history, refreshes the cache",
     listen_key: "consume.listen",
     listen: |config| config.consume.listen,
+    guarded: Guarded::Nothing,
     connections: 8,
     needs_engines: Some(
         "it would receive no results, and the API's cache would not be invalidated",
@@ -31,9 +33,11 @@ pub static ROLE: Role = Role {
 };
 
 fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
-    let router = layers::with_fallbacks(health::router(ready, Arc::clone(&parts.metrics)));
+    let gate = parts.access.at((ROLE.listen)(&parts.config));
+    let figures = health::figures::<Anyone, _, _>(Arc::clone(&parts.metrics), async || ());
+    let router = gate.before_figures(figures.into());
     layers::wrap(
-        router,
+        layers::with_fallbacks(router.merge(health::operations(ready))),
         Kit::new(&parts.config.http, Arc::clone(&parts.metrics)),
     )
 }

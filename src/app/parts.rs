@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::plan::cadence::Cadence;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{Pricer, PricerParts};
+use crate::serving::access::Access;
 use crate::store::{Connections, Store, WholeStore};
 use crate::tls;
 
@@ -38,6 +39,8 @@ use crate::tls;
 pub struct Parts {
     pub config: Arc<Config>,
     pub store: Store,
+    /// The keys of those who call this process.
+    pub access: Access,
     pub bus: Option<Bus>,
     pub current: Current,
     pub limiter: RateLimiter,
@@ -151,6 +154,12 @@ pub async fn connect(
         metrics: Arc::clone(&metrics),
         cadence: cadence(&config.work),
     });
+    let access = Access::new(
+        store.clone(),
+        clock.clone(),
+        Arc::clone(&metrics),
+        &config.http,
+    );
     Ok(Parts {
         limiter,
         tokens: Arc::new(Tokens::new(redis.clone())),
@@ -163,6 +172,7 @@ pub async fn connect(
         feed: Feed::default(),
         bell,
         config: Arc::new(config.clone()),
+        access,
         store,
         bus,
         current,

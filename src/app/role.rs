@@ -20,6 +20,7 @@ pub struct Role {
     /// The configuration key of its port.
     pub listen_key: &'static str,
     pub listen: fn(&Config) -> SocketAddr,
+    pub guarded: Guarded,
     /// How many connections to PostgreSQL it opens if the configuration gives no number.
     pub connections: u32,
     /// Why it cannot run in a process of its own without Kafka and Redis; `None` if it can.
@@ -31,6 +32,15 @@ pub struct Role {
     pub router: fn(&Parts, ReadyChecks, FloodGuard) -> Router,
     /// Spawns what it does besides answering on its port.
     pub start: fn(&Parts, &mut Stages) -> anyhow::Result<()>,
+}
+
+/// What needs a key at a role's port. Health never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    Nothing,
+    /// All but the figures.
+    Operations,
+    All,
 }
 
 /// How many connections to PostgreSQL a process opens at most if the configuration gives no number.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::app::parts::Parts;
-use crate::app::role::Role;
+use crate::app::role::{Guarded, Role};
 use crate::app::stages::Stages;
 use crate::http::tally::Tally;
 use crate::http::{self, Serve};
@@ -17,6 +17,7 @@ pub static ROLE: Role = Role {
     about: "The HTTP API",
     listen_key: "http.listen",
     listen: |config| config.http.listen,
+    guarded: Guarded::All,
     connections: 12,
     needs_engines: None,
     // The API answers without Redis, more slowly, and needs Kafka only to publish a dead letter again.
@@ -45,6 +46,7 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
         metrics: Arc::clone(&parts.metrics),
         bus: parts.bus.clone(),
         ready,
+        gate: parts.access.at((ROLE.listen)(&parts.config)),
         http: parts.config.http.clone(),
         flood,
         feed: parts.feed.clone(),

@@ -7,12 +7,13 @@ use anyhow::Context as _;
 use tokio::net::TcpStream;
 
 use crate::app::parts::Parts;
-use crate::app::role::{Engine, Role};
+use crate::app::role::{Engine, Guarded, Role};
 use crate::app::stages::Stage;
 use crate::app::waiting;
 use crate::config::Config;
 use crate::kafka::Bus;
 use crate::metrics::Metrics;
+use crate::serving::access::{MAKE_A_KEY, Standing};
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 use crate::serving::server::{Served, Server};
@@ -55,7 +56,8 @@ impl Servers {
         let mut ports = Vec::new();
         let mut servers = Vec::new();
         for role in roles {
-            let (listen, router) = ((role.listen)(config), waiting::router(http, metrics));
+            let router = waiting::router(http, metrics, role.guarded);
+            let listen = (role.listen)(config);
             let server = Server::bind(listen, router, http, Arc::clone(metrics))
                 .await
                 .with_context(|| {
@@ -82,8 +84,8 @@ impl Servers {
         Ok(Self { ports, flood })
     }
 
-    /// Answers every request from now on, and logs where everything is.
-    pub fn open(&self, parts: &Parts, needed: Option<&Needed>) {
+    /// Answers every request from now on, and logs where everything is and who may come in.
+    pub async fn open(&self, parts: &Parts, needed: Option<&Needed>) {
         for Port { role, served, .. } in &self.ports {
             let ready = ready_checks(parts, role, needed);
             served.set((role.router)(parts, ready, self.flood.clone()));
@@ -102,6 +104,29 @@ impl Servers {
         for line in needed.iter().flat_map(|needed| &needed.announcement) {
             tracing::info!("{line}");
         }
+        let guarded = |port: &&Port| port.role.guarded != Guarded::Nothing;
+        for Port { role, .. } in self.ports.iter().filter(guarded) {
+            announce_gate(parts, role).await;
+        }
+    }
+}
+
+/// Logs who may come in at a role's port.
+async fn announce_gate(parts: &Parts, role: &Role) {
+    let (key, listen) = (role.listen_key, (role.listen)(&parts.config));
+    match parts.access.at(listen).standing().await {
+        Ok(Standing::Keyed) => tracing::info!("keys       {key} answers only those who have one"),
+        Ok(Standing::OpenHere) => tracing::warn!(
+            "no key is needed at {key} = {listen}: every program of this machine may do everything there; {MAKE_A_KEY}"
+        ),
+        Ok(Standing::OpenToAll) => tracing::warn!(
+            "http.open is set and there is no key: whoever reaches {key} = {listen} may do everything there; {MAKE_A_KEY}"
+        ),
+        Ok(Standing::Shut) => tracing::warn!(
+            "other machines may reach {key} = {listen} and there is no key, so every request that needs one is refused: \
+             {MAKE_A_KEY}, or set http.open = true"
+        ),
+        Err(error) => tracing::warn!("cannot tell whether {key} needs a key: {error:#}"),
     }
 }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use axum::Router;
 
+use crate::app::role::Guarded;
 use crate::config::Http;
 use crate::metrics::Metrics;
 use crate::outage::Outage;
+use crate::serving::caller::Anyone;
 use crate::serving::health::{self, ReadyChecks};
 use crate::serving::layers::{self, Kit};
 use crate::serving::problem::Problem;
@@ -44,11 +46,18 @@ fn may_pass(error: &anyhow::Error) -> bool {
 }
 
 /// What a port answers until its role starts: the process runs, is not ready, and answers everything else with 503.
-pub fn router(http: &Http, metrics: &Arc<Metrics>) -> Router {
+///
+/// Metrics are shown only on a port whose metrics need no key, since keys cannot be looked up.
+pub fn router(http: &Http, metrics: &Arc<Metrics>, guarded: Guarded) -> Router {
     let ready = ReadyChecks::default().with("database", async || {
         Err(anyhow::anyhow!("not connected since the start"))
     });
     let away = async || Problem::unavailable("the database is not available", None);
-    let router = layers::with_method_fallback(health::router(ready, Arc::clone(metrics)));
-    layers::wrap(router.fallback(away), Kit::new(http, Arc::clone(metrics)))
+    let mut router = health::operations(ready);
+    if guarded != Guarded::All {
+        let figures = health::figures::<Anyone, _, _>(Arc::clone(metrics), async || ());
+        router = router.merge(figures);
+    }
+    let router = layers::with_method_fallback(router.into()).fallback(away);
+    layers::wrap(router, Kit::new(http, Arc::clone(metrics)))
 }

@@ -9,7 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::{Parts, cadence};
-use crate::app::role::{Engine, Role};
+use crate::app::role::{Engine, Guarded, Role};
 use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
 use crate::scheduler::Scheduler;
@@ -28,6 +28,7 @@ pub static ROLE: Role = Role {
     about: "The worker: claims due parcels, asks the carriers, publishes what they say",
     listen_key: "work.listen",
     listen: |config| config.work.listen,
+    guarded: Guarded::Operations,
     connections: 6,
     needs_engines: Some(
         "its results would reach no consumer, and other workers would not know which calls it has made",
@@ -45,6 +46,7 @@ fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
         clock: parts.clock.clone(),
         config: Arc::clone(&parts.config),
         metrics: Arc::clone(&parts.metrics),
+        gate: parts.access.at((ROLE.listen)(&parts.config)),
         ready,
     })
 }

@@ -37,6 +37,7 @@ pub fn expected(format: &str) -> &'static str {
         "redis" => {
             "redis://HOST:6379, redis://:PASSWORD@HOST:6379/0 or, with TLS, rediss://…; empty for none"
         }
+        "host" => "a name such as track.example.org, without a scheme and a port",
         "host:port" => "a broker such as localhost:9092, without a scheme",
         "topic" => {
             "1 to 249 of the characters a-z, A-Z, 0-9, point, _ and -, such as tracking.updated"
@@ -86,6 +87,9 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
         }
         "database" => database(text).or_else(|why| refused(&why)),
         "redis" if !is_redis(text) => refused("which is no address of a Redis"),
+        "host" if !is_host_and_port(&format!("{text}:1")) || text.contains(':') => {
+            refused("which is no name of a host")
+        }
         "host:port" if !is_host_and_port(text) => refused("which is not host:port"),
         "topic" if text == IN_PROCESS_TOPIC => {
             refused("the name that the log inside the process goes by")

@@ -11,7 +11,7 @@ use crate::clock::Time;
 use crate::config::Per;
 use crate::http::accounts::{self, AccountOverview, Counts};
 use crate::http::{ALWAYS, Serve};
-use crate::serving::caller::Operates;
+use crate::serving::caller::{Operates, Reads};
 use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::operation::{Tag, documented, get};
@@ -163,14 +163,43 @@ impl From<AccountOverview> for AccountAnswer {
     }
 }
 
+/// What `GET /carriers` answers: to operators all, to others which codes there are.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum CarriersAnswer {
+    All(Carriers),
+    Codes(CarrierCodes),
+}
+
+/// The codes of the carriers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CarrierCodes {
+    carriers: Vec<Codes>,
+}
+
+/// Codes that one account serves; `*` takes every code without a section.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Codes {
+    codes: Vec<String>,
+}
+
 /// List the accounts at the carriers
 ///
-/// Limits, calls used, pauses with their reason, and how many parcels are due or failing.
+/// Limits, calls used, pauses with their reason, and how many parcels are due or failing. Without an operator's key only the
+/// codes.
 #[apply(documented)]
 async fn list_carriers(
-    _: Operates,
+    caller: Reads,
     State(serve): State<Serve>,
-) -> Result<axum::Json<Carriers>, Problem> {
+) -> Result<axum::Json<CarriersAnswer>, Problem> {
+    if !caller.operator {
+        let accounts = serve.routes.accounts();
+        let carriers = accounts.iter().map(|account| Codes {
+            codes: account.codes.clone(),
+        });
+        let carriers = carriers.collect();
+        return Ok(axum::Json(CarriersAnswer::Codes(CarrierCodes { carriers })));
+    }
     let overview = accounts::overview(&serve).await?;
     let unrouted = overview
         .unrouted
@@ -179,7 +208,7 @@ async fn list_carriers(
             carrier_code,
             active: counts.active,
         });
-    Ok(axum::Json(Carriers {
+    Ok(axum::Json(CarriersAnswer::All(Carriers {
         carriers: overview
             .accounts
             .into_iter()
@@ -187,7 +216,7 @@ async fn list_carriers(
             .collect(),
         unrouted: unrouted.collect(),
         counted_at: overview.counted_at,
-    }))
+    })))
 }
 
 /// Codes of carriers for which no adapter has a status.

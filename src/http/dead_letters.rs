@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::clock::Time;
 use crate::http::{ALWAYS, Serve};
 use crate::kafka::record::Outgoing;
+use crate::model::act::Deed;
 use crate::serving::caller::Operates;
 use crate::serving::docs;
 use crate::serving::extract::Query;
@@ -116,7 +117,7 @@ pub struct Retried {
 /// applied, it becomes a new dead letter. The body is ignored.
 #[apply(documented)]
 async fn retry_dead_letter(
-    _: Operates,
+    caller: Operates,
     State(serve): State<Serve>,
     path: IdPath<Letter>,
 ) -> Result<axum::Json<Retried>, Problem> {
@@ -146,6 +147,8 @@ async fn retry_dead_letter(
     bus.publish(vec![record]).await.map_err(|error| {
         Problem::unavailable("the bus does not accept the record now", Some(error.into()))
     })?;
+    let act = caller.act(Deed::DeadLetterRetried, format!("dead letter {id}"));
+    serve.store.note_act(&act, serve.clock.now()).await?;
     serve.store.delete_dead_letter(id).await?;
     Ok(axum::Json(Retried { published: true }))
 }

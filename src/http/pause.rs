@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::http::Serve;
 use crate::http::budget::CarrierPath;
 use crate::http::carriers::TAG;
+use crate::model::act::Deed;
 use crate::serving::caller::Operates;
 use crate::serving::extract::Path;
 use crate::serving::operation::{delete, documented};
@@ -26,12 +27,15 @@ pub struct Lifted {}
 /// the account is not paused.
 #[apply(documented)]
 async fn lift_pause(
-    _: Operates,
+    caller: Operates,
     State(serve): State<Serve>,
     Path(path): Path<CarrierPath>,
 ) -> Result<axum::Json<Lifted>, Problem> {
     let account = &path.account(&serve.routes)?.name;
-    serve.store.lift_pause(account, serve.clock.now()).await?;
+    let now = serve.clock.now();
+    serve.store.lift_pause(account, now).await?;
+    let act = caller.act(Deed::PauseLifted, format!("account {account}"));
+    serve.store.note_act(&act, now).await?;
     tracing::info!(account, "lifted the pause of account {account}");
     Ok(axum::Json(Lifted {}))
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use aide::axum::ApiRouter;
-use axum::{Extension, Router};
+use axum::Router;
 
 use crate::http::accounts::Measure;
 use crate::http::{
-    Serve, budget, by_ids, carriers, changes, create, dead_letters, events, list, parcel, pause,
-    refresh, schedule, trackings,
+    Serve, acts, budget, by_ids, carriers, changes, create, dead_letters, events, keys, list,
+    parcel, pause, refresh, schedule, tenants, trackings,
 };
-use crate::serving::caller::Caller;
+use crate::serving::caller::Operates;
 use crate::serving::layers::Kit;
 use crate::serving::{docs, health, layers};
 
@@ -35,9 +35,13 @@ pub fn router(serve: Serve) -> Router {
         .merge(budget::router())
         .merge(pause::router())
         .merge(dead_letters::router())
+        .merge(keys::router())
+        .merge(acts::router())
+        .merge(tenants::router())
         .with_state(serve.clone());
     let measure = Measure::new(serve.clone());
-    let health = health::operations(serve.ready.clone(), serve.metrics.clone(), move || {
+    let health = health::operations(serve.ready.clone());
+    let figures = health::figures::<Operates, _, _>(Arc::clone(&serve.metrics), move || {
         measure.clone().run()
     });
 
@@ -45,17 +49,22 @@ pub fn router(serve: Serve) -> Router {
         trackings::TAG,
         carriers::TAG,
         dead_letters::TAG,
+        keys::TAG,
+        tenants::TAG,
         health::TAG,
     ];
     let mut document = docs::document("TrackBox API", DESCRIPTION, &tags);
     let resources = resources.finish_api(&mut document);
     let health = health.finish_api(&mut document);
-    let resources = resources.layer(Extension(Caller::OPEN));
+    let figures = figures.finish_api(&mut document);
+    let resources = serve.gate.before(resources);
     let guarded = layers::with_fallbacks(resources.merge(docs::routes(&document)));
     // Health and metrics stay outside the guard, so that monitoring works during a flood.
     let whole = serve
         .flood
         .before(guarded)
-        .merge(layers::with_method_fallback(health));
+        .merge(layers::with_method_fallback(
+            health.merge(serve.gate.before(figures)),
+        ));
     layers::wrap(whole, Kit::new(&serve.http, Arc::clone(&serve.metrics)))
 }

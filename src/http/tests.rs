@@ -1,5 +1,6 @@
 //! Tests of the API: through its router, without a port, each on its own SQLite store.
 
+mod access;
 mod bad_input;
 mod contract;
 mod edges;
@@ -34,6 +35,7 @@ use crate::kafka::memory::{MemoryBus, TOPIC};
 use crate::kafka::message::decode;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
+use crate::serving::access::Access;
 use crate::serving::flood::FloodGuard;
 use crate::serving::health::ReadyChecks;
 use crate::store::dead_letters::DeadLetter;
@@ -141,7 +143,14 @@ impl Api {
         let store = database.store();
         let metrics = Arc::new(Metrics::new());
         let cache = Cache::Memory(Arc::new(MemoryCache::new(10_000, Duration::from_secs(600))));
+        let access = Access::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+            &config.http,
+        );
         let serve = Serve::new(Parts {
+            gate: access.at(config.http.listen),
             learned: Learned::new(store.clone()),
             tally: Tally::default(),
             current: Current::new(database, cache, Arc::clone(&metrics)),

@@ -10,6 +10,8 @@ const EXPORTED: &[&str] = &[
     "trackbox_http_request_duration_seconds histogram route method",
     "trackbox_http_connections gauge",
     "trackbox_http_connections_refused counter",
+    "trackbox_keys_refused counter reason",
+    "trackbox_key_lookups counter",
     "trackbox_cache_hits counter",
     "trackbox_cache_misses counter",
     "trackbox_checks counter account outcome",
@@ -93,6 +95,7 @@ fn exported(text: &str) -> Vec<String> {
 fn the_exported_metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     metrics.http_request("/trackings", "GET", 200, Duration::ZERO);
+    metrics.keys_refused("unknown").inc();
     metrics.checks("CDEK", CheckOutcome::Seen).inc();
     metrics.answers_ahead("CDEK").inc();
     metrics.carrier_call("CDEK", Duration::ZERO);

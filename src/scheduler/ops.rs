@@ -18,6 +18,8 @@ use crate::clock::{Clock, Time};
 use crate::config::{CarrierSection, Config};
 use crate::metrics::Metrics;
 use crate::model::clean_text;
+use crate::serving::access::Gate;
+use crate::serving::caller::{Anyone, Operates};
 use crate::serving::health::ReadyChecks;
 use crate::serving::layers::Kit;
 use crate::serving::operation::{Tag, documented, get, post};
@@ -25,7 +27,8 @@ use crate::serving::problem::Kind;
 use crate::serving::{docs, health, layers};
 
 /// What the document says about the whole endpoint.
-const DESCRIPTION: &str = "What a TrackBox worker does. Keep it off the public internet: it has no authentication.\n\n\
+const DESCRIPTION: &str = "What a TrackBox worker does. Settings and the trigger need an operator's key, the figures need none: keep the port off \
+    the public internet.\n\n\
     Times are RFC 3339 in UTC. Every answer has the header `x-request-id`. A success is always 200; every other answer is \
     a problem (RFC 9457).";
 
@@ -45,27 +48,40 @@ pub struct Ops {
     pub config: Arc<Config>,
     pub metrics: Arc<Metrics>,
     pub ready: ReadyChecks,
+    /// Who may come in.
+    pub gate: Gate,
 }
 
 /// All operations, ready to be served, or to be called without a port.
 pub fn router(ops: Ops) -> Router {
-    let health = health::operations(ops.ready.clone(), Arc::clone(&ops.metrics), async || ());
+    let health = health::operations(ops.ready.clone());
+    let figures = health::figures::<Anyone, _, _>(Arc::clone(&ops.metrics), async || ());
+    let gate = ops.gate.clone();
     let kit = Kit::new(&ops.config.http, Arc::clone(&ops.metrics));
     let mut document = docs::document("TrackBox worker", DESCRIPTION, &[TAG, health::TAG]);
-    let operations = operations().with_state(ops).merge(health);
-    let operations = operations.finish_api(&mut document);
+    let figures = figures.merge(stats_operation().with_state(ops.clone()));
+    let figures = gate.before_figures(figures.finish_api(&mut document));
+    let guarded = gate.before(operations().with_state(ops).finish_api(&mut document));
+    let health = health.finish_api(&mut document);
+    let router = figures.merge(guarded).merge(health);
     layers::wrap(
-        layers::with_fallbacks(operations.merge(docs::routes(&document))),
+        layers::with_fallbacks(router.merge(docs::routes(&document))),
         kit,
     )
 }
 
-fn operations() -> ApiRouter<Ops> {
+fn stats_operation() -> ApiRouter<Ops> {
     let figures = json!({
         "startedAt": "2026-11-20T12:00:00Z", "lastCycleAt": "2026-11-20T12:03:00Z", "lastTriggerAt": null,
         "totalClaimed": 180, "totalProcessed": 178, "totalErrors": 1, "inFlight": 2,
         "lastError": "CDEK: the carrier answered 502",
     });
+    let operation = stats::operation(TAG).answer("The figures.", figures);
+    ApiRouter::new().api_route("/stats", get(stats, operation))
+}
+
+/// Those that need a key.
+fn operations() -> ApiRouter<Ops> {
     let settings = json!({
         "pollIntervalSeconds": 2, "batchSize": 100, "concurrency": 10, "leaseSeconds": 120,
         "rateLimitPerMinute": 120, "rateLimitCDEKPerMinute": 60, "rateLimitPostRuPerMinute": 20,
@@ -73,10 +89,6 @@ fn operations() -> ApiRouter<Ops> {
     });
     let woken = json!({"triggered": true});
     ApiRouter::new()
-        .api_route(
-            "/stats",
-            get(stats, stats::operation(TAG).answer("The figures.", figures)),
-        )
         .api_route(
             "/config",
             get(
@@ -256,7 +268,7 @@ async fn stats(State(ops): State<Ops>) -> Json<StatsAnswer> {
 ///
 /// Without secrets. `trackbox config` prints the whole configuration.
 #[apply(documented)]
-async fn config(State(ops): State<Ops>) -> Json<ConfigAnswer> {
+async fn config(_: Operates, State(ops): State<Ops>) -> Json<ConfigAnswer> {
     let work = &ops.config.work;
     let per_minute = |code: &str| {
         let sections = &ops.config.carriers;
@@ -287,7 +299,7 @@ async fn config(State(ops): State<Ops>) -> Json<ConfigAnswer> {
 ///
 /// Starts a claim cycle without waiting for the poll interval. The body is ignored.
 #[apply(documented)]
-async fn trigger(State(ops): State<Ops>) -> Json<Triggered> {
+async fn trigger(_: Operates, State(ops): State<Ops>) -> Json<Triggered> {
     ops.stats.trigger(ops.clock.now());
     ops.trigger.notify_one();
     Json(Triggered { triggered: true })

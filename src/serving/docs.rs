@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use aide::openapi::{self, Info, License, OpenApi};
+use aide::openapi::{self, Components, Info, License, OpenApi, ReferenceOr, SecurityScheme};
 use aide::swagger::Swagger;
 use axum::Router;
 use axum::body::Bytes;
@@ -12,11 +12,27 @@ use axum::routing::get;
 use schemars::Schema;
 use serde_json::{Map, Value};
 
+use crate::serving::caller::KEYS;
 use crate::serving::operation::Tag;
 
 /// Lets the page load and request nothing but what this server serves.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// How the document describes keys.
+fn keys() -> SecurityScheme {
+    SecurityScheme::Http {
+        scheme: "bearer".to_owned(),
+        bearer_format: Some("tbx_ and 38 letters and digits".to_owned()),
+        description: Some(
+            "A key, made with `trackbox keys create` or `POST /keys`. None is needed as long as there has never been one \
+             and the port is at a loopback address or `http.open` is set. Beside each operation stands what the key needs: \
+             a scope, or that it is an operator's."
+                .to_owned(),
+        ),
+        extensions: Default::default(),
+    }
+}
 
 /// A document without operations yet.
 pub fn document(title: &str, description: &str, tags: &[Tag]) -> OpenApi {
@@ -40,6 +56,10 @@ pub fn document(title: &str, description: &str, tags: &[Tag]) -> OpenApi {
                 ..openapi::Tag::default()
             })
             .collect(),
+        components: Some(Components {
+            security_schemes: [(KEYS.to_owned(), ReferenceOr::Item(keys()))].into(),
+            ..Components::default()
+        }),
         ..OpenApi::default()
     }
 }

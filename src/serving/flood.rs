@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{HeaderMap, Request};
+use axum::http::{Extensions, HeaderMap, Request};
 use axum::response::{IntoResponse as _, Response};
 use governor::clock::QuantaInstant;
 use governor::middleware::NoOpMiddleware;
@@ -91,15 +91,25 @@ fn refusal(error: GovernorError) -> Response<Body> {
 
 /// Finds the client of a request.
 #[derive(Clone, Debug)]
-struct Client {
+pub struct Client {
     trusted_proxies: Arc<[IpNet]>,
 }
 
 impl Client {
-    fn new(http: &Http) -> Self {
+    pub fn new(http: &Http) -> Self {
         Self {
             trusted_proxies: http.trusted_proxies.clone().into(),
         }
+    }
+
+    /// The addresses that count as the client of a request. Without a socket, as in tests, there is one client.
+    pub fn of(&self, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+        let peer = extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
+                peer.ip()
+            });
+        bucket(self.address(peer, headers))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -161,14 +171,7 @@ impl KeyExtractor for Client {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
-        // Without a socket, as in tests, there is one client.
-        let peer = request
-            .extensions()
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
-                peer.ip()
-            });
-        Ok(bucket(self.address(peer, request.headers())))
+        Ok(self.of(request.extensions(), request.headers()))
     }
 }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aide::OperationOutput;
 use aide::axum::ApiRouter;
 use aide::generate::GenContext;
 use aide::openapi::{self, MediaType, SchemaObject, StatusCode};
-use axum::extract::State;
+use aide::{OperationInput, OperationOutput};
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use futures_util::future::{BoxFuture, join_all};
 use macro_rules_attribute::apply;
 use schemars::{JsonSchema, json_schema};
@@ -71,41 +71,40 @@ impl ReadyChecks {
     }
 }
 
-/// What the operations work with. Clones share it.
+/// What `/metrics` works with. Clones share it.
 #[derive(Clone)]
-struct Health {
-    ready: ReadyChecks,
+pub struct Figures {
     metrics: Arc<Metrics>,
     measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
-/// `/healthz`, `/readyz` and `/metrics`. `measure` is called before each answer with metrics and updates those that are not
-/// counted as things happen.
-pub fn operations<F, R>(ready: ReadyChecks, counted: Arc<Metrics>, measure: F) -> ApiRouter
-where
-    F: Fn() -> R + Send + Sync + 'static,
-    R: Future<Output = ()> + Send + 'static,
-{
+/// `/healthz` and `/readyz`.
+pub fn operations(ready: ReadyChecks) -> ApiRouter {
     let lives = healthz::operation(TAG).answer("The process runs.", json!({"status": "ok"}));
     let is_ready = readyz::operation(TAG)
         .answer("The process is ready.", json!({"status": "ready"}))
         .problems(&[Kind::Unavailable]);
-    let shown =
-        metrics::operation(TAG).answer("All metrics.", "trackbox_claimed_total 42\n# EOF\n");
     ApiRouter::new()
         .api_route("/healthz", get(healthz, lives))
         .api_route("/readyz", get(readyz, is_ready))
-        .api_route("/metrics", get(metrics, shown))
-        .with_state(Health {
-            ready,
+        .with_state(ready)
+}
+
+/// `/metrics`, for a `Who`. `measure` is called before each answer and updates those that are not counted as things happen.
+pub fn figures<Who, F, R>(counted: Arc<Metrics>, measure: F) -> ApiRouter
+where
+    Who: FromRequestParts<Figures, Rejection = Problem> + OperationInput + Send + 'static,
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let shown =
+        metrics::operation(TAG).answer("All metrics.", "trackbox_claimed_total 42\n# EOF\n");
+    ApiRouter::new()
+        .api_route("/metrics", get(metrics::<Who>, shown))
+        .with_state(Figures {
             metrics: counted,
             measure: Arc::new(move || Box::pin(measure())),
         })
-}
-
-/// The same without a document, for a role that has nothing else to answer.
-pub fn router(ready: ReadyChecks, counted: Arc<Metrics>) -> Router {
-    operations(ready, counted, async || ()).into()
 }
 
 /// The state of a process.
@@ -127,8 +126,8 @@ async fn healthz() -> Json<HealthAnswer> {
 ///
 /// Checks the database and the other services that the role needs, each for at most a second.
 #[apply(documented)]
-async fn readyz(State(health): State<Health>) -> Result<Json<HealthAnswer>, Problem> {
-    let missing = health.ready.missing().await;
+async fn readyz(State(ready): State<ReadyChecks>) -> Result<Json<HealthAnswer>, Problem> {
+    let missing = ready.missing().await;
     if missing.is_empty() {
         return Ok(Json(HealthAnswer { status: "ready" }));
     }
@@ -147,9 +146,9 @@ async fn readyz(State(health): State<Health>) -> Result<Json<HealthAnswer>, Prob
 ///
 /// In the OpenMetrics text format, which Prometheus reads.
 #[apply(documented)]
-async fn metrics(State(health): State<Health>) -> Encoded {
-    (health.measure)().await;
-    Encoded(health.metrics.encode())
+async fn metrics<Who>(_: Who, State(figures): State<Figures>) -> Encoded {
+    (figures.measure)().await;
+    Encoded(figures.metrics.encode())
 }
 
 /// Metrics in the OpenMetrics text format.

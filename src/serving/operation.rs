@@ -15,6 +15,7 @@ use axum::handler::Handler;
 use schemars::json_schema;
 use serde_json::{Value, json};
 
+use crate::model::tenant::Scope;
 use crate::serving::problem::{FieldError, Kind, PROBLEM_JSON, ProblemBody};
 
 /// Keeps the doc comment of a handler for the document: `#[apply(documented)]`.
@@ -116,6 +117,20 @@ impl Operation {
             }
         }
 
+        if !derived.security.is_empty() {
+            let of_keys = [Kind::Unauthorized, Kind::Misdirected];
+            let of_layers = [Kind::TooManyRequests, Kind::Internal, Kind::Unavailable];
+            self.problems.extend(of_keys.into_iter().chain(of_layers));
+            // Every key may read.
+            let roles = derived.security.iter().flat_map(|it| it.values().flatten());
+            if roles
+                .into_iter()
+                .any(|role| role != <&str>::from(Scope::Read))
+            {
+                self.problems.push(Kind::Forbidden);
+            }
+        }
+
         let responses = &mut derived.responses.get_or_insert_default().responses;
         if let Some(ReferenceOr::Item(answer)) = responses.get_mut(&StatusCode::Code(200)) {
             let (description, example) = self.answer;
@@ -125,9 +140,10 @@ impl Operation {
             }
         }
         self.problems.sort_by_key(|kind| kind.status());
-        for kind in self.problems {
-            let code = StatusCode::Code(kind.status().as_u16());
-            responses.insert(code, ReferenceOr::Item(problem(kind)));
+        self.problems.dedup();
+        for kinds in self.problems.chunk_by(|a, b| a.status() == b.status()) {
+            let code = StatusCode::Code(kinds[0].status().as_u16());
+            responses.insert(code, ReferenceOr::Item(problem(kinds)));
         }
         op
     }
@@ -184,7 +200,9 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-fn problem(kind: Kind) -> Response {
+/// The answer of these kinds, which have one status: an example shows the first.
+fn problem(kinds: &[Kind]) -> Response {
+    let kind = kinds[0];
     let schema = in_context(|ctx| ctx.schema.subschema_for::<ProblemBody<'_>>());
     let errors = match kind {
         Kind::Invalid => vec![FieldError::at("/items/17/trackNumber", "must not be empty")],
@@ -204,8 +222,9 @@ fn problem(kind: Kind) -> Response {
         example: Some(json!(body)),
         ..MediaType::default()
     };
+    let titles: Vec<&str> = kinds.iter().map(|kind| kind.title()).collect();
     let mut response = Response {
-        description: kind.title().to_owned(),
+        description: titles.join(", or: "),
         content: [(PROBLEM_JSON.to_owned(), media)].into_iter().collect(),
         ..Response::default()
     };
@@ -233,6 +252,10 @@ fn problem(kind: Kind) -> Response {
 
 fn example_detail(kind: Kind) -> &'static str {
     match kind {
+        Kind::Unauthorized => {
+            "this needs a key: send your key in the header `Authorization: Bearer tbx_…`"
+        }
+        Kind::Forbidden => "this needs a key of scope WRITE, and this key has READ",
         Kind::CrossSite => "the browser says that another site made this request",
         Kind::NotFound => "there is no tracking 4711",
         Kind::MethodNotAllowed => "the header `allow` lists the methods of this path",
@@ -250,6 +273,9 @@ fn example_detail(kind: Kind) -> &'static str {
         Kind::BodyTooLarge => "a body may have at most 8388608 bytes",
         Kind::UrlTooLong => "a URL may have at most 8192 bytes",
         Kind::EncodedBody => "send the body without Content-Encoding",
+        Kind::Misdirected => {
+            "this port is not known as \"evil.example\": call it by its address or as localhost, or add the name to http.hosts"
+        }
         Kind::Invalid => "1 of 18 items is refused; nothing was created",
         Kind::TooManyRequests => "this client makes too many requests",
         Kind::Internal => "the cause is in the log, under the id of this request",

@@ -29,6 +29,8 @@ const RETRY_AFTER_UNAVAILABLE: Duration = Duration::from_secs(2);
 /// The kind of a problem, which sets its type, title and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    Unauthorized,
+    Forbidden,
     CrossSite,
     NotFound,
     MethodNotAllowed,
@@ -40,6 +42,7 @@ pub enum Kind {
     BodyTooLarge,
     UrlTooLong,
     EncodedBody,
+    Misdirected,
     Invalid,
     TooManyRequests,
     Internal,
@@ -49,7 +52,8 @@ pub enum Kind {
 impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
-            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
@@ -60,6 +64,7 @@ impl Kind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::EncodedBody => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -70,6 +75,8 @@ impl Kind {
     /// The problem's type: a stable name that clients can compare.
     pub fn urn(self) -> &'static str {
         match self {
+            Self::Unauthorized => "urn:trackbox:problem:unauthorized",
+            Self::Forbidden => "urn:trackbox:problem:forbidden",
             Self::CrossSite => "urn:trackbox:problem:cross-site",
             Self::NotFound => "urn:trackbox:problem:not-found",
             Self::MethodNotAllowed => "urn:trackbox:problem:method-not-allowed",
@@ -81,6 +88,7 @@ impl Kind {
             Self::BodyTooLarge => "urn:trackbox:problem:body-too-large",
             Self::UrlTooLong => "urn:trackbox:problem:url-too-long",
             Self::EncodedBody => "urn:trackbox:problem:encoded-body",
+            Self::Misdirected => "urn:trackbox:problem:misdirected",
             Self::Invalid => "urn:trackbox:problem:invalid-request",
             Self::TooManyRequests => "urn:trackbox:problem:too-many-requests",
             Self::Internal => "urn:trackbox:problem:internal",
@@ -91,6 +99,8 @@ impl Kind {
     /// What went wrong; the same for every problem of the kind.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Unauthorized => "This needs a key",
+            Self::Forbidden => "The key may not do this",
             Self::CrossSite => "A page of another site may not change anything here",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "This path does not allow this method",
@@ -102,6 +112,7 @@ impl Kind {
             Self::BodyTooLarge => "The body is too large",
             Self::UrlTooLong => "The URL is too long",
             Self::EncodedBody => "Compressed bodies are not accepted",
+            Self::Misdirected => "This server is not known by this name",
             Self::Invalid => "The request is not valid",
             Self::TooManyRequests => "Too many requests",
             Self::Internal => "Internal error",
@@ -275,6 +286,9 @@ impl Problem {
         if let Some(wait) = self.retry_after {
             let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(secs.max(1)));
+        }
+        if self.kind == Kind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.kind == Kind::EncodedBody {
             headers.insert(

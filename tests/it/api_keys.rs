@@ -60,7 +60,7 @@ async fn only_its_own_tenant_lists_changes_and_revokes_a_key() {
         let (_, others) = add(&store, Tenant::DEFAULT).await;
         assert_eq!(
             store.keys(shop, None, 10).await.expect("lists"),
-            [own.clone()]
+            std::slice::from_ref(&own)
         );
         let strange = store.revoke_key(shop, others.id, None, at(1)).await;
         assert_eq!(strange.expect("answers"), None);

@@ -1,7 +1,7 @@
 //! The API's document equals the checked-in one, is complete, and has examples that work.
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::tests::{Api, letter, seen};
 use crate::serving::snapshot::compare;
@@ -51,6 +51,15 @@ async fn the_examples_of_the_document_work_as_they_stand() {
     api.apply(0, &[seen(&id, 1)], Vec::new()).await;
     api.apply(7, &[], (0..3).map(|n| letter(n, b"x", 1)).collect())
         .await;
+    api.post("/tenants", &json!({"code": "shop"})).await.ok();
+    let operator = json!({"name": "mine", "scope": "ADMIN", "operator": true});
+    let made = api.post("/keys", &operator).await.ok();
+    let key = format!("Bearer {}", made["secret"].as_str().expect("a key"));
+    let key = [("authorization", key.as_str())];
+    let other = json!({"name": "till", "scope": "READ"}).to_string();
+    api.call(Method::POST, "/keys", other.into_bytes(), &key)
+        .await
+        .ok();
     let document = api.get("/swagger.json").await.ok();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
@@ -76,7 +85,7 @@ async fn the_examples_of_the_document_work_as_they_stand() {
                 body.to_string().into_bytes()
             };
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
-            let answer = api.call(method, &url, body, &[]).await;
+            let answer = api.call(method, &url, body, &key).await;
             assert_eq!(
                 answer.status,
                 200,

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
@@ -15,22 +16,42 @@ use super::{Ops, Seconds, Stats, router};
 use crate::clock::{Clock, Time};
 use crate::config::{Config, Span};
 use crate::metrics::Metrics;
+use crate::serving::access::Access;
 use crate::serving::health::ReadyChecks;
 use crate::serving::snapshot::compare;
+use crate::store::{Connections, WholeStore};
 
 fn at(secs: i64) -> Time {
     Time::from_timestamp(1_795_176_000, 0).expect("a time within range") + TimeDelta::seconds(secs)
 }
 
-fn ops() -> Ops {
-    Ops {
+async fn ops() -> (Ops, TempDir) {
+    ops_at("127.0.0.1:8082").await
+}
+
+/// What the endpoint works with if it listens there, on a store in the folder.
+async fn ops_at(listen: &str) -> (Ops, TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let url = format!("sqlite://{}/trackbox.db", folder.path().display());
+    let database = WholeStore::open(&url, Connections::default()).await;
+    let store = database.expect("opens").store();
+    store.migrate().await.expect("migrates");
+    let (clock, config, metrics) = (
+        Clock::manual(at(100)),
+        Config::default(),
+        Arc::new(Metrics::new()),
+    );
+    let access = Access::new(store, clock.clone(), Arc::clone(&metrics), &config.http);
+    let ops = Ops {
         stats: Arc::new(Stats::new(at(0))),
         trigger: Arc::new(Notify::new()),
-        clock: Clock::manual(at(100)),
-        config: Arc::new(Config::default()),
-        metrics: Arc::new(Metrics::new()),
+        clock,
+        gate: access.at(listen.parse().expect("an address")),
+        config: Arc::new(config),
+        metrics,
         ready: ReadyChecks::default(),
-    }
+    };
+    (ops, folder)
 }
 
 async fn send(router: &Router, request: axum::http::request::Builder) -> (StatusCode, Value) {
@@ -55,7 +76,7 @@ async fn get(router: &Router, path: &str) -> Value {
 
 #[tokio::test]
 async fn stats_show_what_the_scheduler_counted() {
-    let ops = ops();
+    let (ops, _folder) = ops().await;
     let router = router(ops.clone());
     let fresh = get(&router, "/stats").await;
     assert_eq!(
@@ -88,7 +109,7 @@ async fn stats_show_what_the_scheduler_counted() {
 
 #[tokio::test]
 async fn a_trigger_wakes_the_scheduler_unless_another_site_sent_it() {
-    let ops = ops();
+    let (ops, _folder) = ops().await;
     let router = router(ops.clone());
     let (status, _) = send(
         &router,
@@ -110,7 +131,7 @@ async fn a_trigger_wakes_the_scheduler_unless_another_site_sent_it() {
 
 #[tokio::test]
 async fn config_has_the_originals_keys_and_no_secret() {
-    let mut ops = ops();
+    let (mut ops, _folder) = ops().await;
     let mut config = Config::default();
     config.work.poll_interval = Span::from_millis(500);
     config.carriers.remove("POST_RU");
@@ -129,7 +150,8 @@ async fn config_has_the_originals_keys_and_no_secret() {
 
 #[tokio::test]
 async fn the_worker_is_healthy_documented_and_answers_problems() {
-    let router = router(ops());
+    let (ops, _folder) = ops().await;
+    let router = router(ops);
     assert_eq!(get(&router, "/healthz").await, json!({"status": "ok"}));
     assert_eq!(get(&router, "/readyz").await, json!({"status": "ready"}));
     get(&router, "/metrics").await;
@@ -146,8 +168,20 @@ async fn the_worker_is_healthy_documented_and_answers_problems() {
 
 #[tokio::test]
 async fn the_workers_openapi_document_is_the_checked_in_one() {
-    compare(
-        "openapi-work.json",
-        &get(&router(ops()), "/swagger.json").await,
-    );
+    let (ops, _folder) = ops().await;
+    let document = get(&router(ops), "/swagger.json").await;
+    compare("openapi-work.json", &document);
+}
+
+#[tokio::test]
+async fn settings_and_the_trigger_are_closed_to_strangers_and_the_figures_are_not() {
+    let (ops, _folder) = ops_at("0.0.0.0:8082").await;
+    let router = router(ops);
+    for request in [Request::get("/config"), Request::post("/trigger")] {
+        let (status, _) = send(&router, request).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    for path in ["/stats", "/metrics", "/healthz", "/readyz", "/docs/"] {
+        get(&router, path).await;
+    }
 }
