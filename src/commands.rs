@@ -2,7 +2,9 @@
 
 pub mod ask;
 pub mod carriers;
+pub mod keys;
 pub mod reread;
+pub mod tenants;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use crate::app::parts::{Wanted, kafka_bus, open_database};
 use crate::app::role::Role;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::keys::KEY_VARIABLE;
 
 /// The most dead letters printed at once.
 const LISTED_MAX: u32 = 1_000;
@@ -41,6 +44,9 @@ pub enum DeadLetters {
         /// The URL of that TrackBox's API. Without it, http.listen of the configuration is used.
         #[arg(long, value_name = "URL")]
         api: Option<String>,
+        /// An operator's key, if that TrackBox needs one.
+        #[arg(long, env = KEY_VARIABLE, hide_env_values = true)]
+        key: Option<String>,
     },
 }
 
@@ -157,9 +163,9 @@ pub async fn migrate(config: &Config, status: bool) -> anyhow::Result<()> {
 pub async fn dead_letters(config: &Config, command: DeadLetters) -> anyhow::Result<()> {
     match command {
         DeadLetters::List { limit } => list(config, limit).await,
-        DeadLetters::Retry { id, api } => {
+        DeadLetters::Retry { id, api, key } => {
             let api = api.unwrap_or_else(|| format!("http://{}", config.http.listen));
-            retry(&api, id).await
+            retry(&api, key.as_deref(), id).await
         }
     }
 }
@@ -190,13 +196,17 @@ async fn list(config: &Config, limit: u32) -> anyhow::Result<()> {
 }
 
 /// Asks the running process to publish the letter, since the bus may be inside that process.
-async fn retry(api: &str, id: i64) -> anyhow::Result<()> {
+async fn retry(api: &str, key: Option<&str>, id: i64) -> anyhow::Result<()> {
     let url = format!("{}/dead-letters/{id}/retry", api.trim_end_matches('/'));
     let client = reqwest::Client::builder()
         .timeout(RETRY_TIMEOUT)
         .build()
         .context("cannot make an HTTP client")?;
-    let answer = client.post(&url).send().await.with_context(|| {
+    let mut request = client.post(&url);
+    if let Some(key) = key.filter(|key| !key.is_empty()) {
+        request = request.bearer_auth(key);
+    }
+    let answer = request.send().await.with_context(|| {
         format!("no TrackBox answers at {api}; start it, or name another with --api")
     })?;
     let status = answer.status();

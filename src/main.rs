@@ -67,6 +67,16 @@ enum Command {
     ///
     /// Use it after an upgrade: a parcel that ended with a wrong status is asked for no more, so only this mends it.
     Reread(commands::reread::Reread),
+    /// Makes, lists and revokes API keys.
+    Keys {
+        #[command(subcommand)]
+        command: commands::keys::Keys,
+    },
+    /// Makes, lists, disables and enables tenants: shops that share this installation without seeing each other's parcels.
+    Tenants {
+        #[command(subcommand)]
+        command: commands::tenants::Tenants,
+    },
     /// Lists or retries records that were set aside because they could not be read or applied.
     DeadLetters {
         #[command(subcommand)]
@@ -226,6 +236,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Health { role } => commands::health(&config, role).await,
             Command::Reread(reread) => commands::reread::run(&config, &reread).await,
             Command::Lag => commands::lag(&config).await,
+            Command::Keys { command } => commands::keys::run(&config, command).await,
+            Command::Tenants { command } => commands::tenants::run(&config, command).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Carriers {
                 command: Carriers::Check { code, number },

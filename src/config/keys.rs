@@ -11,6 +11,9 @@ use crate::config::Config;
 /// The prefix of the variables.
 pub const PREFIX: &str = "TRACKBOX_";
 
+/// The variable with an API key, for commands that call a running TrackBox. It is no key of the configuration.
+pub const KEY_VARIABLE: &str = "TRACKBOX_KEY";
+
 /// The section of the carriers' sections.
 const CARRIERS: &str = "carriers";
 

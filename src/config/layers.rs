@@ -6,7 +6,7 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Value};
 use serde_json::{Value as Json, json};
 
-use crate::config::keys::{Entry, KeyPath, PREFIX, nearest};
+use crate::config::keys::{Entry, KEY_VARIABLE, KeyPath, PREFIX, nearest};
 use crate::config::mistakes::Mistake;
 use crate::config::shape::Shape;
 use crate::config::show::inline;
@@ -174,7 +174,8 @@ fn unknown_key(path: &KeyPath) -> Wrong {
 /// The variables that may be keys of ours. They have our prefix, and no other program sets them.
 fn ours(variables: &[(String, String)]) -> impl Iterator<Item = &(String, String)> {
     variables.iter().filter(|(name, text)| {
-        let other = name == FILE_VARIABLE || name.starts_with(TESTS);
+        let other = [FILE_VARIABLE, KEY_VARIABLE].contains(&name.as_str());
+        let other = other || name.starts_with(TESTS);
         name.starts_with(PREFIX) && !other && !is_service_link(name, text)
     })
 }

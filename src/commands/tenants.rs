@@ -1,0 +1,82 @@
+//! `trackbox tenants`: makes, lists, disables and enables tenants, straight in the database.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+
+use crate::commands::keys::{migrated, tenants};
+use crate::config::Config;
+use crate::model::tenant::{TenantCode, name};
+use crate::store::Store;
+
+/// What to do with tenants.
+#[derive(Subcommand)]
+pub enum Tenants {
+    /// Makes a tenant.
+    Create {
+        /// 1 to 40 of the characters a-z, 0-9 and -.
+        code: TenantCode,
+        /// What people call it; without this option its code.
+        #[arg(long, value_parser = |text: &str| name(text))]
+        name: Option<String>,
+    },
+    /// Lists the tenants, the oldest first.
+    List,
+    /// Has all keys of a tenant refused, in every process within ten seconds. Its parcels stay and are checked on.
+    Disable { code: TenantCode },
+    /// Has the keys of a disabled tenant work again.
+    Enable { code: TenantCode },
+}
+
+/// # Errors
+/// If the database is away, or a tenant is missing or there already.
+pub async fn run(config: &Config, command: Tenants) -> anyhow::Result<()> {
+    let store = migrated(config).await?;
+    let done = match command {
+        Tenants::Create { code, name } => create(&store, &code, name).await,
+        Tenants::List => list(&store).await,
+        Tenants::Disable { code } => match code.may_be_disabled() {
+            Ok(()) => set_disabled(&store, &code, true).await,
+            Err(why) => Err(anyhow::Error::msg(why)),
+        },
+        Tenants::Enable { code } => set_disabled(&store, &code, false).await,
+    };
+    store.close().await;
+    done
+}
+
+async fn create(store: &Store, code: &TenantCode, name: Option<String>) -> anyhow::Result<()> {
+    let now = store.time().await.context("cannot ask for the time")?;
+    let name = name.unwrap_or_else(|| code.to_string());
+    let made = store.create_tenant(code, &name, None, now).await;
+    made.context("cannot make the tenant")?
+        .with_context(|| format!("there is a tenant {code} already"))?;
+    println!(
+        "tenant {code} is made; `trackbox keys create --tenant {code} --name NAME --scope ADMIN` makes its first key"
+    );
+    Ok(())
+}
+
+async fn list(store: &Store) -> anyhow::Result<()> {
+    for row in tenants(store).await? {
+        let state = row.disabled_at.map_or_else(
+            || "enabled".to_owned(),
+            |at| format!("disabled {}", at.format("%Y-%m-%d %H:%M")),
+        );
+        println!("{:<40}  {state:<25}  {}", row.code, row.name);
+    }
+    Ok(())
+}
+
+async fn set_disabled(store: &Store, code: &TenantCode, disabled: bool) -> anyhow::Result<()> {
+    let now = store.time().await.context("cannot ask for the time")?;
+    let changed = store.set_tenant_disabled(code, disabled, None, now).await;
+    changed
+        .context("cannot change the tenant")?
+        .with_context(|| format!("there is no tenant {code}; `trackbox tenants list` shows all"))?;
+    if disabled {
+        println!("tenant {code} is disabled; within ten seconds every process refuses its keys");
+    } else {
+        println!("tenant {code} is enabled");
+    }
+    Ok(())
+}
