@@ -6,8 +6,8 @@ use std::io::{self, BufRead, Write};
 
 use crate::options::{
     DEFAULT_API_BASE, DEFAULT_BATCH, DEFAULT_CARRIERS, DEFAULT_COUNT, DEFAULT_EMULATOR_BASE,
-    DEFAULT_RPS, Options, parse_base, parse_batch, parse_carriers, parse_count, parse_rps,
-    parse_seed, parse_switch,
+    DEFAULT_RPS, Options, parse_base, parse_batch, parse_carriers, parse_count, parse_key,
+    parse_rps, parse_seed, parse_switch,
 };
 
 /// The answer for "no seed".
@@ -22,6 +22,11 @@ pub fn ask(input: &mut impl BufRead, output: &mut impl Write) -> io::Result<Opti
     let mut terminal = Terminal { input, output };
     Ok(Options {
         api_base: terminal.ask("Address of the TrackBox API", DEFAULT_API_BASE, parse_base)?,
+        // What is typed at a terminal is seen, so a key comes from the variable alone.
+        key: match std::env::var("TRACKBOX_KEY") {
+            Ok(key) => Some(parse_key(&key).map_err(io::Error::other)?),
+            Err(_) => None,
+        },
         emulator_base: terminal.ask(
             "Address of the emulator",
             DEFAULT_EMULATOR_BASE,
@@ -123,6 +128,7 @@ mod tests {
         let (options, _) = answered(b"http://a:1\nhttp://b:2/\n30\n4\r\n5.5\nDHL,UPS\nno\n99\n");
         let expected = Options {
             api_base: "http://a:1".to_owned(),
+            key: None,
             emulator_base: "http://b:2".to_owned(),
             count: 30,
             batch: 4,

@@ -2,6 +2,8 @@
 //!
 //! The same checks apply to the command line, to answers on a terminal, and to options made in code.
 
+use std::fmt;
+
 use clap::{ArgAction, Args};
 use reqwest::Url;
 
@@ -25,12 +27,32 @@ pub const RPS_MAX: f64 = 1_000_000.0;
 /// Upper limit of the characters of a carrier code.
 pub const CARRIER_CHARS_MAX: usize = 64;
 
+/// An API key, which is never shown.
+#[derive(Clone, PartialEq)]
+pub struct Key(String);
+
+impl Key {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
 /// The options of a run.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Options {
     /// Address of the TrackBox API
     #[arg(long, value_name = "URL", default_value = DEFAULT_API_BASE, value_parser = parse_base)]
     pub api_base: String,
+
+    /// API key of scope WRITE, if that TrackBox needs one; best given as the variable
+    #[arg(long, value_name = "KEY", env = "TRACKBOX_KEY", hide_env_values = true, value_parser = parse_key)]
+    pub key: Option<Key>,
 
     /// Address of the carrier emulator
     #[arg(long, value_name = "URL", default_value = DEFAULT_EMULATOR_BASE, value_parser = parse_base)]
@@ -68,6 +90,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             api_base: DEFAULT_API_BASE.to_owned(),
+            key: None,
             emulator_base: DEFAULT_EMULATOR_BASE.to_owned(),
             count: DEFAULT_COUNT,
             batch: DEFAULT_BATCH,
@@ -109,6 +132,15 @@ pub(crate) fn parse_base(text: &str) -> Result<String, String> {
         return Err("must not have a query or a fragment".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Reads a key. The error does not show it.
+pub(crate) fn parse_key(text: &str) -> Result<Key, String> {
+    let text = text.trim();
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    plain
+        .then(|| Key(text.to_owned()))
+        .ok_or_else(|| "must be a key such as tbx_…".to_owned())
 }
 
 pub(crate) fn parse_count(text: &str) -> Result<usize, String> {
@@ -212,7 +244,7 @@ fn within(number: usize, max: usize) -> Result<usize, String> {
 mod tests {
     use clap::Parser;
 
-    use super::Options;
+    use super::{Key, Options};
 
     #[derive(Debug, Parser)]
     struct Command {
@@ -238,6 +270,8 @@ mod tests {
         let options = parse(&[
             "--api-base",
             "https://box.example/api/",
+            "--key",
+            "tbx_x",
             "--emulator-base",
             "http://[::1]:9",
             "--count",
@@ -255,6 +289,7 @@ mod tests {
         ]);
         let expected = Options {
             api_base: "https://box.example/api".to_owned(),
+            key: Some(Key("tbx_x".to_owned())),
             emulator_base: "http://[::1]:9".to_owned(),
             count: 7,
             batch: 3,
@@ -264,6 +299,12 @@ mod tests {
             seed: Some(42),
         };
         assert_eq!(options, Ok(expected));
+    }
+
+    #[test]
+    fn a_key_is_not_shown_with_the_options() {
+        let options = parse(&["--key", "tbx_hidden"]).expect("right");
+        assert!(!format!("{options:?}").contains("hidden"));
     }
 
     #[test]

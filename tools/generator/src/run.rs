@@ -60,7 +60,8 @@ async fn run_with(
     let mut session = Session {
         options,
         patience,
-        api: Target::new("the API", &options.api_base, patience.deadline)?,
+        api: Target::new("the API", &options.api_base, patience.deadline)?
+            .with_key(options.key.clone()),
         started: Instant::now(),
         summary: Summary {
             total: options.count,

@@ -9,6 +9,8 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Serialize;
 
+use crate::options::Key;
+
 /// Time-out of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,8 @@ pub struct Target {
     pub name: String,
     base: String,
     client: Client,
+    /// Sent with each request.
+    key: Option<Key>,
     deadline: Duration,
     run_started: Instant,
     /// The start of the run by the server's own clock.
@@ -54,10 +58,16 @@ impl Target {
             name: format!("{role} at {base}"),
             base: base.to_owned(),
             client: client.build().context("making the HTTP client")?,
+            key: None,
             deadline,
             run_started: Instant::now(),
             run_started_at: OnceLock::new(),
         })
+    }
+
+    /// The same server, which is sent this key.
+    pub fn with_key(self, key: Option<Key>) -> Self {
+        Self { key, ..self }
     }
 
     /// Posts a JSON body and reads the whole answer, of any status.
@@ -65,7 +75,10 @@ impl Target {
     /// # Errors
     /// A short reason why there is no answer.
     pub async fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, String> {
-        let request = self.client.post(format!("{}{path}", self.base)).json(body);
+        let mut request = self.client.post(format!("{}{path}", self.base)).json(body);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose());
+        }
         let mut response = request.send().await.map_err(|error| self.reason(&error))?;
         let date = http_date(response.headers(), DATE.as_str());
         if let Some(date) = date {
@@ -155,6 +168,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
+    use crate::options::parse_key;
+
     use super::{Target, http_date, is_this_machine, retry_after};
 
     const NOON: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
@@ -194,6 +209,28 @@ mod tests {
         target.note_date(time("2030-01-01T00:00:00Z"), Duration::from_secs(20));
         assert!(target.was_there_before(time("2026-11-23T11:59:49Z")));
         assert!(!target.was_there_before(time("2026-11-23T11:59:50Z")));
+    }
+
+    #[tokio::test]
+    async fn the_key_is_sent_with_each_request_and_without_one_nothing_is() {
+        crate::run::tests::install_tls();
+        let echo = async |headers: axum::http::HeaderMap| {
+            let value = headers.get("authorization");
+            value.map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
+        };
+        let router = axum::Router::new().route("/", axum::routing::post(echo));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let base = format!("http://{}", listener.local_addr().expect("bound"));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let key = parse_key(" tbx_x ").expect("a key");
+        for (key, sent) in [(None, "none"), (Some(key), "\"Bearer tbx_x\"")] {
+            let target = Target::new("the API", &base, Duration::from_secs(5));
+            let target = target.expect("a client").with_key(key);
+            let answer = target.post("/", &()).await.expect("answers");
+            assert_eq!(String::from_utf8_lossy(&answer.body), sent);
+        }
+        serving.abort();
     }
 
     #[test]
