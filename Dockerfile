@@ -33,6 +33,8 @@ USER trackbox
 # `trackbox all` keeps its SQLite file here, and reads config.toml from here.
 WORKDIR /var/lib/trackbox
 VOLUME /var/lib/trackbox
+# Other machines may reach these, so nothing that needs a key is answered before there is one: `trackbox keys create`. To do
+# without, set TRACKBOX_HTTP__OPEN=true; `all --demo` does.
 ENV TRACKBOX_HTTP__LISTEN=0.0.0.0:8080 \
     TRACKBOX_WORK__LISTEN=0.0.0.0:8082 \
     TRACKBOX_CONSUME__LISTEN=0.0.0.0:8083
