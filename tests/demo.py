@@ -204,6 +204,7 @@ class Demo:
 def travel(trackbox):
     with Demo(trackbox, "--parcels", str(PARCELS)) as demo:
         demo.wait_ready()
+        check("no key is needed at http.listen" in demo.logged(), "the start does not warn of the open port")
         client(demo.api, demo.emulator)
         while True:
             trackings = all_trackings(demo.api, PARCELS + 1)

@@ -72,8 +72,7 @@ impl From<NotedAct> for ActAnswer {
 
 /// List what was done
 ///
-/// Which key made, changed and revoked keys, deleted parcels, lifted pauses and published records again, newest first, for
-/// 90 days. It holds no values. What operators do to tenants stands in the log of the tenant `default`.
+/// Which key made, changed and revoked keys, lifted pauses and published records again, newest first, for 90 days. It holds no values. What operators do to tenants stands in the log of the tenant `default`.
 #[apply(documented)]
 async fn list_acts(
     caller: Administers,

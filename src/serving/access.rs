@@ -36,6 +36,9 @@ use crate::store::Store;
 /// How often the times of keys' last uses are stored, and acts that are too old deleted.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
+/// How long that may take: at the stop the process waits for it.
+const NOTE_MAX: Duration = Duration::from_secs(1);
+
 /// How people are told to make a key.
 pub const MAKE_A_KEY: &str =
     "make a key with `trackbox keys create --tenant default --name NAME --scope ADMIN --operator`";
@@ -93,9 +96,10 @@ impl Access {
         while !is_last {
             let pause = tokio::time::timeout(NOTE_EVERY, stop.cancelled());
             is_last = pause.await.is_ok();
-            match self.0.ring.note_uses().await {
-                Ok(()) => outage.over(),
-                Err(error) => outage.failed(error),
+            match tokio::time::timeout(NOTE_MAX, self.0.ring.note_uses()).await {
+                Ok(Ok(())) => outage.over(),
+                Ok(Err(error)) => outage.failed(error),
+                Err(_) => outage.failed("the database did not answer in time"),
             }
         }
     }

@@ -11,6 +11,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/architecture.md",
     "docs/operating.md",
     "docs/scheduling.md",
+    "docs/security.md",
 ];
 
 fn root() -> &'static Path {
@@ -102,8 +103,8 @@ fn every_metric_that_the_documents_name_is_measured() {
 
 #[test]
 fn every_key_that_the_documents_name_is_in_the_configuration() {
-    const SECTIONS: [&str; 9] = [
-        "http", "work", "consume", "store", "kafka", "redis", "cache", "tls", "demo",
+    const SECTIONS: [&str; 10] = [
+        "facts", "http", "work", "consume", "store", "kafka", "redis", "cache", "tls", "demo",
     ];
     let shipped = read("config.toml");
     missing(|_, text| {

@@ -74,7 +74,7 @@ const TIERS: &[&[(&str, &str)]] = &[
         ),
         (
             "serving",
-            "what every role's HTTP shares: problems, extractors, limits, documents, health",
+            "what every role's HTTP shares: who calls, problems, extractors, limits, documents, health",
         ),
     ],
     // The roles do not know each other: they meet in the database and on the bus.
@@ -273,6 +273,14 @@ fn the_document_shows_the_rooms_as_they_are() {
         shown == table,
         "{DOCUMENT} must say between the markers:\n{table}"
     );
+}
+
+#[test]
+fn only_the_store_makes_a_tenant_of_an_id() {
+    let makes = |source: &&Source| source.code.contains("Tenant::from_row(");
+    let makers = sources("src");
+    let others = makers.iter().filter(makes).map(Source::room);
+    assert_eq!(others.collect::<BTreeSet<_>>(), BTreeSet::from(["store"]));
 }
 
 /// The files that each file uses. Declaring a child is no use of it, naming it is.

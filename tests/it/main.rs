@@ -2,6 +2,7 @@
 
 mod support;
 
+mod access;
 mod accounts;
 mod acts;
 mod api_keys;
@@ -10,6 +11,7 @@ mod arrival;
 mod backlog;
 mod bell;
 mod broker;
+mod browser;
 mod budget;
 mod bus;
 mod calls_taken;

@@ -1,7 +1,7 @@
 //! The program as processes of its own, in real time, with the carriers in the test's process.
 
 use std::fs::OpenOptions;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -109,11 +109,16 @@ impl World {
         command.spawn().expect("starts")
     }
 
-    /// What a command that ends by itself prints.
-    pub async fn output_of(&self, subcommand: &str) -> String {
-        let mut command = self.command(subcommand, &[]);
+    /// Runs a command that ends by itself: a subcommand and its arguments, with blanks between.
+    pub async fn run(&self, command: &str) -> Output {
+        let mut command = self.command(command, &[]);
         let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await;
-        let output = output.expect("ends in time").expect("starts");
+        output.expect("ends in time").expect("starts")
+    }
+
+    /// What such a command prints.
+    pub async fn output_of(&self, command: &str) -> String {
+        let output = self.run(command).await;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
@@ -122,7 +127,7 @@ impl World {
     fn command(&self, subcommand: &str, own: &[(String, String)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trackbox"));
         command
-            .arg(subcommand)
+            .args(subcommand.split_whitespace())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -135,6 +140,29 @@ impl World {
     /// What all processes have logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Waits until the API is ready.
+    pub async fn wait_until_ready(&self) {
+        self.wait_until_answered(&self.api).await;
+    }
+
+    /// Waits until a process is ready at this address.
+    pub async fn wait_until_answered(&self, api: &str) {
+        let began = Instant::now();
+        loop {
+            let ready = reqwest::get(format!("{api}/readyz")).await;
+            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            let waited = began.elapsed();
+            assert!(
+                waited < Duration::from_secs(60),
+                "not ready\n{}",
+                self.log()
+            );
+            pause(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until all parcels have arrived.
