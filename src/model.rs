@@ -294,6 +294,8 @@ pub enum Held {
     Part,
     /// No answer: known events, read anew.
     Reread,
+    /// No answer: what the carrier sent by itself, which may be one event alone.
+    Pushed,
 }
 
 /// How a check ended.

@@ -197,12 +197,11 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         .unwrap_or(checked_at + NEXT_CHECK_DEFAULT)
         .min(checked_at + NEXT_CHECK_MAX);
     let check_id = wire.check_id.unwrap_or_else(|| hash_id(value));
-    let held = if wire.source.as_deref() == Some("reread") {
-        Held::Reread
-    } else if wire.check_id.is_none() || wire.first_event.is_some() {
-        Held::Part
-    } else {
-        Held::Whole
+    let held = match wire.source.as_deref() {
+        Some("reread") => Held::Reread,
+        Some("push") => Held::Pushed,
+        _ if wire.check_id.is_none() || wire.first_event.is_some() => Held::Part,
+        _ => Held::Whole,
     };
     let mut unreadable = wire.unreadable_events.clone().unwrap_or_default();
     unreadable.example = clean_text(&unreadable.example);

@@ -3,7 +3,7 @@
 //! Pure, and the same for both databases. The same updates in any order, repeated or delayed, end in the same tracking:
 //! each group of fields has a key of its own, and only a greater key changes the group. The key of the status fields is
 //! (heard, checked_at, check_id), that of the check fields (checked_at, check_id), that of the facts the same of the checks that
-//! had any.
+//! had any. What a carrier pushed has no part in the check fields, nor in [`Tracking::last_ok_at`]: nobody asked.
 
 use crate::clock::Time;
 use crate::model::facts::Told;
@@ -22,7 +22,9 @@ pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) 
         lift(&mut next, update);
     } else {
         merge_status(&mut next, update);
-        merge_check(&mut next, update);
+        if update.held != Held::Pushed {
+            merge_check(&mut next, update);
+        }
         merge_facts(&mut next, update);
     }
     history.add(update, row.journey);
@@ -77,10 +79,12 @@ fn lift(next: &mut Tracking, update: &Update) {
 fn merge_status(next: &mut Tracking, update: &Update) {
     let (heard, report) = match &update.outcome {
         Outcome::Seen { report, .. } => (Heard::Seen, report.clone()),
-        Outcome::NotFoundYet => (Heard::NotFoundYet, not_found()),
-        Outcome::Failed { .. } => return,
+        Outcome::NotFoundYet if update.held != Held::Pushed => (Heard::NotFoundYet, not_found()),
+        Outcome::NotFoundYet | Outcome::Failed { .. } => return,
     };
-    next.last_ok_at = next.last_ok_at.max(Some(update.checked_at));
+    if update.held != Held::Pushed {
+        next.last_ok_at = next.last_ok_at.max(Some(update.checked_at));
+    }
     let known = (next.heard, next.status_checked_at, next.status_check_id);
     if known >= (heard, Some(update.checked_at), Some(update.check_id)) {
         return;

@@ -99,14 +99,14 @@ impl Standing {
 /// Calls `gain` with everything that `update` adds to the counts, code by code.
 ///
 /// That is nothing for the first answer, because its events happened before the parcel was watched, nor for failures,
-/// repetitions, events read anew, and parcels that were done before. Of a history that was not found before, the first event alone counts.
+/// repetitions, events read anew or pushed, and parcels that were done before. Of a history that was not found before, the first event alone counts.
 pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str, Gain)) {
     let events: &[Event] = match &update.outcome {
         Outcome::Seen { events, .. } => events,
         Outcome::NotFoundYet => &[],
         Outcome::Failed { .. } => return,
     };
-    if update.held == Held::Reread {
+    if matches!(update.held, Held::Reread | Held::Pushed) {
         return;
     }
     let Some(last_ok) = row.last_ok_at.filter(|at| *at < update.checked_at) else {

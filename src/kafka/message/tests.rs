@@ -13,7 +13,7 @@ use crate::model::fixture::{at, event, seen, tracking, update};
 use crate::model::history::History;
 use crate::model::merge::merge;
 use crate::model::status::Status;
-use crate::model::{Event, Named, Outcome, Source, Update};
+use crate::model::{Event, Held, Named, Outcome, Source, Update};
 
 fn checked(update: Update) -> Checked {
     Checked {
@@ -63,6 +63,20 @@ fn what_is_written_is_read_back() {
         assert_eq!(records[0].key, b"42");
         assert_eq!(decode(Some(&records[0].value), at(50), at(60)), Ok(one));
     }
+}
+
+#[test]
+fn what_a_carrier_pushed_is_read_back_as_pushed() {
+    let pushed = Update {
+        held: Held::Pushed,
+        ..seen(42, 5, 9, vec![event(Status::Delivered, "4", 4)])
+    };
+    let record = Checked {
+        source: Source::Push,
+        ..checked(pushed.clone())
+    };
+    let records = encode(&record);
+    assert_eq!(decode(Some(&records[0].value), at(50), at(60)), Ok(pushed));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The promise that any order, repetition and delay of messages gives the same final state.
 
+mod push;
+
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::{prop_assert_eq, proptest};
 use strum::VariantArray as _;
@@ -11,7 +13,7 @@ use crate::model::facts::Facts;
 use crate::model::fixture::{at, event, facts, seen, tracking, update};
 use crate::model::history::History;
 use crate::model::status::Status;
-use crate::model::{Event, Heard, Outcome, Tracking, Update};
+use crate::model::{Event, Heard, Held, Outcome, Tracking, Update};
 
 fn status() -> impl Strategy<Value = Status> {
     (0..Status::VARIANTS.len())
@@ -28,8 +30,10 @@ fn check(check: u128) -> impl Strategy<Value = Update> {
         1 => Just(None),
     ];
     let pieces = proptest::option::of(1..4_u32);
-    (0..6_i64, outcome, any::<bool>(), 1..5_u32, pieces).prop_map(
-        move |(secs, status, failed, fails, pieces)| {
+    // Of three that saw something one was pushed, which may tell an event later than a check did.
+    let pushed = prop_oneof![2 => Just(None), 1 => (0..6_i64).prop_map(Some)];
+    (0..6_i64, outcome, any::<bool>(), 1..5_u32, (pieces, pushed)).prop_map(
+        move |(secs, status, failed, fails, (pieces, pushed))| {
             let mut one = match status {
                 Some(status) => seen(1, secs, check, vec![event(status, status.as_str(), secs)]),
                 None if failed => {
@@ -42,9 +46,27 @@ fn check(check: u128) -> impl Strategy<Value = Update> {
                 one.check_fail_count = Some(fails);
             }
             one.facts = pieces.map(facts);
-            one
+            if let (true, Outcome::Seen { events, .. }) = (is_verdict(&one), &mut one.outcome) {
+                // A parcel is given up without an event.
+                events.clear();
+            }
+            match (pushed, status) {
+                // Only a worker gives a parcel up.
+                (Some(event_secs), Some(status)) if status != Status::Expired => {
+                    push(secs, check, event(status, status.as_str(), event_secs))
+                }
+                _ => one,
+            }
         },
     )
+}
+
+/// What a carrier sent by itself: one event.
+fn push(secs: i64, id: u128, event: Event) -> Update {
+    Update {
+        held: Held::Pushed,
+        ..seen(1, secs, id, vec![event])
+    }
 }
 
 /// Up to eight checks, and the order in which they arrive, some of them repeatedly.
