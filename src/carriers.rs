@@ -10,6 +10,7 @@ pub mod declared;
 #[cfg(test)]
 mod fixture;
 pub mod login;
+pub mod push;
 pub mod reading;
 pub mod recorded;
 pub mod routes;
@@ -27,6 +28,7 @@ use chrono_tz::Tz;
 use reqwest::Url;
 use serde_json::error::Category;
 
+use crate::carriers::push::{Pushed, Signature};
 use crate::clock::Time;
 use crate::model::facts::Facts;
 use crate::model::number::Spelling;
@@ -99,6 +101,19 @@ pub trait Carrier: Send + Sync {
     /// [`CarrierError`] if it holds no token.
     fn read_token(&self, _: &Login, _: &Answer, _now: Time) -> Result<Token, CarrierError> {
         Err(CarrierError::NoLogin)
+    }
+
+    /// What its carrier signs pushed bodies with, if it signs them; `None` if it pushes none that can be read.
+    fn push_signature(&self) -> Option<Option<&Signature>> {
+        None
+    }
+
+    /// What a pushed body of the carrier's own tells; nothing if it is not about parcels.
+    ///
+    /// # Errors
+    /// [`CarrierError`] if it cannot be read, or names no number.
+    fn read_push(&self, _: Vec<u8>, _now: Time) -> Result<Vec<Pushed>, CarrierError> {
+        Ok(Vec::new())
     }
 
     /// A known event as it would be read today: the same event, with the meaning and the edition of today's mapping.

@@ -323,6 +323,19 @@ pub struct CarrierSection {
     /// How the time of the next check is chosen; defaults to `work.policy`.
     #[schemars(extend("examples" = ["fixed"]))]
     pub policy: Option<Policy>,
+    /// The secret in the address that the carrier pushes to, `/push/CODE/SECRET`; empty: nothing is taken.
+    #[schemars(extend("examples" = ["LetNobodyElseKnow-22orMore"]))]
+    pub push_secret: Secret,
+    /// The secret before this one, which is still taken.
+    #[schemars(extend("examples" = ["LetNobodyElseKnow-22orMore"]))]
+    pub push_secret_before: Secret,
+    /// The key that the carrier signs what it pushes with.
+    #[schemars(extend("examples" = ["the signing key"]))]
+    pub push_key: Secret,
+    /// The key before this one, which is still taken.
+    pub push_key_before: Secret,
+    /// Whether what is pushed without a signature is believed. If not, it makes parcels due, and their checks decide.
+    pub push_trust: bool,
     /// The account that the calls count for, shared by all sections that name it; defaults to the section's name.
     #[schemars(extend("format" = "account", "examples" = ["shared-account"]))]
     pub budget: Option<String>,

@@ -15,6 +15,7 @@ use crate::config::mistakes::Mistake;
 
 /// The built-in files of `carriers/`, with their names.
 pub const FILES: &[(&str, &str)] = &[
+    ("aftership", include_str!("../../carriers/aftership.toml")),
     (
         "australia-post",
         include_str!("../../carriers/australia-post.toml"),
@@ -29,6 +30,7 @@ pub const FILES: &[(&str, &str)] = &[
         "dhl-express",
         include_str!("../../carriers/dhl-express.toml"),
     ),
+    ("easypost", include_str!("../../carriers/easypost.toml")),
     ("emulator", include_str!("../../carriers/emulator.toml")),
     (
         "emulator-batch",

@@ -13,6 +13,7 @@ mod item;
 mod items;
 pub mod map;
 mod path;
+mod push;
 mod request;
 mod template;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::item::Context;
 use crate::carriers::declared::items::items;
 use crate::carriers::login::oauth_token;
+use crate::carriers::push::{Pushed, Signature};
 use crate::carriers::reading::complaint::{refused, words_of_error};
 use crate::carriers::reading::number::another;
 use crate::carriers::{
@@ -69,6 +71,23 @@ impl Declared {
     fn login_rule(&self) -> Option<&LoginRule> {
         let rule = self.file.login.as_ref()?;
         rule.request.is_complete(&self.access).then_some(rule)
+    }
+
+    /// What the carrier wrote, as JSON.
+    fn body(&self, answer: &Answer) -> Result<Value, CarrierError> {
+        match self.file.answer.format {
+            Format::Json => reading::json(answer, &self.secrets),
+            Format::Xml => xml::read(answer, &self.secrets),
+        }
+    }
+
+    fn context(&self, http: u16, now: Time) -> Context<'_> {
+        Context {
+            http,
+            key: &self.secrets,
+            zone: self.access.zone,
+            now,
+        }
     }
 
     /// What a whole answer says of the account.
@@ -156,12 +175,23 @@ impl Carrier for Declared {
         }
     }
 
+    fn push_signature(&self) -> Option<Option<&Signature>> {
+        let rule = self.file.push.as_ref()?;
+        Some(rule.signature.as_ref())
+    }
+
+    fn read_push(&self, body: Vec<u8>, now: Time) -> Result<Vec<Pushed>, CarrierError> {
+        let Some(rule) = &self.file.push else {
+            return Ok(Vec::new());
+        };
+        let answer = Answer { status: 200, body };
+        let body = self.body(&answer)?;
+        rule.pushed(&self.file, &body, self.context(200, now))
+    }
+
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
         let http = answer.status;
-        let body = match self.file.answer.format {
-            Format::Json => reading::json(answer, &self.secrets),
-            Format::Xml => xml::read(answer, &self.secrets),
-        };
+        let body = self.body(answer);
         let value = body.as_ref().unwrap_or(&Value::Null);
         if let Some(error) = self.of_account(http, value, self.file.item.said(value)) {
             return Err(error);
@@ -170,12 +200,7 @@ impl Carrier for Declared {
             return self.refusal(state, http, &body);
         }
         let body = body?;
-        let context = Context {
-            http,
-            key: &self.secrets,
-            zone: self.access.zone,
-            now,
-        };
+        let context = self.context(http, now);
         if !self.file.answer.items.is_empty() {
             return items(&self.file, state, &body, context);
         }

@@ -2,7 +2,7 @@
 //!
 //! In an adapter's folder `<case>.json` (`.xml`, or `.txt` if it is neither) is an answer's body, as a carrier sent it or
 //! could send it. `<case>.snap` beside it is what the adapter reads from it. `<case>.given.json`, if there is one, says how
-//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`).
+//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`); or that it was `pushed`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::Adapter;
+use crate::carriers::push::Pushed;
 use crate::carriers::{Access, Answer, Asked, Sighting, Step, Verdict};
 use crate::clock::Time;
 use crate::model::answer::alone;
@@ -60,6 +61,10 @@ pub fn reading(
         ..access
     };
     let status = given["http"].as_u64().unwrap_or(200);
+    if given["pushed"] == json!(true) {
+        let body = fs::read(case).map_err(|error| error.to_string())?;
+        return Ok(format!("{:#}", shown_push(adapter, access, body, now)));
+    }
     let answer = Answer {
         status: u16::try_from(status)
             .map_err(|_| "its .given.json names no HTTP status".to_owned())?,
@@ -92,6 +97,22 @@ pub fn reading(
     Ok(format!("{read:#}"))
 }
 
+/// What the adapter reads from a body that its carrier pushed.
+fn shown_push(adapter: &Adapter, access: Access, body: Vec<u8>, now: Time) -> Value {
+    let pushed = match adapter.make(access).read_push(body, now) {
+        Ok(pushed) => pushed,
+        Err(error) => return json!({"error": error.to_string()}),
+    };
+    let shown = pushed.into_iter().map(|Pushed { number, told }| {
+        let Some(told) = told else {
+            return json!({"number": number});
+        };
+        let seen = Verdict::Seen(told);
+        shown_parcel(&number, &seen, now)
+    });
+    json!({"pushed": shown.collect::<Vec<Value>>()})
+}
+
 /// What a `.snap` expects; `None` if there is none.
 pub fn expected(case: &Path) -> Option<String> {
     let text = fs::read_to_string(case.with_extension("snap")).ok()?;
@@ -109,8 +130,12 @@ pub fn expect(case: &Path, reading: &str) -> std::io::Result<()> {
 
 /// What an answer says of one number, for people.
 pub fn shown(sighting: &Sighting, now: Time) -> Value {
-    let mut shown = shown_verdict(sighting, now);
-    if let Verdict::Seen(seen) = &sighting.verdict {
+    shown_parcel(sighting.asked.number.as_str(), &sighting.verdict, now)
+}
+
+fn shown_parcel(number: &str, verdict: &Verdict, now: Time) -> Value {
+    let mut shown = shown_verdict(number, verdict, now);
+    if let Verdict::Seen(seen) = verdict {
         if seen.unreadable.count > 0 {
             shown["unreadableEvents"] = json!(seen.unreadable);
         }
@@ -121,9 +146,8 @@ pub fn shown(sighting: &Sighting, now: Time) -> Value {
     shown
 }
 
-fn shown_verdict(sighting: &Sighting, now: Time) -> Value {
-    let number = sighting.asked.number.as_str();
-    match &sighting.verdict {
+fn shown_verdict(number: &str, verdict: &Verdict, now: Time) -> Value {
+    match verdict {
         Verdict::Seen(seen) => {
             let mut events = seen.events.clone();
             let report = alone(&mut events, now);

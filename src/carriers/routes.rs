@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::carriers::Carrier;
+use crate::carriers::push::Door;
 use crate::carriers::sections::{Adapted, adapters, without_credentials};
 use crate::config::check::Mistakes;
 use crate::config::keys::nearest;
@@ -67,6 +68,8 @@ pub struct Route {
     pub numbers_per_call: u32,
     /// Time limit for one call.
     pub timeout: Duration,
+    /// How it takes what its carrier pushes; `None` if it takes nothing.
+    pub door: Option<Arc<Door>>,
 }
 
 impl Route {
@@ -136,6 +139,7 @@ impl Routes {
                 section: code.to_owned(),
                 account: Arc::clone(&accounts[section.account(code)]),
                 numbers_per_call: numbers_per_call(&section, adapter.as_ref()),
+                door: Door::of(&section, adapter.as_ref()).map(Arc::new),
                 adapter,
                 timeout: timeout.get(),
             };
@@ -159,6 +163,11 @@ impl Routes {
         self.by_key
             .get(&fold(code.as_str()))
             .or_else(|| self.by_key.get(ANY))
+    }
+
+    /// The route of a section by its name.
+    pub fn section(&self, name: &str) -> Option<&Route> {
+        self.by_key.get(&fold(name))
     }
 
     /// What a request means by `code`.

@@ -66,6 +66,7 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
                     carrier
                 }
             };
+            push(carrier.as_ref(), code, section, mistakes);
             let most = carrier.numbers_per_call();
             if let Some(numbers) = section.numbers.filter(|numbers| *numbers as usize > most) {
                 let name = adapter.name;
@@ -228,6 +229,33 @@ fn has_needs(
         mistakes.add(&["carriers", code, key], what, advice);
     }
     complete
+}
+
+/// What a section says of pushes must be of use, and enough to know the carrier by.
+fn push(carrier: &dyn Carrier, code: &str, section: &CarrierSection, mistakes: &mut Mistakes<'_>) {
+    let name = carrier.name();
+    let takes = !section.push_secret.is_empty();
+    match carrier.push_signature() {
+        None if takes => mistakes.add(
+            &["carriers", code, "push_secret"],
+            format!("is set, but the adapter {name} reads nothing that is pushed"),
+            "leave it out; docs/carriers.md says which adapters do",
+        ),
+        Some(Some(signature))
+            if takes
+                && section.push_key.is_empty()
+                && (section.api_key.is_empty() || !signature.by_api_key) =>
+        {
+            let path = KeyPath::of(&["carriers", code, "push_key"]);
+            let variable = path.variable();
+            mistakes.add(
+                &["carriers", code, "push_key"],
+                format!("is missing; the carrier signs what it pushes to the adapter {name}"),
+                format!("set it to the key that it signs with, best as the variable {variable}"),
+            );
+        }
+        _ => {}
+    }
 }
 
 /// A URL without user, password and query.

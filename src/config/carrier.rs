@@ -84,6 +84,11 @@ impl Default for CarrierSection {
             timeout: None,
             concurrency: None,
             policy: None,
+            push_secret: Secret::default(),
+            push_secret_before: Secret::default(),
+            push_key: Secret::default(),
+            push_key_before: Secret::default(),
+            push_trust: false,
             budget: None,
         }
     }

@@ -19,6 +19,10 @@ use crate::model::CarrierCode;
 /// claimed and waits for its slot.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
+/// The length of a secret in an address: at least 128 bits as base64url writes them.
+const PUSH_SECRET_CHARS_MIN: usize = 22;
+const PUSH_SECRET_CHARS_MAX: usize = 200;
+
 /// What sections with one account must agree on; a section that leaves one out takes it from `work`.
 const SHARED: [&str; 8] = [
     "per_second",
@@ -209,6 +213,30 @@ fn carrier(config: &Config, code: &str, section: &CarrierSection, mistakes: &mut
     }
     if let Some(timeout) = section.timeout {
         lease(config, &["carriers", code, "timeout"], timeout, mistakes);
+    }
+    push_secrets(code, section, mistakes);
+}
+
+/// Secrets in an address are long, and of what an address holds as it is.
+fn push_secrets(code: &str, section: &CarrierSection, mistakes: &mut Mistakes<'_>) {
+    let is_of_address = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let keys = [
+        ("push_secret", &section.push_secret),
+        ("push_secret_before", &section.push_secret_before),
+    ];
+    for (key, secret) in keys {
+        let secret = secret.expose();
+        let what = if secret.is_empty() {
+            continue;
+        } else if !secret.chars().all(is_of_address) {
+            "has other characters than letters, digits, - and _"
+        } else if !(PUSH_SECRET_CHARS_MIN..=PUSH_SECRET_CHARS_MAX).contains(&secret.len()) {
+            "is too short to be secret, or longer than 200 characters"
+        } else {
+            continue;
+        };
+        let advice = "make one: openssl rand -hex 24";
+        mistakes.add(&["carriers", code, key], what, advice);
     }
 }
 

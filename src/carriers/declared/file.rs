@@ -9,6 +9,7 @@ use crate::carriers::declared::condition::Condition;
 use crate::carriers::declared::facts::FactsRule;
 use crate::carriers::declared::item::{Context, ItemRule};
 use crate::carriers::declared::path::Path;
+use crate::carriers::declared::push::PushRule;
 use crate::carriers::declared::request::{Of, RequestRule};
 use crate::carriers::declared::toml::{Section, read};
 use crate::carriers::declared::when::TimeRule;
@@ -32,6 +33,8 @@ pub struct File {
     pub answer: AnswerRule,
     pub item: ItemRule,
     pub facts: FactsRule,
+    /// How what the carrier pushes is read; `None` if it is not.
+    pub push: Option<PushRule>,
 }
 
 /// What a file says of itself.
@@ -107,7 +110,15 @@ impl File {
             let request = RequestRule::read(&root.section("request"), Of::Numbers);
             let login = login(&root.section("login"));
             let answer = answer(&root.section("answer"));
-            let item = ItemRule::read(root, version);
+            let map = root.section("map");
+            let section = root.section("item");
+            let item = ItemRule::read(&section, &root.section("event"), &map, version);
+            if item.as_ref().is_some_and(|item| !item.reads_status()) && map.has("status") {
+                let what = "is missing, but there is [map.status]";
+                section.wrong("status", what, "write [item.status]");
+            }
+            let push = PushRule::read(root, &map, version);
+            map.done_with_tables();
             let file = Self {
                 about: about?,
                 defaults,
@@ -116,6 +127,7 @@ impl File {
                 answer,
                 item: item?,
                 facts: FactsRule::read(&root.section("facts")),
+                push,
             };
             if file.request.numbers > 1 && file.answer.items.is_empty() {
                 let what = "needs items, since one call takes several numbers";

@@ -72,9 +72,14 @@ pub struct Context<'a> {
 }
 
 impl ItemRule {
-    pub fn read(root: &Section<'_>, version: i32) -> Option<Self> {
-        let (section, map) = (root.section("item"), root.section("map"));
-        let conditions = |key| Condition::list(&section, key);
+    /// Reads the rule of an item, whose events are read as `event` says.
+    pub fn read(
+        section: &Section<'_>,
+        event: &Section<'_>,
+        map: &Section<'_>,
+        version: i32,
+    ) -> Option<Self> {
+        let conditions = |key| Condition::list(section, key);
         let paths = |key| section.read_all(key, str::parse);
         let flags = section.sections("flags");
         let flag = |table: &Section<'_>| {
@@ -104,9 +109,9 @@ impl ItemRule {
             events_may_be_missing: section.flag("events_may_be_missing").unwrap_or(false),
             back: conditions("back"),
             flags: flags.iter().filter_map(flag).collect(),
-            status: status(&section, &map),
+            status: status(section, map),
             version,
-            event: EventRule::read(&root.section("event"), &map)?,
+            event: EventRule::read(event, map)?,
         };
         if rule.events.is_empty() {
             section.wrong(
@@ -115,9 +120,8 @@ impl ItemRule {
                 "write events = \"the path to the list of events\"",
             );
         }
-        rule.check(&section);
+        rule.check(section);
         section.done();
-        map.done_with_tables();
         Some(rule)
     }
 
@@ -140,6 +144,11 @@ impl ItemRule {
                 advice,
             );
         }
+    }
+
+    /// Whether it reads the status of the whole.
+    pub fn reads_status(&self) -> bool {
+        self.status.is_some()
     }
 
     /// What the carrier's documented signs for a number without news say.
@@ -314,13 +323,6 @@ fn status(item: &Section<'_>, map: &Section<'_>) -> Option<StatusRule> {
     let table = map.section("status");
     let codes = codes(if table.is_there() { &table } else { map });
     if !section.is_there() {
-        if table.is_there() {
-            item.wrong(
-                "status",
-                "is missing, but there is [map.status]",
-                "write [item.status]",
-            );
-        }
         return None;
     }
     let time = section
