@@ -24,6 +24,7 @@ use crate::store::acting::{Acted, Fences};
 use crate::store::creating::{Creation, OnExisting, Remembered, Wish};
 use crate::store::error::StoreError;
 use crate::store::feed::Head;
+use crate::store::pushed::Hint;
 use crate::store::trackings::Refresh;
 use crate::store::updates::{Applied, Batch};
 
@@ -252,6 +253,20 @@ impl Current {
         }
         let reason = format!("tracking {id} was changed {REFRESH_TRIES} times meanwhile");
         Err(StoreError::busy(reason))
+    }
+
+    /// Makes trackings due that were not made so by a hint lately. Answers how many.
+    ///
+    /// # Errors
+    /// Those of [`WholeStore::hint`].
+    pub async fn hint(&self, hints: &[Hint], now: Time) -> Result<usize, StoreError> {
+        let raise_fence =
+            async |versions: &[(i64, i64)]| self.cache.fence(Family::Tracking, versions).await;
+        let hinted = self.database.hint(hints, now, raise_fence).await?;
+        if hinted > 0 {
+            self.bell.ring().await;
+        }
+        Ok(hinted)
     }
 
     /// As [`WholeStore::fold_twins`].

@@ -18,6 +18,7 @@ mod list;
 mod message;
 mod parcel;
 mod pause;
+pub mod push;
 mod refresh;
 pub mod router;
 mod schedule;
@@ -36,6 +37,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::current::Current;
 use crate::feed::Feed;
+use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::kafka::Bus;
 use crate::learned::Learned;
@@ -83,6 +85,8 @@ pub struct Parts {
     /// Who may come in.
     pub gate: Gate,
     pub http: config::Http,
+    /// How what carriers push is judged.
+    pub pushes: Rules,
     /// Run its [`FloodGuard::run`] beside the server.
     pub flood: FloodGuard,
     /// Run its [`Feed::watch`] beside the server.

@@ -124,6 +124,8 @@ metrics! {
     keys_refused: Counter by (reason: &str);
     /// Keys that the database was asked about.
     key_lookups: Counter;
+    /// Bodies that carriers pushed and were refused, and the parcels of the others, by the section's name and outcome.
+    pushes: Counter by (section: &str, outcome: PushOutcome);
     /// Current states answered from the cache.
     cache_hits: Counter;
     /// Current states that the cache did not have.
@@ -176,6 +178,30 @@ metrics! {
     parcels_to_adopt: Gauge;
     /// Records of a partition that are not yet applied.
     consumer_lag: Gauge by (partition: i32);
+}
+
+/// What became of a pushed body, or of a parcel in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum PushOutcome {
+    /// A parcel's record is on the bus.
+    Published,
+    /// A parcel is due, unless a hint made it so a moment ago.
+    Hinted,
+    /// A parcel about which it tells nothing new.
+    Known,
+    /// A number that no tracking has.
+    UnknownNumber,
+    /// A body that is not about parcels.
+    Ignored,
+    /// A body without the signature that it should have.
+    Forged,
+    /// A body that is too long, broken off, or of no known form.
+    Unreadable,
+    /// A body for which bus or database had no room: the carrier was told to send it again.
+    Failed,
+    /// A request whose address has another section or secret.
+    Stranger,
 }
 
 /// How one check of one tracking ended.

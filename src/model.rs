@@ -93,6 +93,8 @@ pub struct Tracking {
     /// Refreshed and not checked since: it goes ahead of everything that is due.
     pub urgent: bool,
     pub refreshed_at: Option<Time>,
+    /// When something pushed that cannot be believed last made it due.
+    pub hinted_at: Option<Time>,
     /// Whether it is checked again although its status is terminal.
     pub looks_again: bool,
     /// Whether it is still checked: followed by an owner, and urgent, not terminal, or to be looked at again.
@@ -168,6 +170,7 @@ impl Tracking {
             facts: None,
             urgent: false,
             refreshed_at: None,
+            hinted_at: None,
             looks_again: false,
             active: true,
             lease_until: None,

@@ -45,6 +45,7 @@ pub mod native;
 pub mod parcels;
 pub mod partitions;
 pub mod processes;
+pub mod pushed;
 pub mod rows;
 pub mod search;
 pub mod set;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::app::parts::Parts;
+use crate::app::parts::{Parts, cadence};
 use crate::app::role::{Guarded, Role};
 use crate::app::stages::Stages;
+use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::http::{self, Serve};
 use crate::serving::flood::FloodGuard;
@@ -48,6 +49,10 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
         ready,
         gate: parts.access.at((ROLE.listen)(&parts.config)),
         http: parts.config.http.clone(),
+        pushes: Rules {
+            cadence: cadence(&parts.config.work),
+            names: parts.config.facts.in_messages,
+        },
         flood,
         feed: parts.feed.clone(),
     }))

@@ -8,7 +8,7 @@ use axum::Router;
 use crate::http::accounts::Measure;
 use crate::http::{
     Serve, acts, budget, by_ids, carriers, changes, create, dead_letters, events, keys, list,
-    parcel, pause, refresh, schedule, tenants, trackings,
+    parcel, pause, push, refresh, schedule, tenants, trackings,
 };
 use crate::serving::caller::Operates;
 use crate::serving::layers::Kit;
@@ -65,6 +65,7 @@ pub fn router(serve: Serve) -> Router {
         .before(guarded)
         .merge(layers::with_method_fallback(
             health.merge(serve.gate.before(figures)),
-        ));
+        ))
+        .merge(layers::with_method_fallback(push::router(serve.clone())));
     layers::wrap(whole, Kit::new(&serve.http, Arc::clone(&serve.metrics)))
 }

@@ -7,6 +7,7 @@ mod edges;
 mod openapi;
 mod parcels;
 mod plans;
+mod push;
 mod spellings;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::app::parts::cadence;
 use crate::cache::Cache;
 use crate::cache::memory::MemoryCache;
 use crate::carriers::routes::Routes;
@@ -28,6 +30,7 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::current::Current;
 use crate::feed::Feed;
+use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::http::{Parts, Serve, router};
 use crate::kafka::Bus;
@@ -163,6 +166,10 @@ impl Api {
             flood: FloodGuard::new(&config.http),
             feed: Feed::default(),
             http: config.http,
+            pushes: Rules {
+                cadence: cadence(&config.work),
+                names: config.facts.in_messages,
+            },
         });
         let router = router::router(serve.clone());
         Self {

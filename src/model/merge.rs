@@ -145,6 +145,11 @@ fn merge_check(next: &mut Tracking, update: &Update) {
         next.next_check_at = update.next_check_at;
         next.looks_again = update.looks_again;
         next.urgent = false;
+        // The same for a hint: the carrier may have had the news only after it was asked.
+        if let Some(at) = next.hinted_at.filter(|at| *at > update.checked_at) {
+            next.next_check_at = next.next_check_at.min(at);
+            next.looks_again = true;
+        }
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn read(request: Request) -> Result<Vec<u8>, Problem> {
     // The whole request has the same deadline; this inner timer is polled first.
     timeout_at(limits.deadline, read)
         .await
-        .map_err(|_| Problem::new(Kind::SlowRequest, "the body did not arrive in time"))?
+        .map_err(|_| Problem::slow_request())?
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
@@ -103,7 +103,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 /// Reads a body of at most `bytes_max`.
-async fn read_body(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+pub async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let refused = if is_encoded(headers) {
@@ -172,10 +176,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
-        Problem::invalid(
-            format!("the body is not UTF-8: byte {at} is not part of a character"),
-            Vec::new(),
-        )
+        let detail = format!("the body is not UTF-8: byte {at} is not part of a character");
+        Problem::invalid(detail, Vec::new())
     })?;
     if text.trim().is_empty() {
         return Err(Problem::invalid(

@@ -66,13 +66,13 @@ struct RequestId(Arc<str>);
 
 /// Answers unknown paths and methods with problems. Call it before adding layers to the router.
 pub fn with_fallbacks(router: Router) -> Router {
-    let lost = async || {
-        Problem::new(
-            Kind::NotFound,
-            "there is nothing at this path; /docs/ lists all paths",
-        )
-    };
-    with_method_fallback(router).fallback(lost)
+    with_method_fallback(router).fallback(async || lost())
+}
+
+/// The answer at a path where there is nothing.
+pub fn lost() -> Problem {
+    let detail = "there is nothing at this path; /docs/ lists all paths";
+    Problem::new(Kind::NotFound, detail)
 }
 
 /// Answers unknown methods of known paths with problems; for a router that is merged into one with both fallbacks.

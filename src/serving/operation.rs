@@ -257,6 +257,7 @@ fn example_detail(kind: Kind) -> &'static str {
         }
         Kind::Forbidden => "this needs a key of scope WRITE, and this key has READ",
         Kind::CrossSite => "the browser says that another site made this request",
+        Kind::NotProven => "the signature is missing",
         Kind::NotFound => "there is no tracking 4711",
         Kind::MethodNotAllowed => "the header `allow` lists the methods of this path",
         Kind::SlowRequest => "the body did not arrive in time",

@@ -32,6 +32,7 @@ pub enum Kind {
     Unauthorized,
     Forbidden,
     CrossSite,
+    NotProven,
     NotFound,
     MethodNotAllowed,
     SlowRequest,
@@ -53,7 +54,7 @@ impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::CrossSite | Self::NotProven => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
@@ -78,6 +79,7 @@ impl Kind {
             Self::Unauthorized => "urn:trackbox:problem:unauthorized",
             Self::Forbidden => "urn:trackbox:problem:forbidden",
             Self::CrossSite => "urn:trackbox:problem:cross-site",
+            Self::NotProven => "urn:trackbox:problem:not-proven",
             Self::NotFound => "urn:trackbox:problem:not-found",
             Self::MethodNotAllowed => "urn:trackbox:problem:method-not-allowed",
             Self::SlowRequest => "urn:trackbox:problem:slow-request",
@@ -102,6 +104,7 @@ impl Kind {
             Self::Unauthorized => "This needs a key",
             Self::Forbidden => "The key may not do this",
             Self::CrossSite => "A page of another site may not change anything here",
+            Self::NotProven => "Nothing shows that the carrier sent this",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "This path does not allow this method",
             Self::SlowRequest => "The request took too long to arrive",
@@ -255,6 +258,11 @@ impl Problem {
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait.max(Duration::from_secs(1)));
         self
+    }
+
+    /// A body that did not arrive in time.
+    pub fn slow_request() -> Self {
+        Self::new(Kind::SlowRequest, "the body did not arrive in time")
     }
 
     pub fn kind(&self) -> Kind {

@@ -29,9 +29,9 @@ struct Wanted<'a> {
 }
 
 /// A tracking, and its place in the set that it was looked for by.
-struct Placed {
-    place: usize,
-    row: Tracking,
+pub(super) struct Placed {
+    pub place: usize,
+    pub row: Tracking,
 }
 
 impl Readable for Placed {

@@ -44,7 +44,8 @@ migrations![
     "0012_facts",
     "0013_tenants",
     "0014_parcels",
-    "0015_idempotency"
+    "0015_idempotency",
+    "0016_push"
 ];
 
 /// One migration, and whether the database has it.

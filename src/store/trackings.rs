@@ -294,6 +294,7 @@ impl Readable for Tracking {
             .unwrap_or(Status::Unknown),
             first_event_at: row.first_event_at.map(|at| at.0),
             looks_again: row.looks_again,
+            hinted_at: row.hinted_at.map(|at| at.0),
             facts,
             change_seq: row.change_seq,
             changed_at: row.changed_at.map(|at| at.0),

@@ -240,6 +240,7 @@ fn tracking() -> Tracking {
         unreadable: Unreadable::default(),
         urgent: true,
         refreshed_at: Some(precise(8)),
+        hinted_at: None,
         facts: Some(Box::new(Told {
             facts: facts(),
             checked_at: precise(5),

@@ -85,10 +85,12 @@ fn messages() -> impl Strategy<Value = (Vec<Update>, Vec<usize>)> {
 fn start() -> impl Strategy<Value = Tracking> {
     (
         proptest::option::of(0..6_i64),
+        proptest::option::of(0..6_i64),
         proptest::option::of(1..8_u128),
     )
-        .prop_map(|(refreshed, lease)| {
+        .prop_map(|(refreshed, hinted, lease)| {
             let mut row = tracking(1, 1);
+            row.hinted_at = hinted.map(at);
             if let Some(secs) = refreshed {
                 row.urgent = true;
                 row.refreshed_at = Some(at(secs));
@@ -172,7 +174,7 @@ proptest! {
             if next.heard == now.heard {
                 assert!(next.status_checked_at >= now.status_checked_at);
             }
-            assert_eq!(next.active, next.urgent || !next.status.is_terminal());
+            assert_eq!(next.active, next.wants_checks());
             now = next;
         }
     }

@@ -59,6 +59,7 @@ pub struct Model {
     /// -1: created before there were owners.
     pub owners: i32,
     pub wanted: bool,
+    pub hinted_at: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
