@@ -116,6 +116,13 @@ pub trait Carrier: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// The body of an answer as it may be kept for each of `asked`: [`Carrier::resume`] reads the same of that number alone from
+    /// it. What is about other numbers is cut off, and so is what its file drops, the names of people without `names`, and any
+    /// body that holds a credential. `None` if nothing may be kept.
+    fn kept(&self, asked: &[Asked], answer: &Answer, _names: bool) -> Vec<Option<Vec<u8>>> {
+        vec![Some(answer.body.clone()); asked.len()]
+    }
+
     /// A known event as it would be read today: the same event, with the meaning and the edition of today's mapping.
     fn reread(&self, event: Event) -> Event {
         event

@@ -5,6 +5,7 @@
 //! the [`store`]; [`http`] (role `serve`) reads, adds, and makes urgent. [`app`] connects them.
 
 pub mod app;
+pub mod archive;
 pub mod cache;
 pub mod carriers;
 pub mod clock;

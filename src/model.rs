@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod answer;
+pub mod archived;
 pub mod change;
 pub mod code;
 pub mod event;

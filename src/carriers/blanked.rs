@@ -18,7 +18,7 @@ const BLANK: &str = "BLANKED";
 const TRIED_MAX: usize = 200;
 
 /// Shorter credentials stand in every second word.
-const SECRET_CHARS_MIN: usize = 4;
+pub const SECRET_CHARS_MIN: usize = 4;
 
 /// Names of fields that are about people, without marks, in small letters.
 pub const NAMES: &[&str] = &[
@@ -263,7 +263,8 @@ fn each_json_text(value: &mut Value, with: &mut impl FnMut(&str) -> String) {
     }
 }
 
-fn document(text: &str) -> Option<Document<'_>> {
+/// An answer in XML; `None` if it is none.
+pub fn document(text: &str) -> Option<Document<'_>> {
     let options = ParsingOptions {
         allow_dtd: false,
         ..ParsingOptions::default()
@@ -289,8 +290,8 @@ fn xml_texts(text: &str, of: impl Fn(Node<'_, '_>, Option<&str>) -> bool) -> Vec
     ranges
 }
 
-/// The text with something else in these places.
-fn replaced<'t>(
+/// The text with something else in these places, which are in order.
+pub fn replaced<'t>(
     text: &'t str,
     places: &[Range<usize>],
     mut with: impl FnMut(&'t str) -> Cow<'t, str>,

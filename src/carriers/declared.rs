@@ -11,6 +11,7 @@ mod facts;
 pub mod file;
 mod item;
 mod items;
+mod kept;
 pub mod map;
 mod path;
 mod push;
@@ -228,6 +229,10 @@ impl Carrier for Declared {
 
     fn read_token(&self, _: &Login, answer: &Answer, now: Time) -> Result<Token, CarrierError> {
         oauth_token(answer, now, &self.secrets)
+    }
+
+    fn kept(&self, asked: &[Asked], answer: &Answer, names: bool) -> Vec<Option<Vec<u8>>> {
+        kept::kept(&self.file, &self.secrets, asked, answer, names)
     }
 
     fn reread(&self, event: Event) -> Event {

@@ -6,12 +6,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::Adapter;
 use crate::carriers::push::Pushed;
-use crate::carriers::{Access, Answer, Asked, Sighting, Step, Verdict};
+use crate::carriers::{Access, Answer, Asked, Carrier, Sighting, State, Step, Verdict};
 use crate::clock::Time;
 use crate::model::answer::alone;
 use crate::model::{CarrierCode, Event, TrackNumber};
@@ -47,6 +48,27 @@ pub fn reading(
     case: &Path,
     now: Time,
 ) -> Result<String, String> {
+    let (made, state, answer) = recorded(adapter, access, case)?;
+    let read = match made.resume(state, &answer, now) {
+        Ok(Step::Done(sightings)) => {
+            let shown = sightings.iter().map(|sighting| shown(sighting, now));
+            json!({"sightings": shown.collect::<Vec<Value>>()})
+        }
+        Ok(Step::Send(..)) => return Err("it leads to another request".to_owned()),
+        Err(error) => json!({"error": error.to_string()}),
+    };
+    Ok(format!("{read:#}"))
+}
+
+/// A recorded answer, the account that got it, and what it had asked for.
+///
+/// # Errors
+/// What cannot be read.
+pub fn recorded(
+    adapter: &Adapter,
+    access: Access,
+    case: &Path,
+) -> Result<(Arc<dyn Carrier>, State, Answer), String> {
     let given = match fs::read(case.with_extension("given.json")) {
         Ok(given) => {
             serde_json::from_slice(&given).map_err(|error| format!("its .given.json: {error}"))?
@@ -83,18 +105,10 @@ pub fn reading(
     });
     let asked: Vec<Asked> = asked.collect::<Result<_, String>>()?;
     let made = adapter.make(access);
-    let Step::Send(_, state) = made.start(&asked) else {
-        return Err("nothing would be sent for its numbers".to_owned());
-    };
-    let read = match made.resume(state, &answer, now) {
-        Ok(Step::Done(sightings)) => {
-            let shown = sightings.iter().map(|sighting| shown(sighting, now));
-            json!({"sightings": shown.collect::<Vec<Value>>()})
-        }
-        Ok(Step::Send(..)) => return Err("it leads to another request".to_owned()),
-        Err(error) => json!({"error": error.to_string()}),
-    };
-    Ok(format!("{read:#}"))
+    match made.start(&asked) {
+        Step::Send(_, state) => Ok((made, state, answer)),
+        Step::Done(_) => Err("nothing would be sent for its numbers".to_owned()),
+    }
 }
 
 /// What the adapter reads from a body that its carrier pushed.

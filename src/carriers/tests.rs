@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use crate::carriers::adapters::{Adapter, BUILT_IN};
 use crate::carriers::declared::file::Format;
 use crate::carriers::declared::xml;
-use crate::carriers::{Answer, Verdict, fixture, recorded};
+use crate::carriers::{Answer, CarrierError, State, Step, Verdict, fixture, recorded};
 use crate::config::CarrierSection;
 use crate::config::keys::{Entry, KeyPath};
+use crate::model::facts::Facts;
 use crate::model::fixture::at;
 
 fn folder(adapter: &Adapter) -> PathBuf {
@@ -217,6 +218,50 @@ proptest! {
             let read: Vec<&str> = seen.events.iter().filter(|event| !event.stated).map(|event| event.status_raw.as_str()).collect();
             prop_assert_eq!(&read, &expected, "{} of {}", adapter, body);
             prop_assert_eq!(seen.unreadable.count as usize, members.len() - expected.len());
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_recorded_answer_is_read_as_the_answer_was() {
+    let now = at(30 * 86_400);
+    for (adapter, names) in BUILT_IN.iter().flat_map(|it| [(it, true), (it, false)]) {
+        for case in cases(adapter) {
+            let access = fixture::access("https://api.example/");
+            let recorded = recorded::recorded(adapter, access, &case).expect("is recorded");
+            let (made, state, answer) = recorded;
+            let place = case.display();
+            let whole = made.resume(state.clone(), &answer, now);
+            let bodies = made.kept(&state.asked, &answer, names);
+            for (asked, body) in state.asked.iter().zip(bodies) {
+                let read = |result: &Result<Step, CarrierError>| match result {
+                    Ok(Step::Done(sightings)) => {
+                        let found = sightings.iter().find(|it| it.asked == *asked);
+                        let mut verdict = found.map(|it| it.verdict.clone());
+                        if let (false, Some(Verdict::Seen(seen))) = (names, &mut verdict) {
+                            seen.facts = seen.facts.take().and_then(Facts::without_names);
+                        }
+                        Ok(verdict)
+                    }
+                    Ok(Step::Send(..)) => panic!("{place}: it leads to another request"),
+                    Err(error) => Err(error.clone()),
+                };
+                let whole = read(&whole);
+                let Some(body) = body else {
+                    let says = matches!(whole, Ok(Some(Verdict::Seen(_) | Verdict::NotFoundYet)));
+                    assert!(!says, "{place}: {} is not kept", asked.number);
+                    continue;
+                };
+                for name in adapter.file.item.event.drop.iter() {
+                    let body = String::from_utf8_lossy(&body);
+                    assert!(!body.contains(&format!("{name}\"")), "{place}: {name}");
+                    assert!(!body.contains(&format!("{name}>")), "{place}: {name}");
+                }
+                let status = answer.status;
+                let alone = State::first(std::slice::from_ref(asked));
+                let again = made.resume(alone, &Answer { status, body }, now);
+                assert_eq!(read(&again), whole, "{place}: {}", asked.number);
+            }
         }
     }
 }

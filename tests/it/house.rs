@@ -61,6 +61,10 @@ const TIERS: &[&[(&str, &str)]] = &[
     ],
     &[
         (
+            "archive",
+            "carriers' answers as they are kept: what tells two of them apart, and how they are compressed",
+        ),
+        (
             "current",
             "trackings as they are now: the store and the cache in one, and the order between them",
         ),

@@ -31,7 +31,7 @@ pub struct EventRule {
     /// The record that is kept; the whole if there is none.
     payload: Option<Path>,
     /// What is left out of it: names and addresses of people.
-    drop: Vec<String>,
+    pub drop: Vec<String>,
     texts: Texts,
     hint: Hint,
     codes: Codes,

@@ -20,7 +20,8 @@ pub struct FactsRule {
     expected_on: Option<TimeRule>,
     expected_from: Option<TimeRule>,
     expected_to: Option<TimeRule>,
-    signed_by: Vec<Path>,
+    /// A person's name.
+    pub signed_by: Vec<Path>,
     /// A number, or a list of the pieces.
     pieces: Vec<Path>,
     service: Vec<Path>,

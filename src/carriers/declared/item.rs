@@ -47,7 +47,7 @@ pub struct ItemRule {
     flags: Vec<(Condition, Means)>,
     status: Option<StatusRule>,
     version: i32,
-    event: EventRule,
+    pub event: EventRule,
 }
 
 /// The status that a carrier gives the whole parcel.

@@ -27,53 +27,19 @@ pub fn items(
     body: &Value,
     context: Context<'_>,
 ) -> Result<Step, CarrierError> {
-    let paths = &file.answer.items;
-    let found = paths.iter().find_map(|path| path.members(body));
-    let Some(Ok(values)) = found else {
-        let name = paths.first().map_or("items", |path| path.name());
+    let Some(items) = parts(file, &state.asked, body) else {
+        let name = file.answer.items.first();
+        let name = name.map_or("items", |path| path.name());
         return Err(not_in_form(
             body,
             context.key,
             &format!("it has no list of {name}"),
         ));
     };
-    let carrier = state.asked.first().map(|asked| asked.carrier.clone());
-    let of_carrier = |value: &&Value| {
-        let named = file
-            .answer
-            .carrier
-            .as_ref()
-            .and_then(|path| path.first(value));
-        let named = named.map(Value::as_str);
-        named.is_none_or(|named| {
-            let pair = named.zip(carrier.as_ref());
-            pair.is_some_and(|(named, it)| named.eq_ignore_ascii_case(it.as_str()))
-        })
-    };
-    let folded = |asked: &Asked| fold(asked.number.as_str());
-    let numbers: Vec<String> = state.asked.iter().map(folded).collect();
-    let item = |value| {
-        let named = file.item.number.iter().flat_map(|path| path.all(value));
-        let named: Vec<&Value> = named.collect();
-        let told = named.iter().filter_map(|it| Told::of(it));
-        let is_only = |told: &Told| numbers.iter().filter(|it| told.is(it)).count() == 1;
-        Item {
-            value,
-            exact: named.iter().filter_map(|it| it.as_str()).collect(),
-            told: told.filter(is_only).collect(),
-        }
-    };
-    let items: Vec<Item<'_>> = values.into_iter().filter(of_carrier).map(item).collect();
     let is_single = file.request.numbers == 1;
     let mut sightings = Vec::new();
-    for (asked, folded) in state.asked.into_iter().zip(&numbers) {
-        let exact = |item: &&Item<'_>| item.exact.contains(&asked.number.as_str());
-        let spelt = |item: &&Item<'_>| item.told.iter().any(|told| told.is(folded));
-        let mut of_it: Vec<&Item<'_>> = items.iter().filter(exact).collect();
-        if of_it.is_empty() {
-            of_it = items.iter().filter(spelt).collect();
-        }
-        let verdict = match newest(file, &of_it, context) {
+    for asked in state.asked {
+        let verdict = match newest(file, &about(&items, &asked), context) {
             Some(item) => match file.verdict(item.value, context) {
                 Err(error) if !is_single && error.failure_of() == FailureOf::Number => {
                     Verdict::Failed {
@@ -91,6 +57,59 @@ pub fn items(
         sightings.push(Sighting { asked, verdict });
     }
     Ok(Step::Done(sightings))
+}
+
+/// The parts about each number, where the first path leads to any; `None` if none does, or what stands there is no list.
+pub fn parts_about<'v>(
+    file: &File,
+    asked: &[Asked],
+    body: &'v Value,
+) -> Option<Vec<Vec<&'v Value>>> {
+    let items = parts(file, asked, body)?;
+    let about = asked.iter().map(|asked| about(&items, asked));
+    let values = about.map(|items| items.into_iter().map(|item| item.value).collect());
+    Some(values.collect())
+}
+
+/// The parts of an answer about numbers of the carrier that was asked.
+fn parts<'v>(file: &File, asked: &[Asked], body: &'v Value) -> Option<Vec<Item<'v>>> {
+    let mut paths = file.answer.items.iter();
+    let values = paths.find_map(|path| path.members(body))?.ok()?;
+    let carrier = asked.first().map(|asked| &asked.carrier);
+    let of_carrier = |value: &&Value| {
+        let path = file.answer.carrier.as_ref();
+        let named = path.and_then(|path| path.first(value)).map(Value::as_str);
+        named.is_none_or(|named| {
+            let pair = named.zip(carrier);
+            pair.is_some_and(|(named, it)| named.eq_ignore_ascii_case(it.as_str()))
+        })
+    };
+    let folded = |asked: &Asked| fold(asked.number.as_str());
+    let numbers: Vec<String> = asked.iter().map(folded).collect();
+    let item = |value| {
+        let named = file.item.number.iter().flat_map(|path| path.all(value));
+        let named: Vec<&Value> = named.collect();
+        let told = named.iter().filter_map(|it| Told::of(it));
+        let is_only = |told: &Told| numbers.iter().filter(|it| told.is(it)).count() == 1;
+        Item {
+            value,
+            exact: named.iter().filter_map(|it| it.as_str()).collect(),
+            told: told.filter(is_only).collect(),
+        }
+    };
+    Some(values.into_iter().filter(of_carrier).map(item).collect())
+}
+
+/// The parts that name a number, or else those that name it in another spelling.
+fn about<'a, 'v>(items: &'a [Item<'v>], asked: &Asked) -> Vec<&'a Item<'v>> {
+    let exact = |item: &&Item<'_>| item.exact.contains(&asked.number.as_str());
+    let exact: Vec<&Item<'v>> = items.iter().filter(exact).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let folded = fold(asked.number.as_str());
+    let spelt = |item: &&Item<'_>| item.told.iter().any(|told| told.is(&folded));
+    items.iter().filter(spelt).collect()
 }
 
 /// The one of several parts about a number that counts.

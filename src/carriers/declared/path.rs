@@ -81,6 +81,20 @@ impl Path {
         name.unwrap_or(&self.text)
     }
 
+    /// The names on the way, from the outside to the inside.
+    pub fn names(&self) -> Vec<&str> {
+        let names = self.steps.iter().filter_map(|step| match step {
+            Step::Name(name) => Some(name.as_str()),
+            Step::At(_) | Step::Last | Step::Each => None,
+        });
+        names.collect()
+    }
+
+    /// A copy of the answer in which the list that stands here has only the members that `keep` wants.
+    pub fn keeping(&self, value: &Value, keep: &impl Fn(&Value) -> bool) -> Value {
+        keeping(&self.steps, value, keep)
+    }
+
     /// The path to what holds the last name; `None` if that is the whole answer.
     pub fn holder(&self) -> Option<Self> {
         let is_name = |step: &Step| matches!(step, Step::Name(_));
@@ -89,6 +103,59 @@ impl Path {
             steps: steps.to_vec(),
             text: self.text.clone(),
         })
+    }
+}
+
+/// A copy of what stands at the beginning of `steps`, without the unwanted members of the list at their end.
+fn keeping(steps: &[Step], value: &Value, keep: &impl Fn(&Value) -> bool) -> Value {
+    let wanted = |members: &[Value]| members.iter().filter(|it| keep(it)).cloned().collect();
+    let Some((step, rest)) = steps.split_first() else {
+        return match value {
+            Value::Array(members) => Value::Array(wanted(members)),
+            // A list as PHP writes one that lost members.
+            Value::Object(members) => {
+                let kept = members.iter().filter(|(_, it)| keep(it));
+                Value::Object(kept.map(|(key, it)| (key.clone(), it.clone())).collect())
+            }
+            other => other.clone(),
+        };
+    };
+    match (step, value) {
+        (Step::Each, Value::Array(members)) if rest.is_empty() => Value::Array(wanted(members)),
+        (Step::Each, Value::Array(members)) => {
+            let members = members.iter().map(|it| keeping(rest, it, keep));
+            Value::Array(members.collect())
+        }
+        (Step::Each, one) if rest.is_empty() => match keep(one) {
+            true => one.clone(),
+            false => Value::Null,
+        },
+        (Step::Each, one) => keeping(rest, one, keep),
+        (Step::Name(name), Value::Object(fields)) => {
+            let field = |(key, it): (&String, &Value)| {
+                let it = match key == name {
+                    true => keeping(rest, it, keep),
+                    false => it.clone(),
+                };
+                (key.clone(), it)
+            };
+            Value::Object(fields.iter().map(field).collect())
+        }
+        (step, Value::Array(members)) => {
+            // A name is asked of the first member.
+            let (place, steps) = match step {
+                Step::At(place) => (*place, rest),
+                Step::Last => (members.len().saturating_sub(1), rest),
+                Step::Name(_) | Step::Each => (0, steps),
+            };
+            let member = |(nth, it): (usize, &Value)| match (nth == place, step) {
+                (true, Step::Name(_)) if it.is_array() => it.clone(),
+                (true, _) => keeping(steps, it, keep),
+                (false, _) => it.clone(),
+            };
+            Value::Array(members.iter().enumerate().map(member).collect())
+        }
+        (Step::Name(_) | Step::At(_) | Step::Last, other) => other.clone(),
     }
 }
 
@@ -203,6 +270,29 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_copied_without_the_unwanted_members_of_a_list() {
+        let value =
+            json!({"x": 1, "a": {"b": [{"n": 1}, {"n": 2}]}, "p": {"0": {"n": 1}, "7": {"n": 2}}});
+        let second = |it: &Value| it["n"] == 2;
+        let kept = |path: &str, value: &Value| {
+            path.parse::<Path>()
+                .expect("is a path")
+                .keeping(value, &second)
+        };
+        for path in ["a.b", "a.b[*]"] {
+            let expected = json!([{"n": 2}]);
+            let kept = kept(path, &value);
+            assert_eq!((&kept["a"]["b"], &kept["x"]), (&expected, &json!(1)));
+        }
+        assert_eq!(kept("p", &value)["p"], json!({"7": {"n": 2}}));
+        let lists = json!([{"b": [{"n": 1}]}, {"b": [{"n": 2}]}]);
+        assert_eq!(kept("[*].b", &lists), json!([{"b": []}, {"b": [{"n": 2}]}]));
+        assert_eq!(kept("[-1].b", &lists), lists);
+        assert_eq!(kept("b", &lists), json!([{"b": []}, {"b": [{"n": 2}]}]));
+        assert_eq!(kept("no.such", &value), value);
+    }
+
+    #[test]
     fn the_name_and_the_holder_of_a_path_are_told() {
         let path: Path = "a.b[*].c[0]".parse().expect("is a path");
         assert_eq!(path.name(), "c");
@@ -233,6 +323,8 @@ mod tests {
                 if let Ok(path) = text.parse::<Path>() {
                     path.all(&value);
                     path.text(&value);
+                    assert_eq!(path.keeping(&value, &|_| true), value);
+                    path.keeping(&value, &|_| false);
                     assert!(!path.name().is_empty());
                 }
             }
