@@ -18,6 +18,8 @@ pub mod acting;
 pub mod acts;
 pub mod aliases;
 pub mod api_keys;
+pub mod archive;
+pub mod archive_place;
 pub mod calls_taken;
 pub mod changes;
 pub mod chores;

@@ -45,7 +45,8 @@ migrations![
     "0013_tenants",
     "0014_parcels",
     "0015_idempotency",
-    "0016_push"
+    "0016_push",
+    "0017_archive"
 ];
 
 /// One migration, and whether the database has it.

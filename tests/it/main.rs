@@ -7,6 +7,7 @@ mod accounts;
 mod acts;
 mod api_keys;
 mod apply;
+mod archive;
 mod arrival;
 mod backlog;
 mod bell;

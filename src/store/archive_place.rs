@@ -1,0 +1,69 @@
+//! Where the archive is: in the parcels' database, or in one of its own that is opened when it is first needed, so that the
+//! program starts and checks without it.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use crate::store::error::StoreError;
+use crate::store::{Connections, Store, WholeStore};
+
+/// The archive's database. A clone is the same one.
+#[derive(Clone)]
+pub struct ArchivePlace(Arc<Place>);
+
+enum Place {
+    Here(Store),
+    Apart {
+        url: String,
+        connections: Connections,
+        opened: OnceCell<Store>,
+    },
+}
+
+impl ArchivePlace {
+    /// The database of the parcels.
+    pub fn here(store: Store) -> Self {
+        Self(Arc::new(Place::Here(store)))
+    }
+
+    /// The database at `url`. It gets all tables, and uses that of the archive.
+    pub fn apart(url: &str, connections: Connections) -> Self {
+        Self(Arc::new(Place::Apart {
+            url: url.to_owned(),
+            connections,
+            opened: OnceCell::new(),
+        }))
+    }
+
+    /// The database, opened and migrated.
+    ///
+    /// # Errors
+    /// If it cannot be opened now; the next call tries again.
+    pub async fn store(&self) -> Result<&Store, StoreError> {
+        match self.0.as_ref() {
+            Place::Here(store) => Ok(store),
+            Place::Apart {
+                url,
+                connections,
+                opened,
+            } => {
+                let open = || async {
+                    let opened = WholeStore::open(url, connections.clone()).await?;
+                    opened.migrate().await?;
+                    Ok(opened.store())
+                };
+                opened.get_or_try_init(open).await
+            }
+        }
+    }
+
+    /// Closes a database of the archive's own. That of the parcels stays open.
+    pub async fn close(&self) {
+        if let Place::Apart { opened, .. } = self.0.as_ref()
+            && let Some(store) = opened.get()
+        {
+            store.clone().close().await;
+        }
+    }
+}
