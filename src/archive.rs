@@ -2,17 +2,25 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::carriers::{ANSWER_BYTES_MAX, CarrierError, FailureOf, Verdict};
+use crate::carriers::{ANSWER_BYTES_MAX, Asked, CarrierError, FailureOf, Verdict};
 use crate::model::archived::Reading;
 use crate::model::facts::Facts;
 use crate::model::status::{Meant, SubStatus};
-use crate::model::{Event, clean_text};
+use crate::model::{Event, Tracking, clean_text};
 
 /// The most bytes of a compressed answer about one number that are kept; most have less than a thousandth of that.
 const COMPRESSED_BYTES_MAX: usize = 1024 * 1024;
 
 /// zstd's default: stronger ones take several times as long for a few percent.
 const LEVEL: i32 = 3;
+
+/// What a carrier is asked for: a tracking whose code and number are as it is asked for them.
+pub fn asked(row: &Tracking) -> Asked {
+    Asked {
+        carrier: row.carrier_code.clone(),
+        number: row.track_number.clone(),
+    }
+}
 
 /// What an answer was read as, the edition of the mapping aside. `names` says whether names of people count.
 ///

@@ -55,6 +55,7 @@ pub struct Config {
     pub adapters: Adapters,
     pub facts: Facts,
     pub retention: Retention,
+    pub archive: Archive,
     /// The sections by carrier code; `*` serves every code without a section of its own.
     pub carriers: BTreeMap<String, CarrierSection>,
 }
@@ -263,6 +264,22 @@ pub struct Retention {
     /// How long a parcel is kept after it has come to its end; 0: for ever.
     #[schemars(extend("from" = "0s", "to" = "3650d"))]
     pub parcels: Span,
+}
+
+/// The answers of carriers, kept to be read again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Archive {
+    /// Whether answers are kept.
+    pub enabled: bool,
+    /// A database of the archive's own; empty means that of `store.url`.
+    #[schemars(extend("format" = "further database", "examples" = ["sqlite://archive.db"]))]
+    pub url: SecretUrl,
+    /// How long an answer is kept.
+    #[schemars(extend("from" = "1h", "to" = "3650d"))]
+    pub keep: Span,
+    /// Bytes that the archive takes, at most; beyond that the oldest answers go.
+    #[schemars(range(min = 1_048_576, max = 1_099_511_627_776_u64))]
+    pub max_bytes: u64,
 }
 
 /// How to reach one carrier, or (`*`) every carrier without a section of its own.

@@ -147,6 +147,12 @@ metrics! {
     permits_expired: Counter by (account: &str);
     /// Answers thrown away because they came after the lease.
     late_answers: Counter by (account: &str);
+    /// Answers about one parcel that the archive keeps.
+    answers_archived: Counter;
+    /// Answers about one parcel that the archive lacks: there was no room, or no right to keep them, or the database refused them.
+    answers_not_archived: Counter;
+    /// Bytes that the archive takes, as they were last added up.
+    archive_bytes: Gauge;
     /// Records published on the topic.
     published: Counter;
     /// Records that could not be published.

@@ -6,6 +6,8 @@
 //! (`judge`); the policy `learned` needs the price of a call, which [`pricing`] adjusts.
 
 mod ahead;
+pub mod archiving;
+pub mod archivist;
 mod backlog;
 pub mod call;
 mod claiming;

@@ -28,11 +28,16 @@ use crate::kafka::memory::{self, MemoryBus};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::cadence::Cadence;
+use crate::scheduler::archiving::Archiving;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::{Pricer, PricerParts};
 use crate::serving::access::Access;
+use crate::store::archive_place::ArchivePlace;
 use crate::store::{Connections, Store, WholeStore};
 use crate::tls;
+
+/// How many connections to PostgreSQL an archive in a database of its own needs: its writer makes one statement at a time.
+const ARCHIVE_CONNECTIONS: u32 = 2;
 
 /// Everything the roles are made of, connected.
 #[derive(Clone)]
@@ -60,6 +65,9 @@ pub struct Parts {
     pub learned: Learned,
     /// Adjusts the price of a call, in a worker.
     pub pricer: Arc<Pricer>,
+    /// The answers that are to be archived, and where to.
+    pub archiving: Arc<Archiving>,
+    pub archive: ArchivePlace,
 }
 
 /// What a process wants of its parts.
@@ -95,6 +103,21 @@ pub async fn open_database(config: &Config, wanted: Wanted) -> anyhow::Result<Wh
         .await
         .with_context(|| format!("cannot open the database at {}", config.store.url))?;
     Ok(database.learning_by(Routes::new(config)?.sections()))
+}
+
+/// Where the archive is.
+pub fn archive(config: &Config, parcels: &Store) -> ArchivePlace {
+    let url = &config.archive.url;
+    if url.is_empty() {
+        return ArchivePlace::here(parcels.clone());
+    }
+    let connections = Connections {
+        readers: 1,
+        postgres: ARCHIVE_CONNECTIONS,
+        statement_timeout: config.store.statement_timeout.get(),
+        ca_file: ca_file(config).map(Path::to_owned),
+    };
+    ArchivePlace::apart(url.expose(), connections)
 }
 
 /// The file of certificates to trust besides the machine's own.
@@ -160,7 +183,11 @@ pub async fn connect(
         Arc::clone(&metrics),
         &config.http,
     );
+    let names = config.facts.in_messages;
+    let archiving = Archiving::new(config.archive.enabled, names, Arc::clone(&metrics));
     Ok(Parts {
+        archiving: Arc::new(archiving),
+        archive: archive(config, &store),
         limiter,
         tokens: Arc::new(Tokens::new(redis.clone())),
         redis,

@@ -13,6 +13,7 @@ use crate::app::role::{Engine, Guarded, Role};
 use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
 use crate::scheduler::Scheduler;
+use crate::scheduler::archivist::{Archivist, ArchivistParts};
 use crate::scheduler::connections::Connections;
 use crate::scheduler::ops::{self, Ops};
 use crate::scheduler::parts::{SchedulerParts, Settings};
@@ -59,9 +60,26 @@ fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
         bell.listen(stop).await;
         Ok(())
     });
+    // It stops after the checks, so that their last answers are kept too.
+    let archivist = archivist(parts);
+    stages.servers.spawn("archive", |stop| archivist.run(stop));
     let scheduler = scheduler(parts)?;
     stages.workers.spawn("work", |stop| scheduler.run(stop));
     Ok(())
+}
+
+/// The writer of the answers that workers made of these parts leave.
+pub fn archivist(parts: &Parts) -> Archivist {
+    let archive = &parts.config.archive;
+    Archivist::new(ArchivistParts {
+        archiving: Arc::clone(&parts.archiving),
+        place: parts.archive.clone(),
+        parcels: parts.store.clone(),
+        clock: parts.clock.clone(),
+        metrics: Arc::clone(&parts.metrics),
+        keep: archive.keep.get(),
+        bytes_max: archive.max_bytes,
+    })
 }
 
 /// A worker made of these parts.
@@ -91,6 +109,7 @@ pub fn scheduler(parts: &Parts) -> anyhow::Result<Scheduler> {
         metrics: Arc::clone(&parts.metrics),
         stats: Arc::clone(&parts.stats),
         connections: Arc::new(Connections::new(tls, Matcher::from_env())),
+        archiving: Arc::clone(&parts.archiving),
         names_in_messages: parts.config.facts.in_messages,
         trigger: Arc::clone(&parts.trigger),
     };

@@ -34,6 +34,9 @@ pub fn expected(format: &str) -> &'static str {
             "sqlite://FILE, such as sqlite://trackbox.db, or postgres://USER:PASSWORD@HOST:5432/DATABASE, with \
              / @ : ? # in the password as %2F %40 %3A %3F %23"
         }
+        "further database" => {
+            "sqlite://FILE or postgres://USER:PASSWORD@HOST:5432/DATABASE; empty for the one of store.url"
+        }
         "redis" => {
             "redis://HOST:6379, redis://:PASSWORD@HOST:6379/0 or, with TLS, rediss://…; empty for none"
         }
@@ -85,7 +88,8 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
                 Err(_) => refused("which is no IP address and no network"),
             }
         }
-        "database" => database(text).or_else(|why| refused(&why)),
+        "further database" if text.is_empty() => Ok(String::new()),
+        "database" | "further database" => database(text).or_else(|why| refused(&why)),
         "redis" if !is_redis(text) => refused("which is no address of a Redis"),
         "host" if !is_host_and_port(&format!("{text}:1")) || text.contains(':') => {
             refused("which is no name of a host")

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::archive::asked;
 use crate::carriers::routes::Account;
 use crate::carriers::{
     Answer, Asked, Auth, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step,
@@ -12,6 +13,7 @@ use crate::metrics::CheckOutcome;
 use crate::model::token::Token;
 use crate::model::{Outcome, Tracking};
 use crate::scheduler::ahead::Ahead;
+use crate::scheduler::archiving::Heard;
 use crate::scheduler::exchange::{Exchange, NotAsked, Progress, record};
 use crate::scheduler::judge::{Judge, expired};
 use crate::scheduler::lane::{Call, Slot};
@@ -90,6 +92,7 @@ impl Caller {
             unused: Some(call.grant),
             asked_at: self.parts.clock.now(),
             began: None,
+            answer: None,
         };
         let answer = self.ask(call, &mut progress).await;
         if let Some(grant) = progress.unused {
@@ -119,18 +122,21 @@ impl Caller {
             self.parts.metrics.late_answers(account).inc();
             return;
         }
-        self.settle(call, &answer, asked_at).await;
+        let heard = Heard {
+            adapter: &call.route.adapter,
+            rows: &call.trackings,
+            read: &answer,
+            answer: progress.answer,
+            asked_at,
+        };
+        self.settle(call, heard).await;
     }
 
     /// Publishes what the answer says of each tracking. If it says nothing of them, because the carrier wants no calls now
     /// or the call failed for several at once, their leases are released instead.
-    async fn settle(
-        &self,
-        call: &Call,
-        answer: &Result<Vec<Sighting>, CarrierError>,
-        asked_at: Time,
-    ) {
+    async fn settle(&self, call: &Call, heard: Heard<'_>) {
         let account = &call.route.account;
+        let answer = heard.read;
         if let Err(error) = answer {
             self.parts
                 .stats
@@ -157,7 +163,7 @@ impl Caller {
             learned: learned.as_deref(),
             names: self.parts.names_in_messages,
         };
-        let checks = judge.updates(&call.trackings, answer, asked_at);
+        let checks = judge.updates(&call.trackings, answer, heard.asked_at);
         for checked in &checks {
             let outcome = match checked.update.outcome {
                 Outcome::Seen { .. } => CheckOutcome::Seen,
@@ -173,14 +179,16 @@ impl Caller {
                 .counter
                 .numbers_failed(&account.name, &checks);
         }
-        self.publish(&account.name, checks).await;
+        if self.publish(&account.name, &checks).await {
+            self.parts.archiving.note(heard, &checks);
+        }
     }
 
     /// Publishes that checking these trackings ends, because they had no news for too long. No carrier is asked.
     pub async fn expire(&self, account: &Account, trackings: Vec<Tracking>) -> Ended {
         let now = self.parts.clock.now();
-        let checks = trackings.iter().map(|row| expired(row, now)).collect();
-        self.publish(&account.name, checks).await;
+        let checks: Vec<Checked> = trackings.iter().map(|row| expired(row, now)).collect();
+        self.publish(&account.name, &checks).await;
         Ended {
             trackings: trackings.len() as u64,
             was_call: false,
@@ -199,13 +207,16 @@ impl Caller {
             };
             let (answer, token) = self.answer(call, &request, progress).await?;
             let next = adapter.resume(state.clone(), &answer, progress.asked_at);
-            step = match (next, token) {
-                (Err(error), Some(token)) if !has_new_token && voids(&answer, &error) => {
+            let is_void = next.as_ref().is_err_and(|error| voids(&answer, error));
+            let is_whole = state.stage == 0 && self.parts.archiving.wants(&answer, asked.len());
+            progress.answer = is_whole.then_some(answer);
+            step = match token {
+                Some(token) if is_void && !has_new_token => {
                     self.logins.void(&call.route, &token);
                     has_new_token = true;
                     Step::Send(request, state)
                 }
-                (next, _) => next?,
+                _ => next?,
             };
         }
         Err(CarrierError::TooManySteps.into())
@@ -286,14 +297,15 @@ impl Caller {
         }
     }
 
-    /// Publishes all of them at once. If that fails, the trackings are checked again when their leases end.
-    async fn publish(&self, account: &str, checks: Vec<Checked>) {
+    /// Publishes all of them at once; whether that went well. If not, the trackings are checked again when their leases end.
+    async fn publish(&self, account: &str, checks: &[Checked]) -> bool {
         let records: Vec<_> = checks.iter().flat_map(encode).collect();
         let count = records.len() as u64;
         match self.publisher.publish(records).await {
             Ok(()) => {
                 self.parts.metrics.published().inc_by(count);
                 self.parts.stats.processed(checks.len() as u64);
+                true
             }
             Err(error) => {
                 self.parts.metrics.publish_failures().inc_by(count);
@@ -304,6 +316,7 @@ impl Caller {
                     "cannot publish {count} records of account {account}; \
                      the parcels are checked again when their leases end: {error}"
                 );
+                false
             }
         }
     }
@@ -324,11 +337,4 @@ impl Caller {
 /// Whether the carrier says that it does not take the token.
 fn voids(answer: &Answer, error: &CarrierError) -> bool {
     answer.status == 401 || matches!(error, CarrierError::KeyRefused { .. })
-}
-
-fn asked(row: &Tracking) -> Asked {
-    Asked {
-        carrier: row.carrier_code.clone(),
-        number: row.track_number.clone(),
-    }
 }

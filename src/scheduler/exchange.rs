@@ -45,6 +45,8 @@ pub struct Progress {
     pub asked_at: Time,
     /// When the first request was sent, on the clock's monotonic time.
     pub began: Option<Duration>,
+    /// The answer to the only request that was needed.
+    pub answer: Option<Answer>,
 }
 
 /// What a request is made for.

@@ -13,6 +13,7 @@ use crate::kafka::Bus;
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::plan::cadence::Cadence;
+use crate::scheduler::archiving::Archiving;
 use crate::scheduler::connections::Connections;
 use crate::scheduler::ops::Stats;
 use crate::scheduler::pricing::Pricer;
@@ -33,6 +34,7 @@ pub struct SchedulerParts {
     pub metrics: Arc<Metrics>,
     pub stats: Arc<Stats>,
     pub connections: Arc<Connections>,
+    pub archiving: Arc<Archiving>,
     /// Whether messages may hold names of people.
     pub names_in_messages: bool,
     /// Starts a claim cycle without waiting for the poll interval.

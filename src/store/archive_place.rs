@@ -2,8 +2,10 @@
 //! program starts and checks without it.
 
 use std::sync::Arc;
+use std::thread;
 
-use tokio::sync::OnceCell;
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, oneshot};
 
 use crate::store::error::StoreError;
 use crate::store::{Connections, Store, WholeStore};
@@ -40,20 +42,16 @@ impl ArchivePlace {
     ///
     /// # Errors
     /// If it cannot be opened now; the next call tries again.
-    pub async fn store(&self) -> Result<&Store, StoreError> {
+    pub async fn store(&self) -> Result<Store, StoreError> {
         match self.0.as_ref() {
-            Place::Here(store) => Ok(store),
+            Place::Here(store) => Ok(store.clone()),
             Place::Apart {
                 url,
                 connections,
                 opened,
             } => {
-                let open = || async {
-                    let opened = WholeStore::open(url, connections.clone()).await?;
-                    opened.migrate().await?;
-                    Ok(opened.store())
-                };
-                opened.get_or_try_init(open).await
+                let open = || open(url.clone(), connections.clone());
+                opened.get_or_try_init(open).await.cloned()
             }
         }
     }
@@ -66,4 +64,25 @@ impl ArchivePlace {
             store.clone().close().await;
         }
     }
+}
+
+/// Opens and migrates a database on a thread of its own, which no stop waits for: the compiler cannot tell that a task may be
+/// made of what the migrator does, and it waits for an hour if another program migrates the same database.
+async fn open(url: String, connections: Connections) -> Result<Store, StoreError> {
+    let (done, opened) = oneshot::channel();
+    let runtime = Handle::current();
+    let opening = move || {
+        let opened = runtime.block_on(async {
+            let opened = WholeStore::open(&url, connections).await?;
+            opened.migrate().await?;
+            Ok(opened.store())
+        });
+        // One who has gone away waits no more.
+        drop(done.send(opened));
+    };
+    let thread = thread::Builder::new().name("archive".to_owned());
+    let started = thread.spawn(opening);
+    started.map_err(|error| StoreError::busy(format!("cannot start a thread: {error}")))?;
+    let opened = opened.await;
+    opened.unwrap_or_else(|_| Err(StoreError::busy("the thread that opened it has died")))
 }

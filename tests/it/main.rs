@@ -8,6 +8,7 @@ mod acts;
 mod api_keys;
 mod apply;
 mod archive;
+mod archiving;
 mod arrival;
 mod backlog;
 mod bell;
