@@ -2,6 +2,7 @@
 
 pub mod consume;
 pub mod parts;
+pub mod readings;
 pub mod refuse;
 pub mod role;
 pub mod serve;

@@ -116,11 +116,15 @@ pub trait Carrier: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// The body of an answer as it may be kept for each of `asked`: [`Carrier::resume`] reads the same of that number alone from
-    /// it. What is about other numbers is cut off, and so is what its file drops, the names of people without `names`, and any
-    /// body that holds a credential. `None` if nothing may be kept.
+    /// The body of an answer as it may be kept for each of `asked`: [`Carrier::resume`] reads the same of that number from it.
+    /// Without `names` no name of a person is kept. `None` if nothing may be.
     fn kept(&self, asked: &[Asked], answer: &Answer, _names: bool) -> Vec<Option<Vec<u8>>> {
         vec![Some(answer.body.clone()); asked.len()]
+    }
+
+    /// Says where what identifies an event comes from: the same text as long as a known event is read as the same one.
+    fn identity(&self) -> String {
+        String::new()
     }
 
     /// A known event as it would be read today: the same event, with the meaning and the edition of today's mapping.

@@ -3,8 +3,10 @@
 pub mod ask;
 pub mod carriers;
 pub mod keys;
+pub mod replay;
 pub mod reread;
 pub mod tenants;
+pub mod topic;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod model;
 pub mod outage;
 pub mod plan;
+pub mod replay;
 pub mod reread;
 pub mod scheduler;
 pub mod serving;

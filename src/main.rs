@@ -77,6 +77,10 @@ enum Command {
         #[command(subcommand)]
         command: commands::tenants::Tenants,
     },
+    /// Reads the archived answers of carriers again by today's files, shows what would change, and with --apply changes it.
+    ///
+    /// Use it after a carrier's file has changed: what its events are mapped to, or where their text, place and time stand.
+    Replay(commands::replay::Replay),
     /// Lists or retries records that were set aside because they could not be read or applied.
     DeadLetters {
         #[command(subcommand)]
@@ -235,6 +239,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Migrate { status } => commands::migrate(&config, status).await,
             Command::Health { role } => commands::health(&config, role).await,
             Command::Reread(reread) => commands::reread::run(&config, &reread).await,
+            Command::Replay(replay) => commands::replay::run(&config, &replay).await,
             Command::Lag => commands::lag(&config).await,
             Command::Keys { command } => commands::keys::run(&config, command).await,
             Command::Tenants { command } => commands::tenants::run(&config, command).await,

@@ -311,6 +311,42 @@ pub enum Outcome {
     NotFoundYet,
     /// The check failed, for this reason.
     Failed { error: String },
+    /// No check: the answers of the checks up to this one, read again. It counts only if this is still the newest check.
+    Replayed(Box<Replayed>),
+}
+
+/// What a parcel's archived answers say, read again: how its history and status have to change for it to be as if they had been
+/// read so at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// When they were read again: a later check that reports an event brings it back.
+    pub at: Time,
+    /// What the status is based on.
+    pub heard: Heard,
+    /// The check that gave the status.
+    pub given: (Time, Uuid),
+    pub report: Report,
+    /// Events that are new, or of which something else is known than is stored.
+    pub events: Vec<ReplayedEvent>,
+    /// Stored events that nothing gives any more, by [`Event::digest`].
+    pub gone: Vec<[u8; 32]>,
+    pub facts: Option<Told>,
+}
+
+/// An event, and all that the answers tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayedEvent {
+    pub event: Event,
+    /// The check that reported it first.
+    pub first: (Time, Uuid),
+    /// Its place in that check's list.
+    pub place: i32,
+    /// Whether some whole answer held it.
+    pub whole: bool,
+    /// The events of the same code and time that some answer held too.
+    pub beside: Vec<u64>,
+    /// Whether the carrier's record is another than the stored one.
+    pub rewrites: bool,
 }
 
 /// A tracking before and after an update.
@@ -329,4 +365,6 @@ pub enum Source {
     Push,
     /// The carrier was not asked: known events were read anew.
     Reread,
+    /// The carrier was not asked: archived answers were read again.
+    Replay,
 }

@@ -108,7 +108,7 @@ impl Difference {
     fn mapping_version(&self) -> i32 {
         let events: &[Event] = match &self.update.outcome {
             Outcome::Seen { events, .. } => events,
-            Outcome::NotFoundYet | Outcome::Failed { .. } => &[],
+            Outcome::NotFoundYet | Outcome::Failed { .. } | Outcome::Replayed(_) => &[],
         };
         events
             .iter()

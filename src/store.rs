@@ -48,6 +48,7 @@ pub mod parcels;
 pub mod partitions;
 pub mod processes;
 pub mod pushed;
+pub mod readings;
 pub mod rows;
 pub mod search;
 pub mod set;

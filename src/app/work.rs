@@ -9,6 +9,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::parts::{Parts, cadence};
+use crate::app::readings::warn_of_changes;
 use crate::app::role::{Engine, Guarded, Role};
 use crate::app::stages::Stages;
 use crate::carriers::routes::Routes;
@@ -53,6 +54,11 @@ fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
 }
 
 fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
+    let (store, routes) = (parts.store.clone(), Arc::clone(&parts.routes));
+    let clock = parts.clock.clone();
+    stages.workers.spawn("readings", |stop| {
+        warn_of_changes(store, routes, clock, stop)
+    });
     let pricer = Arc::clone(&parts.pricer);
     stages.workers.spawn("pricer", |stop| pricer.run(stop));
     let bell = parts.bell.clone();

@@ -231,6 +231,10 @@ impl Carrier for Declared {
         oauth_token(answer, now, &self.secrets)
     }
 
+    fn identity(&self) -> String {
+        format!("{} {}", self.file.item.identity(), self.access.zone)
+    }
+
     fn kept(&self, asked: &[Asked], answer: &Answer, names: bool) -> Vec<Option<Vec<u8>>> {
         kept::kept(&self.file, &self.secrets, asked, answer, names)
     }

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::carriers::Carrier;
 use crate::carriers::push::Door;
 use crate::carriers::sections::{Adapted, adapters, without_credentials};
@@ -79,14 +81,18 @@ impl Route {
             && (self.numbers_per_call, self.timeout) == (other.numbers_per_call, other.timeout)
     }
 
+    /// A code as its carrier is asked for it.
+    pub fn asked_code(&self, code: CarrierCode) -> CarrierCode {
+        match self.section.as_str() {
+            ANY => code,
+            section => CarrierCode::parse(section).unwrap_or(code),
+        }
+    }
+
     /// The tracking with code and number as its carrier is asked for them.
     pub fn asked(&self, row: Tracking) -> Tracking {
-        let carrier_code = match self.section.as_str() {
-            ANY => row.carrier_code,
-            section => CarrierCode::parse(section).unwrap_or(row.carrier_code),
-        };
         Tracking {
-            carrier_code,
+            carrier_code: self.asked_code(row.carrier_code),
             track_number: row.track_number.asked(self.adapter.spelling()),
             ..row
         }
@@ -208,6 +214,16 @@ impl Routes {
     pub fn sections(&self) -> Sections {
         let routes = self.by_key.values();
         Sections::spelt(routes.map(|it| (it.section.clone(), it.adapter.spelling())))
+    }
+
+    /// What identifies the events of each section in use, as a hash in hexadecimal: text, message, place, time and zone.
+    pub fn readings(&self) -> BTreeMap<String, String> {
+        let reading = |route: &Route| {
+            let hash = Sha256::digest(route.adapter.identity());
+            let hash = hash[..16].iter().map(|byte| format!("{byte:02x}"));
+            (route.section.clone(), hash.collect())
+        };
+        self.by_key.values().map(reading).collect()
     }
 
     /// The route of every section in use.

@@ -1,33 +1,20 @@
 //! Command `reread`: judges the stored events again, shows what would change, and applies it through the topic.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use anyhow::{Context as _, bail, ensure};
-use chrono::{DateTime, NaiveDate, Utc};
+use anyhow::{Context as _, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::app::parts::{Parts, Wanted, connect, open_database};
-use crate::app::stages::Stages;
-use crate::app::{ROLES, consume, refuse};
+use crate::app::parts::{Wanted, open_database};
 use crate::carriers::routes::Routes;
-use crate::clock::{Clock, Time};
+use crate::clock::Time;
+use crate::commands::topic::{bar, tell_when_applied, time, with_topic};
 use crate::config::Config;
 use crate::kafka::record::Outgoing;
-use crate::metrics::Metrics;
 use crate::model::CarrierCode;
 use crate::reread::{Difference, Summary, words};
 use crate::store::Store;
 
 /// Parcels read at once.
 const PAGE: u32 = 500;
-
-/// How long one publication may be retried while the bus is away.
-const PUBLISH_MAX: Duration = Duration::from_secs(60);
-
-/// How long the consumer in this process may take to apply what was published last.
-const DRAIN_MAX: Duration = Duration::from_secs(600);
 
 /// What to read anew.
 #[derive(Args)]
@@ -44,17 +31,6 @@ pub struct Reread {
     /// Makes the changes, through the topic. Without this they are only shown.
     #[arg(long)]
     apply: bool,
-}
-
-fn time(text: &str) -> Result<Time, String> {
-    let day = || {
-        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        Some(day.and_hms_opt(0, 0, 0)?.and_utc())
-    };
-    let time = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc));
-    time.ok().or_else(day).ok_or_else(|| {
-        "give a day or a time in RFC 3339, such as 2026-11-01 or 2026-11-01T12:00:00Z".to_owned()
-    })
 }
 
 /// Reads anew what `reread` says, and prints what changes.
@@ -74,64 +50,16 @@ pub async fn run(config: &Config, reread: &Reread) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let is_shared = !config.kafka.brokers.is_empty();
-    let _lock = match is_shared {
-        true => None,
-        // The bus is inside the process, so this one has to apply what it publishes, and no other may run.
-        false => Some(refuse::lock_store(config, ROLES).await?),
-    };
-    let wanted = Wanted {
-        in_process: !is_shared,
-        connections: consume::ROLE.connections,
-    };
-    let metrics = Arc::new(Metrics::new());
-    let parts = connect(config, wanted, Clock::system(), metrics).await?;
-    let mut stages = Stages::default();
-    if !is_shared {
-        (consume::ROLE.start)(&parts, &mut stages)?;
-    }
-    let bus = parts.bus.clone().context("there is no bus to publish to")?;
-    bus.prepare().await.context("cannot prepare the topic")?;
-    let publish = async |records: Vec<Outgoing>| {
-        let publishing = tokio::time::timeout(PUBLISH_MAX, bus.publish(records)).await;
-        publishing
-            .context("the topic took no records in time")?
-            .context("cannot publish")
-    };
-    let read = tokio::select! {
-        read = read(&parts.store, &parts.routes, reread, publish) => read,
-        failed = stages.failure() => Err(failed),
-    };
-    let summary = finish(parts, stages, read).await?;
+    let summary = with_topic(config, async |parts, topic| {
+        let publish = async |records: Vec<Outgoing>| topic.publish(records).await;
+        read(&parts.store, &parts.routes, reread, publish).await
+    })
+    .await?;
     tell(&summary);
-    if is_shared && summary.differ > 0 {
-        println!(
-            "The changes are on the topic; `trackbox lag` shows when the consumers have applied them."
-        );
+    if summary.differ > 0 {
+        tell_when_applied(config);
     }
     Ok(())
-}
-
-/// Lets the consumer in this process apply what was published, and closes everything.
-async fn finish(
-    parts: Parts,
-    mut stages: Stages,
-    read: anyhow::Result<Summary>,
-) -> anyhow::Result<Summary> {
-    let bus = parts.bus.as_ref().context("there is no bus")?;
-    let drained = tokio::time::timeout(DRAIN_MAX, bus.drained()).await;
-    stages.consumers.end().await;
-    if let Some(redis) = &parts.redis {
-        redis.close().await;
-    }
-    parts.store.close().await;
-    let summary = read?;
-    if drained.is_err() {
-        bail!(
-            "not everything was applied in time: repeat the command, it goes on with what is missing"
-        );
-    }
-    Ok(summary)
 }
 
 /// Reads page by page, shows the first changes one by one, and gives the messages of each page to `publish`.
@@ -151,9 +79,7 @@ async fn read(
         .status_counts()
         .await
         .context("cannot count the parcels")?;
-    let bar = ProgressBar::new(counts.values().sum());
-    let style = ProgressStyle::with_template("{bar:30} {pos} of {len} parcels, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar(counts.values().sum());
     let now = store.time().await.context("cannot ask for the time")?;
     let (mut summary, mut after) = (Summary::default(), 0);
     loop {
@@ -176,9 +102,7 @@ async fn read(
                 records.extend(difference.message());
             }
         }
-        if !records.is_empty() {
-            publish(records).await?;
-        }
+        publish(records).await?;
         bar.set_position(summary.parcels);
     }
     bar.finish_and_clear();

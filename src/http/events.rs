@@ -29,7 +29,7 @@ pub struct Events {
 /// Something that the carrier reported about a parcel.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = docs::all_required)]
+#[schemars(transform = docs::all_required_but(&["supersededAt"]))]
 struct TrackingEvent {
     id: String,
     tracking_id: String,
@@ -44,8 +44,11 @@ struct TrackingEvent {
     created_at: Time,
     /// Details of the status.
     sub_status: Option<SubStatus>,
-    /// Whether the carrier wrote another event in its place, or took it back.
+    /// Whether the carrier wrote another event in its place, or took it back; or its answers are read otherwise now.
     superseded: bool,
+    /// Since when the answers that gave it are read otherwise; left out if they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_at: Option<Time>,
 }
 
 /// Which part of a history is listed.
@@ -53,7 +56,7 @@ struct TrackingEvent {
 struct EventsQuery {
     #[serde(flatten)]
     part: ListQuery<Offset, 100, 500>,
-    /// Whether events that the carrier corrected or took back are listed too; default false.
+    /// Whether events that are superseded are listed too; default false.
     #[schemars(with = "Option<bool>", example = false)]
     superseded: Option<String>,
 }
@@ -72,14 +75,15 @@ impl From<model::TrackingEvent> for TrackingEvent {
             created_at: row.created_at,
             sub_status: row.event.sub_status,
             superseded: row.superseded,
+            superseded_at: row.superseded_at,
         }
     }
 }
 
 /// List a parcel's history
 ///
-/// Everything the carrier ever reported, by time and then id, both descending. Events that it corrected or took back are left
-/// out, unless `superseded=true`. A limit above 500 counts as 500; an empty,
+/// Everything the carrier ever reported, by time and then id, both descending. Events that it corrected or took back, and those
+/// that came of reading its answers otherwise than today, are left out, unless `superseded=true`. A limit above 500 counts as 500; an empty,
 /// negative or zero limit as 100; an empty or negative offset as 0.
 #[apply(documented)]
 async fn list_events(

@@ -3,27 +3,22 @@
 //! The fields of the original program keep their meaning: its consumer can read our records, and we can read its
 //! worker's. Fields that other producers leave out get the defaults of the wire contract.
 
+mod event;
+mod replayed;
 mod wire;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::TimeDelta;
 use serde_json::value::to_raw_value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::clock::{Time, cut};
-use crate::kafka::message::wire::{Wire, WireEvent};
+use crate::kafka::message::event::{WrongTime, chunked, read_event, read_time, wire_event};
+use crate::kafka::message::wire::{Wire, time_text};
 use crate::kafka::record::Outgoing;
 use crate::model::facts::Facts;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{
-    Event, Held, Named, Outcome, Report, Source, Update, clean_payload, clean_text, overrules,
-};
-
-/// The most events in one record. The others go into further records of the same check.
-const EVENTS_MAX: usize = 500;
-
-/// The most bytes of events in one record: well below 1 MiB, the usual limit of a broker for a request.
-const EVENTS_BYTES_MAX: usize = 512 * 1024;
+use crate::model::{Event, Held, Named, Outcome, Report, Source, Update, clean_text, overrules};
 
 /// The time to the next check if the producer does not give one.
 const NEXT_CHECK_DEFAULT: TimeDelta = TimeDelta::hours(1);
@@ -59,6 +54,12 @@ pub enum MessageError {
     Ahead(i64),
 }
 
+impl From<WrongTime> for MessageError {
+    fn from(WrongTime { field, text }: WrongTime) -> Self {
+        Self::Time { field, text }
+    }
+}
+
 /// The key of a tracking's records, which decides their partition.
 pub fn key(tracking_id: i64) -> Vec<u8> {
     tracking_id.to_string().into_bytes()
@@ -89,7 +90,7 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
         source: serde_json::to_value(checked.source)
             .ok()
             .and_then(|word| word.as_str().map(str::to_owned)),
-        derived: matches!(update.outcome, Outcome::Seen { .. }),
+        derived: matches!(update.outcome, Outcome::Seen { .. } | Outcome::Replayed(_)),
         first_event: None,
         unreadable_events: (update.unreadable.count > 0).then(|| update.unreadable.clone()),
         looks_again: update.looks_again,
@@ -97,25 +98,18 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
             .facts
             .as_ref()
             .map(|facts| to_raw_value(facts).expect("texts, numbers and times are always JSON")),
+        replayed: None,
     };
+    let key = key(update.tracking_id);
     let mut chunks = vec![Vec::new()];
     match &update.outcome {
         Outcome::Failed { error } => head.error = Some(error.clone()),
-        Outcome::NotFoundYet => {
-            head.status = Some(Status::Pending.as_str().to_owned());
-            head.status_raw = Some(Status::Pending.as_str().to_owned());
-            head.sub_status = Some(SubStatus::PendingNotFound.as_str().to_owned());
-        }
+        Outcome::NotFoundYet => head.say_not_found(),
         Outcome::Seen { report, events } => {
-            head.status = Some(report.status.as_str().to_owned());
-            head.status_raw = Some(report.status_raw.clone());
-            head.status_at = report.status_at.map(time_text);
-            head.sub_status = report.sub_status.map(|word| word.as_str().to_owned());
-            head.direction = Some(report.direction.as_str().to_owned());
-            head.last_event_code.clone_from(&report.last_event_code);
-            head.last_event_at = report.last_event_at.map(time_text);
-            chunks = chunked(events);
+            head.say(report);
+            chunks = chunked(events.iter().map(wire_event));
         }
+        Outcome::Replayed(replayed) => return replayed::records(head, replayed, &key),
     }
     let is_split = chunks.len() > 1;
     let mut place = update.place;
@@ -129,55 +123,9 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
             } else {
                 Some(events)
             };
-            Outgoing {
-                key: key(update.tracking_id),
-                value: serde_json::to_vec(&head).expect("strings and numbers are always JSON"),
-            }
+            head.record(&key)
         })
         .collect()
-}
-
-fn chunked(events: &[Event]) -> Vec<Vec<WireEvent>> {
-    let mut chunks = vec![Vec::new()];
-    let mut bytes = 0;
-    for event in events {
-        let event = wire_event(event);
-        // The size as written: a control character takes six bytes.
-        let size = serde_json::to_vec(&event).map_or(0, |json| json.len());
-        let full = chunks.last().is_none_or(|chunk: &Vec<WireEvent>| {
-            !chunk.is_empty() && (chunk.len() >= EVENTS_MAX || bytes + size > EVENTS_BYTES_MAX)
-        });
-        if full {
-            chunks.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
-        if let Some(chunk) = chunks.last_mut() {
-            chunk.push(event);
-        }
-    }
-    chunks
-}
-
-fn wire_event(event: &Event) -> WireEvent {
-    let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let own = event
-        .own
-        .filter(|own| *own != (event.status, event.sub_status));
-    WireEvent {
-        status: event.status.as_str().to_owned(),
-        sub_status: event.sub_status.map(|word| word.as_str().to_owned()),
-        status_raw: event.status_raw.clone(),
-        event_time: Some(time_text(event.event_time)),
-        location: filled(&event.location),
-        message: filled(&event.message),
-        payload: serde_json::from_str(&event.payload_json).ok(),
-        own_status: own.map(|(status, _)| status.as_str().to_owned()),
-        own_sub_status: own.and_then(|(_, sub)| sub.map(|word| word.as_str().to_owned())),
-        order_at: event.order_at.map(time_text),
-        taken_back: event.taken_back,
-        stated: event.stated,
-    }
 }
 
 /// Reads a record's value. `published_at` is the record's own timestamp, `now` the store's time.
@@ -206,6 +154,9 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
     let mut unreadable = wire.unreadable_events.clone().unwrap_or_default();
     unreadable.example = clean_text(&unreadable.example);
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    // Those of a replay are told with their check.
+    let facts = wire.facts.take_if(|_| wire.replayed.is_none());
+    let facts = facts.and_then(|raw| Facts::read(raw.get()));
     let named = Named {
         carrier_code: filled(wire.carrier_code.take()),
         track_number: filled(wire.track_number.take()),
@@ -215,9 +166,12 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         named,
         check_fail_count: wire.check_fail_count,
         place: wire.first_event.unwrap_or(0).clamp(0, PLACE_MAX),
-        facts: wire.facts.take().and_then(|raw| Facts::read(raw.get())),
+        facts,
         looks_again: wire.looks_again,
-        outcome: outcome(wire, checked_at)?,
+        outcome: match wire.replayed.take() {
+            Some(told) => replayed::read(wire, told)?,
+            None => outcome(wire, checked_at)?,
+        },
         checked_at,
         check_id,
         next_check_at,
@@ -279,38 +233,6 @@ fn outcome(wire: Wire, checked_at: Time) -> Result<Outcome, MessageError> {
     Ok(Outcome::Seen { report, events })
 }
 
-fn read_event(
-    event: WireEvent,
-    event_time: Time,
-    mapping_version: i32,
-) -> Result<Event, MessageError> {
-    let own_sub_status = event.own_sub_status.as_deref().and_then(SubStatus::parse);
-    let own_status = event.own_status.as_deref();
-    Ok(Event {
-        status: Status::parse(&event.status).unwrap_or(Status::Unknown),
-        sub_status: event.sub_status.as_deref().and_then(SubStatus::parse),
-        status_raw: clean_text(&event.status_raw),
-        event_time,
-        location: clean_text(event.location.as_deref().unwrap_or_default()),
-        message: clean_text(event.message.as_deref().unwrap_or_default()),
-        payload_json: event
-            .payload
-            .as_ref()
-            .map(clean_payload)
-            .unwrap_or_default(),
-        mapping_version,
-        order_at: read_time("order_at", event.order_at.as_deref())?,
-        taken_back: event.taken_back,
-        own: own_status.map(|own| {
-            (
-                Status::parse(own).unwrap_or(Status::Unknown),
-                own_sub_status,
-            )
-        }),
-        stated: event.stated,
-    })
-}
-
 /// The id of a check without one. The same record gives the same id.
 fn hash_id(value: &[u8]) -> Uuid {
     let hash: [u8; 32] = Sha256::digest(value).into();
@@ -318,28 +240,6 @@ fn hash_id(value: &[u8]) -> Uuid {
     id.copy_from_slice(&hash[..16]);
     Uuid::from_bytes(id)
 }
-
-fn time_text(time: Time) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// Reads a time. Absent, empty, and year 1 (which the original writes for "none") are `None`.
-///
-/// RFC 3339 has years up to 9999, which both databases can store.
-fn read_time(field: &'static str, text: Option<&str>) -> Result<Option<Time>, MessageError> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let time = DateTime::parse_from_rfc3339(text).map_err(|_| MessageError::Time {
-        field,
-        text: text.chars().filter(|c| !c.is_control()).take(64).collect(),
-    })?;
-    let time = cut(time.with_timezone(&Utc));
-    Ok((time.timestamp() > YEAR_2_SECS).then_some(time))
-}
-
-/// The first second of year 2.
-const YEAR_2_SECS: i64 = -62_104_060_800;
 
 #[cfg(test)]
 mod tests;

@@ -63,8 +63,10 @@ pub struct TrackingEvent {
     pub tracking_id: i64,
     pub event: Event,
     pub created_at: Time,
-    /// Whether the carrier wrote another in its place, or took it back.
+    /// Whether the carrier wrote another in its place, or took it back; or `superseded_at` is set.
     pub superseded: bool,
+    /// Since when the answers that gave it are read otherwise.
+    pub superseded_at: Option<Time>,
 }
 
 /// Events of an answer that could not be read.

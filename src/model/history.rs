@@ -6,7 +6,7 @@
 //!
 //! An event is *superseded* by another of the same code and time if the carrier wrote the other in its place: a whole
 //! answer held the other, no answer ever held both, and it was reported first. An event that is merely missing from an
-//! answer stays.
+//! answer stays. One that came of reading answers otherwise than today is superseded too, until a later check reports it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::model::journey::{Journey, Step};
 use crate::model::status::{Direction, Meant, Status};
-use crate::model::{Event, Held, Outcome, Report, Update};
+use crate::model::{Event, Held, Outcome, Replayed, Report, Update};
 
 /// How far ahead of the check that first reported it an event may be dated and still decide: further than any zone.
 pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
@@ -35,10 +35,12 @@ pub type Digest = [u8; 32];
 pub struct Kept {
     /// Its row's id; `None` if it has no row yet.
     pub id: Option<i64>,
-    /// The whole event, if it has no row yet.
+    /// The whole event, if it has no row yet, or was read with it.
     pub event: Option<Event>,
     /// Whether it has a newer mapping than its row.
     pub remapped: bool,
+    /// Whether it has another record of the carrier than its row.
+    pub rewritten: bool,
     pub digest: Digest,
     /// What its own words mean.
     pub own: Meant,
@@ -60,6 +62,8 @@ pub struct Kept {
     pub taken_back: bool,
     pub stated: bool,
     pub superseded: bool,
+    /// Since when the answers that gave it are read otherwise.
+    pub superseded_at: Option<Time>,
 }
 
 /// What follows from a history.
@@ -137,7 +141,13 @@ impl History {
         let mut held: Vec<usize> = Vec::with_capacity(events.len());
         for (place, event) in (update.place..).zip(events) {
             let whole = update.held == Held::Whole;
-            held.push(self.hold(event, journey, first, place, whole));
+            let nth = self.hold(event, journey, first, place, whole);
+            let known = &mut self.events[nth];
+            if update.held != Held::Reread && known.superseded_at.is_some_and(|at| at < first.0) {
+                known.superseded_at = None;
+                self.changed.insert(nth);
+            }
+            held.push(nth);
         }
         if update.held != Held::Reread {
             self.note_beside(held);
@@ -160,6 +170,7 @@ impl History {
                 id: None,
                 event: Some(event.clone()),
                 remapped: false,
+                rewritten: false,
                 digest,
                 own,
                 shown: (event.status, event.sub_status),
@@ -175,6 +186,7 @@ impl History {
                 taken_back: event.taken_back,
                 stated: event.stated,
                 superseded: false,
+                superseded_at: None,
             });
             self.by_digest.insert(digest, nth);
             self.changed.insert(nth);
@@ -196,6 +208,41 @@ impl History {
             self.changed.insert(nth);
         }
         nth
+    }
+
+    /// Makes of the history what answers that were read again say it is.
+    pub fn replay(&mut self, replayed: &Replayed, journey: i32) {
+        for told in &replayed.events {
+            let nth = self.hold(&told.event, journey, told.first, told.place, told.whole);
+            let known = &mut self.events[nth];
+            let before = known.clone();
+            // What is told is all that is known, also where it is less than before.
+            known.mapping_version = told.event.mapping_version;
+            known.own = told.event.own();
+            (known.first, known.place) = (told.first, told.place);
+            known.order_at = told.event.order_at;
+            known.whole = told.whole;
+            known.beside.clone_from(&told.beside);
+            known.taken_back = told.event.taken_back;
+            known.superseded_at = None;
+            if told.rewrites && known.id.is_some() {
+                known.event = Some(told.event.clone());
+                known.rewritten = true;
+            }
+            if *known != before {
+                self.changed.insert(nth);
+            }
+        }
+        for digest in &replayed.gone {
+            let Some(&nth) = self.by_digest.get(digest) else {
+                continue;
+            };
+            let known = &mut self.events[nth];
+            if known.superseded_at.is_none() {
+                known.superseded_at = Some(replayed.at);
+                self.changed.insert(nth);
+            }
+        }
     }
 
     /// Notes which events of the same code and time one answer held together.
@@ -275,8 +322,11 @@ impl History {
     }
 
     fn mark_superseded(&mut self) {
-        let mut superseded: Vec<bool> = self.events.iter().map(|kept| kept.taken_back).collect();
-        for group in self.alike((0..self.events.len()).collect()) {
+        let is_out = |kept: &Kept| kept.taken_back || kept.superseded_at.is_some();
+        let mut superseded: Vec<bool> = self.events.iter().map(is_out).collect();
+        let is_read = |nth: &usize| self.events[*nth].superseded_at.is_none();
+        let read = (0..self.events.len()).filter(is_read);
+        for group in self.alike(read.collect()) {
             for &nth in &group {
                 let kept = &self.events[nth];
                 superseded[nth] |= group
@@ -291,6 +341,11 @@ impl History {
                 self.changed.insert(nth);
             }
         }
+    }
+
+    /// All events.
+    pub fn events(&self) -> &[Kept] {
+        &self.events
     }
 
     /// The events that are new or have changed since the history was loaded.

@@ -9,7 +9,9 @@ use crate::clock::Time;
 use crate::model::facts::Told;
 use crate::model::history::History;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::{Heard, Held, NEVER_AGAIN, Outcome, Report, Tracking, Update, overrules};
+use crate::model::{
+    Heard, Held, NEVER_AGAIN, Outcome, Replayed, Report, Tracking, Update, overrules,
+};
 
 /// The tracking that `update` makes of `row` and its `history`, to which it is added; equal to `row` if the update is not
 /// news.
@@ -18,7 +20,16 @@ use crate::model::{Heard, Held, NEVER_AGAIN, Outcome, Report, Tracking, Update, 
 /// holds it.
 pub fn merge(row: &Tracking, update: &Update, history: &mut History, now: Time) -> Tracking {
     let mut next = row.clone();
-    if update.held == Held::Reread {
+    if let Outcome::Replayed(replayed) = &update.outcome {
+        if (next.last_checked_at, next.last_check_id)
+            != (Some(update.checked_at), Some(update.check_id))
+        {
+            // There was a check since, which knows better.
+            return next;
+        }
+        replay(&mut next, replayed, history);
+        next.unreadable = update.unreadable.clone();
+    } else if update.held == Held::Reread {
         lift(&mut next, update);
     } else {
         merge_status(&mut next, update);
@@ -75,12 +86,31 @@ fn lift(next: &mut Tracking, update: &Update) {
     }
 }
 
+/// Makes of a tracking what its answers say, read again. A verdict over the history stays unless the report lifts it.
+fn replay(next: &mut Tracking, replayed: &Replayed, history: &mut History) {
+    history.replay(replayed, next.journey);
+    next.facts = replayed.facts.clone().map(Box::new);
+    let report = &replayed.report;
+    if next.is_overruled() && overrules(report.status, report.sub_status) {
+        settle(next, history);
+        return;
+    }
+    if replayed.heard != next.heard {
+        next.heard = replayed.heard;
+        (next.status_checked_at, next.status_check_id) =
+            (Some(replayed.given.0), Some(replayed.given.1));
+    }
+    put(next, report.clone());
+    (next.stage, next.first_event_at) = (Status::Unknown, None);
+    settle(next, history);
+}
+
 /// A report replaces an older one. "Not found yet" never replaces a report, even an older one.
 fn merge_status(next: &mut Tracking, update: &Update) {
     let (heard, report) = match &update.outcome {
         Outcome::Seen { report, .. } => (Heard::Seen, report.clone()),
         Outcome::NotFoundYet if update.held != Held::Pushed => (Heard::NotFoundYet, not_found()),
-        Outcome::NotFoundYet | Outcome::Failed { .. } => return,
+        Outcome::NotFoundYet | Outcome::Failed { .. } | Outcome::Replayed(_) => return,
     };
     if update.held != Held::Pushed {
         next.last_ok_at = next.last_ok_at.max(Some(update.checked_at));
@@ -130,7 +160,7 @@ fn merge_check(next: &mut Tracking, update: &Update) {
             next.last_error.clone_from(error);
             true
         }
-        Outcome::Seen { .. } | Outcome::NotFoundYet => {
+        Outcome::Seen { .. } | Outcome::NotFoundYet | Outcome::Replayed(_) => {
             next.last_error.clear();
             false
         }

@@ -91,7 +91,7 @@ impl Standing {
                 code: Status::Pending.as_str(),
                 since: hours(row.created_at),
             },
-            Outcome::NotFoundYet | Outcome::Failed { .. } => Self::of(row),
+            Outcome::NotFoundYet | Outcome::Failed { .. } | Outcome::Replayed(_) => Self::of(row),
         }
     }
 }
@@ -99,12 +99,13 @@ impl Standing {
 /// Calls `gain` with everything that `update` adds to the counts, code by code.
 ///
 /// That is nothing for the first answer, because its events happened before the parcel was watched, nor for failures,
-/// repetitions, events read anew or pushed, and parcels that were done before. Of a history that was not found before, the first event alone counts.
+/// repetitions, events and answers read anew, events pushed, and parcels that were done before. Of a history that was not
+/// found before, the first event alone counts.
 pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str, Gain)) {
     let events: &[Event] = match &update.outcome {
         Outcome::Seen { events, .. } => events,
         Outcome::NotFoundYet => &[],
-        Outcome::Failed { .. } => return,
+        Outcome::Failed { .. } | Outcome::Replayed(_) => return,
     };
     if matches!(update.held, Held::Reread | Held::Pushed) {
         return;

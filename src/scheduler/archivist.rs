@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +62,8 @@ pub struct ArchivistParts {
 /// The writer of a process' answers.
 pub struct Archivist {
     parts: ArchivistParts,
+    /// Answers that are being cut and compressed.
+    cutting: Option<JoinHandle<Vec<Archived>>>,
     /// Cut and compressed, but not written.
     pending: Vec<Archived>,
     /// How often it has tidied.
@@ -73,6 +76,7 @@ impl Archivist {
     pub fn new(parts: ArchivistParts) -> Self {
         Self {
             parts,
+            cutting: None,
             pending: Vec::new(),
             tidied: 0,
             searched: 0,
@@ -115,22 +119,27 @@ impl Archivist {
     /// # Errors
     /// If the database is away. What was taken is written by the next call.
     pub async fn write_all(&mut self) -> anyhow::Result<()> {
-        while self.write().await? > 0 {}
+        while self.write().await? {}
         Ok(())
     }
 
-    /// Writes one batch; returns how many answers were taken for it.
-    async fn write(&mut self) -> anyhow::Result<usize> {
-        let mut taken = self.pending.len();
+    /// Writes one batch; whether there was one. A call that is stopped loses nothing.
+    async fn write(&mut self) -> anyhow::Result<bool> {
         if self.pending.is_empty() {
-            let noted = self.parts.archiving.take(BATCH);
-            taken = noted.len();
-            if noted.is_empty() {
-                return Ok(0);
+            if self.cutting.is_none() {
+                let noted = self.parts.archiving.take(BATCH);
+                if noted.is_empty() {
+                    return Ok(false);
+                }
+                let archiving = Arc::clone(&self.parts.archiving);
+                let cutting = tokio::task::spawn_blocking(move || archiving.cut(noted));
+                self.cutting = Some(cutting);
             }
-            let archiving = Arc::clone(&self.parts.archiving);
-            let cutting = tokio::task::spawn_blocking(move || archiving.cut(noted));
-            self.pending = cutting.await.context("cutting answers died")?;
+            if let Some(cutting) = &mut self.cutting {
+                let cut = cutting.await;
+                self.cutting = None;
+                self.pending = cut.context("cutting answers died")?;
+            }
         }
         let written = timeout(STATEMENT_MAX, keep(&self.parts.place, &self.pending)).await;
         match written.context("the database did not answer in time")? {
@@ -143,7 +152,7 @@ impl Archivist {
             }
         }
         self.pending.clear();
-        Ok(taken)
+        Ok(true)
     }
 
     /// Deletes the answers of parcels that are gone, those that are too old, and the oldest beyond the archive's size.

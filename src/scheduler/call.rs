@@ -168,7 +168,7 @@ impl Caller {
             let outcome = match checked.update.outcome {
                 Outcome::Seen { .. } => CheckOutcome::Seen,
                 Outcome::NotFoundYet => CheckOutcome::NotFound,
-                Outcome::Failed { .. } => CheckOutcome::Failed,
+                Outcome::Failed { .. } | Outcome::Replayed(_) => CheckOutcome::Failed,
             };
             self.parts.metrics.checks(&account.name, outcome).inc();
         }

@@ -114,7 +114,8 @@ impl Store {
                 "SELECT t.carrier_code AS carrier_code, e.status_raw AS status_raw, MAX(e.message) AS message, \
                  COUNT(*) AS count, MAX(e.created_at) AS last_seen_at, MAX(e.tracking_id) AS tracking_id \
                  FROM (SELECT tracking_id, status_raw, message, created_at FROM tracking_events \
-                       WHERE status = 'UNKNOWN' AND NOT stated AND COALESCE(own_status, '') <> :keeps ORDER BY id DESC LIMIT :scan) AS e \
+                       WHERE status = 'UNKNOWN' AND NOT stated AND COALESCE(own_status, '') <> :keeps \
+                       AND superseded_at IS NULL ORDER BY id DESC LIMIT :scan) AS e \
                  JOIN trackings AS t ON t.id = e.tracking_id \
                  GROUP BY t.carrier_code, e.status_raw ORDER BY count DESC, carrier_code, status_raw LIMIT :limit",
             )
@@ -150,6 +151,7 @@ impl Readable for TrackingEvent {
             },
             created_at: row.created_at.0,
             superseded: row.superseded,
+            superseded_at: row.superseded_at.map(|at| at.0),
         })
     }
 }

@@ -24,7 +24,7 @@ use crate::store::set::Set;
 /// What is read of an event, without its texts.
 const COLUMNS: &str = "id, tracking_id, status, sub_status, status_raw, event_time, journey, digest, mapping_version, created_at, \
      own_status, own_sub_status, order_at, first_checked_at, first_check_id, place, whole, beside, taken_back, stated, \
-     superseded";
+     superseded, superseded_at";
 
 /// A row of a history.
 struct Row {
@@ -49,6 +49,7 @@ impl Readable for Row {
         let first_checked_at: Option<Stamp> = get(row, "first_checked_at")?;
         let first_check_id: Option<Key> = get(row, "first_check_id")?;
         let order_at: Option<Stamp> = get(row, "order_at")?;
+        let superseded_at: Option<Stamp> = get(row, "superseded_at")?;
         let digest: Vec<u8> = get(row, "digest")?;
         let beside: String = get(row, "beside")?;
         let names = beside.split(',').filter(|name| !name.is_empty());
@@ -59,6 +60,7 @@ impl Readable for Row {
                 id: Some(get(row, "id")?),
                 event: None,
                 remapped: false,
+                rewritten: false,
                 digest: digest
                     .try_into()
                     .map_err(|_| Unreadable::new("digest", "it has not 32 bytes"))?,
@@ -81,6 +83,7 @@ impl Readable for Row {
                 taken_back: get(row, "taken_back")?,
                 stated: get(row, "stated")?,
                 superseded: get(row, "superseded")?,
+                superseded_at: superseded_at.map(|at| at.0),
             },
         })
     }
@@ -137,6 +140,26 @@ impl Store {
             .limit(u64::from(limit));
         let rows: Vec<Tracking> = self.find(rows).await?;
         let last = rows.last().map(|row| row.id);
+        Ok((self.with_histories(rows).await?, last))
+    }
+
+    /// The trackings with these ids, by id, each with its whole history.
+    pub async fn histories_of(
+        &self,
+        ids: &[i64],
+    ) -> Result<Vec<(Tracking, Vec<Kept>)>, StoreError> {
+        let sql = self.by_ids_sql(ids, "");
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        let mut rows: Vec<Tracking> = self.rows.readable(&found);
+        rows.sort_by_key(|row| row.id);
+        self.with_histories(rows).await
+    }
+
+    /// Trackings that were read before their histories: these are never older than the rows.
+    async fn with_histories(
+        &self,
+        rows: Vec<Tracking>,
+    ) -> Result<Vec<(Tracking, Vec<Kept>)>, StoreError> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let further = ", location, message, payload_json";
         let found = self.history_rows(&self.reader, &ids, further).await?;
@@ -146,7 +169,7 @@ impl Store {
             let events = events.remove(&row.id).unwrap_or_default();
             (row, events)
         };
-        Ok((rows.into_iter().map(with).collect(), last))
+        Ok(rows.into_iter().map(with).collect())
     }
 
     /// The rows of [`COLUMNS`] and the `further` columns for the events of these trackings.
@@ -215,6 +238,9 @@ impl Store {
         let odd = with_rare_facts(with_facts(self.set(&odd)));
         self.insert_events(transaction, odd, now).await?;
         self.update_events(transaction, &known).await?;
+        let rewritten = known.into_iter().filter(|(_, kept)| kept.rewritten);
+        self.rewrite_events(transaction, &rewritten.collect::<Vec<_>>())
+            .await?;
         Ok(counts)
     }
 
@@ -244,9 +270,7 @@ impl Store {
             .column(Column::Message.as_str(), |(_, kept)| {
                 text(kept, |event| &event.message)
             })
-            .column(Column::PayloadJson.as_str(), |(_, kept)| {
-                text(kept, |event| &event.payload_json)
-            })
+            .column(Column::PayloadJson.as_str(), |(_, kept)| payload(kept))
             .column(Column::Digest.as_str(), |(_, kept)| kept.digest.to_vec())
             .column(Column::Journey.as_str(), |(_, kept)| kept.journey);
         let sql = format!(
@@ -256,6 +280,29 @@ impl Store {
             set.from()
         );
         let sql = self.sql(sql).bind("now", now).bind_set(set);
+        transaction.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+
+    /// Gives events the carrier's record as it is read today.
+    async fn rewrite_events(
+        &self,
+        transaction: &Transaction,
+        rows: &[(i64, &Kept)],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let set = self
+            .set(rows)
+            .column(Column::PayloadJson.as_str(), |(_, kept)| payload(kept));
+        let assignments = set.assignments();
+        let set = set.column("row_id", |(_, kept)| kept.id.unwrap_or_default());
+        let sql = format!(
+            "UPDATE tracking_events SET {assignments} FROM {} WHERE tracking_events.id = u.row_id",
+            set.from()
+        );
+        let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }
@@ -279,6 +326,11 @@ impl Store {
         transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }
+}
+
+fn payload(kept: &Kept) -> String {
+    let event = kept.event.as_ref();
+    event.map_or_else(String::new, |event| event.payload_json.clone())
 }
 
 fn by_tracking(rows: impl IntoIterator<Item = Row>) -> HashMap<i64, Vec<Kept>> {
@@ -330,6 +382,9 @@ fn with_rare_facts<'a>(set: Set<'a, (i64, &'a Kept)>) -> Set<'a, (i64, &'a Kept)
     .column(Column::TakenBack.as_str(), |(_, kept)| kept.taken_back)
     .column(Column::Stated.as_str(), |(_, kept)| kept.stated)
     .column(Column::Superseded.as_str(), |(_, kept)| kept.superseded)
+    .nullable(Column::SupersededAt.as_str(), |(_, kept)| {
+        kept.superseded_at
+    })
 }
 
 fn word(sub_status: Option<SubStatus>) -> Option<String> {

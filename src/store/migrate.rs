@@ -46,7 +46,8 @@ migrations![
     "0014_parcels",
     "0015_idempotency",
     "0016_push",
-    "0017_archive"
+    "0017_archive",
+    "0018_replay"
 ];
 
 /// One migration, and whether the database has it.

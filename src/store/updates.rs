@@ -322,11 +322,10 @@ fn with_news(rows: &[Tracking], by_tracking: &BTreeMap<i64, Vec<&Update>>) -> Ve
         let updates = by_tracking.get(id).into_iter().flatten();
         updates
             .into_iter()
-            .any(|update| matches!(update.outcome, Outcome::Seen { .. }))
+            .any(|update| matches!(update.outcome, Outcome::Seen { .. } | Outcome::Replayed(_)))
     };
-    let ids = rows
-        .iter()
-        .filter(|row| row.heard == Heard::Seen)
-        .map(|row| row.id);
+    // A parcel that is not seen now may have been, before its answers were read again.
+    let has_history = |row: &&Tracking| row.heard != Heard::Nothing || row.last_ok_at.is_some();
+    let ids = rows.iter().filter(has_history).map(|row| row.id);
     ids.filter(has_answer).collect()
 }

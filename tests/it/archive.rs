@@ -39,7 +39,10 @@ async fn an_answer_is_kept_once_for_what_is_read_of_it_with_its_first_and_its_la
         };
         let within = [two.clone(), one.clone(), other.clone(), two.clone()];
         store.archive(&within).await.expect("keeps");
-        store.archive(&[again.clone()]).await.expect("keeps");
+        store
+            .archive(std::slice::from_ref(&again))
+            .await
+            .expect("keeps");
         // One that comes late makes no time earlier.
         store.archive(&[answer(1, 25, 1)]).await.expect("keeps");
         store.archive(&[]).await.expect("keeps nothing");

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use sea_orm::{ConnectionTrait as _, Database};
 use tempfile::TempDir;
@@ -18,6 +17,7 @@ use trackbox::model::status::{Direction, Status};
 use trackbox::reread::Difference;
 use trackbox::store::{Connections, WholeStore};
 
+use crate::support::command::trackbox;
 use crate::support::fixture::{Applier, TestStore, create, on_every_store, read};
 use crate::support::messages::seen;
 use crate::support::time::at;
@@ -40,18 +40,7 @@ async fn parcels(url: &str) -> Parcels {
 
 /// Runs the command on the database in `folder`, and returns what it prints.
 fn reread(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_trackbox"))
-        .current_dir(folder)
-        .args(["--config", "config.toml", "reread"])
-        .args(arguments)
-        .output()
-        .expect("runs");
-    let (out, errors) = (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    );
-    assert!(output.status.success(), "{out}\n{errors}");
-    out
+    trackbox(folder, &[&["reread"], arguments].concat())
 }
 
 async fn restored() -> (TempDir, String) {

@@ -1,7 +1,9 @@
 //! What the tests stand on. A test file imports from here, never from another test file.
 
+pub mod archived;
 pub mod bus;
 pub mod carriers;
+pub mod command;
 pub mod consumers;
 pub mod engines;
 pub mod fixture;

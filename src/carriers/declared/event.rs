@@ -37,6 +37,8 @@ pub struct EventRule {
     codes: Codes,
     /// `CODE/REASON`.
     pairs: Codes,
+    /// The keys that identify an event, as the file has them.
+    pub identity: String,
 }
 
 /// What the words of an event are looked at for.
@@ -94,6 +96,7 @@ impl EventRule {
             },
             codes: codes(map),
             pairs: codes(&map.section("pair")),
+            identity: section.jsons(&["raw", "message", "place", "place_join", "time", "texts"]),
         };
         hint.done();
         rule.check(section, map);

@@ -59,6 +59,8 @@ struct StatusRule {
     /// It counts only if there is no event.
     only_without_events: bool,
     codes: Codes,
+    /// The keys that identify it, as the file has them.
+    identity: String,
 }
 
 /// What is the same for a whole answer.
@@ -312,6 +314,12 @@ impl ItemRule {
         (self.events_may_be_missing && holds).then(Vec::new)
     }
 
+    /// The keys that identify events, as the file has them.
+    pub fn identity(&self) -> String {
+        let status = self.status.as_ref().map(|rule| rule.identity.as_str());
+        format!("{} {}", self.event.identity, status.unwrap_or_default())
+    }
+
     /// A known event as it would be read today.
     pub fn reread(&self, event: Event) -> Event {
         self.event.reread(event, self.version)
@@ -334,6 +342,7 @@ fn status(item: &Section<'_>, map: &Section<'_>) -> Option<StatusRule> {
         time: time.flatten(),
         only_without_events: section.flag("only_without_events").unwrap_or(true),
         codes,
+        identity: section.jsons(&["raw", "time"]),
     };
     if rule.code.is_empty() {
         section.wrong(

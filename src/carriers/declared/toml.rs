@@ -1,6 +1,7 @@
 //! Reads a carrier's TOML file key by key, and collects every mistake with its line.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml_edit::{ImDocument, Item, TableLike, Value};
@@ -316,6 +317,13 @@ impl<'s> Section<'s> {
     /// Any value, as JSON.
     pub fn json(&self, key: &'static str) -> Option<serde_json::Value> {
         json_of(self.item(key)?)
+    }
+
+    /// These keys with their values, as JSON.
+    pub fn jsons(&self, keys: &[&'static str]) -> String {
+        let pairs = keys.iter().map(|key| (*key, self.json(key)));
+        let known: BTreeMap<_, _> = pairs.filter(|(_, value)| value.is_some()).collect();
+        serde_json::json!(known).to_string()
     }
 
     /// Tells of the keys that nothing asked for.

@@ -1,6 +1,7 @@
 //! Our records read back as they were; those of others read as the wire contract says; no input makes the reader panic.
 
 mod facts;
+mod replayed;
 
 use chrono::TimeDelta;
 use proptest::prelude::{Just, Strategy, any};

@@ -38,6 +38,7 @@ pub struct Model {
     pub taken_back: bool,
     pub stated: bool,
     pub superseded: bool,
+    pub superseded_at: Option<Stamp>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

@@ -111,13 +111,17 @@ pub fn number(text: &str) -> TrackNumber {
 
 /// Makes `count` trackings of `carrier`, due at `at(0)`.
 pub async fn create(store: &WholeStore, carrier: &str, count: usize) -> Vec<Tracking> {
-    let pairs: Vec<_> = (0..count)
-        .map(|n| (code(carrier), number(&format!("N{n}"))))
-        .collect();
-    store
-        .create_or_get(Tenant::DEFAULT, &pairs, at(0))
-        .await
-        .expect("creates")
+    let numbers: Vec<String> = (0..count).map(|n| format!("N{n}")).collect();
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    create_numbers(store, carrier, &numbers).await
+}
+
+/// The same of these numbers.
+pub async fn create_numbers(store: &WholeStore, carrier: &str, numbers: &[&str]) -> Vec<Tracking> {
+    let pair = |text: &&str| (code(carrier), number(text));
+    let pairs: Vec<_> = numbers.iter().map(pair).collect();
+    let created = store.create_or_get(Tenant::DEFAULT, &pairs, at(0));
+    created.await.expect("creates")
 }
 
 /// The tracking as it is now.
