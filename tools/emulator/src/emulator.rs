@@ -15,8 +15,9 @@ use crate::journeys;
 use crate::ledger::{Counter, End, Ledger};
 use crate::moving::{Moving, Report};
 use crate::oauth::{Issued, OAuth};
-use crate::options::{Options, Progress};
+use crate::options::{Behaviour, Options, Progress};
 use crate::scenario::Parcel;
+use crate::tickets::Tickets;
 use crate::time::Time;
 use crate::truth::{Truth, TruthPage};
 
@@ -45,6 +46,7 @@ struct Inner {
     counted: Time,
     state: Mutex<State>,
     issued: Mutex<Issued>,
+    tickets: Mutex<Tickets>,
     /// How many requests are never answered.
     hanging: AtomicUsize,
 }
@@ -99,6 +101,7 @@ impl Emulator {
             counted,
             state: Mutex::new(state),
             issued: Mutex::default(),
+            tickets: Mutex::default(),
             hanging: AtomicUsize::new(0),
         }))
     }
@@ -139,6 +142,8 @@ impl Emulator {
         state.counter = Counter::default();
         state.rules = Rules::default();
         state.chance = StdRng::seed_from_u64(self.0.options.seed);
+        drop(state);
+        *self.tickets() = Tickets::default();
     }
 
     pub fn ledger(&self) -> Ledger {
@@ -243,6 +248,21 @@ impl Emulator {
     /// The tokens. The lock must not be held across an await.
     pub fn issued(&self) -> MutexGuard<'_, Issued> {
         self.0.issued.lock()
+    }
+
+    /// Whether it has this way of some carriers.
+    pub fn behaves(&self, behaviour: Behaviour) -> bool {
+        self.0.options.behaviours.contains(&behaviour)
+    }
+
+    /// How long a ticket's answer takes.
+    pub fn ticket_wait(&self) -> Duration {
+        self.0.options.ticket_wait
+    }
+
+    /// The tickets. The lock must not be held across an await.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.0.tickets.lock()
     }
 
     pub fn now(&self) -> DateTime<Utc> {

@@ -7,6 +7,7 @@ pub mod error;
 pub mod oauth;
 #[cfg(test)]
 mod tests;
+pub mod tickets;
 pub mod v1;
 
 use axum::Router;
@@ -25,10 +26,13 @@ pub fn router(emulator: Emulator) -> Router {
     Router::new()
         .route("/v1/tracking/{carrier}/{number}", get(v1::one))
         .route("/v1/tracking/batch", post(v1::batch))
+        .route("/v1/tracking/tickets", post(tickets::take))
+        .route("/v1/tracking/tickets/{ticket}", get(tickets::answer))
         .route_layer(guard)
         .route("/v1/oauth/token", post(oauth::token))
         .route("/v1/admin/logins", get(oauth::counts))
         .route("/v1/admin/tokens", delete(oauth::revoke))
+        .route("/v1/admin/tickets", get(tickets::counts))
         .route("/healthz", get(admin::health))
         .route("/tracking.json.php", get(aggregators::track24))
         .route("/gdeposylka/api/v4/track", get(aggregators::gdeposylka))

@@ -1,8 +1,8 @@
 //! Emulates the carriers' tracking APIs, with limits, faults, a ledger of calls, and the truth to judge a tracker by.
 //!
 //! [`emulator`] holds the parcels: [`scenario`] describes one, [`journeys`] and [`route`] invent its steps, [`moving`] decides what has
-//! happened to it, and [`truth`] is how that is shown. [`ledger`] counts calls, [`oauth`] gives tokens, [`faults`] spoil answers, [`http`] is the
-//! API and [`serve`] puts it on a port. All time comes from [`time`], so that a test can move it by hand.
+//! happened to it, and [`truth`] is how that is shown. [`ledger`] counts calls, [`oauth`] gives tokens, [`tickets`] are answered later, [`faults`] spoil answers,
+//! [`http`] is the API and [`serve`] puts it on a port. All time comes from [`time`], so that a test can move it by hand.
 
 pub mod chance;
 pub mod emulator;
@@ -16,5 +16,6 @@ pub mod options;
 pub mod route;
 pub mod scenario;
 pub mod serve;
+pub mod tickets;
 pub mod time;
 pub mod truth;

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::oauth::OAuth;
-use trackbox_emulator::options::{Options, Progress};
+use trackbox_emulator::options::{Behaviour, Options, Progress};
 use trackbox_emulator::serve::serve;
 use trackbox_emulator::time::Time;
 
@@ -43,6 +43,12 @@ struct Cli {
     /// How long a token lives, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
     token_life_secs: u64,
+    /// What it does beside the common; may be given several times
+    #[arg(long, value_enum, value_name = "NAME")]
+    behave: Vec<Behaviour>,
+    /// How long a ticket's answer takes, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    ticket_secs: u64,
     /// Seed of everything random: the same seed gives the same steps, delays and failures
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -99,6 +105,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             secret,
             life: Duration::from_secs(cli.token_life_secs),
         }),
+        behaviours: cli.behave.into_iter().collect(),
+        ticket_wait: Duration::from_secs(cli.ticket_secs),
     };
     let address = listener
         .local_addr()

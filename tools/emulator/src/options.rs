@@ -1,6 +1,7 @@
 //! The options of an emulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::oauth::OAuth;
 
@@ -14,6 +15,13 @@ pub enum Progress {
     Clock,
 }
 
+/// A way that some carriers have beside the common one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Behaviour {
+    /// Takes up to 3,000 numbers at /v1/tracking/tickets, and answers later (see --ticket-secs and /v1/admin/tickets)
+    Ticket,
+}
+
 /// The options of an emulator.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +32,9 @@ pub struct Options {
     pub limits: BTreeMap<String, u32>,
     /// Calls of the carriers' own API need a token, which these credentials get.
     pub oauth: Option<OAuth>,
+    pub behaviours: BTreeSet<Behaviour>,
+    /// How long a ticket's answer takes.
+    pub ticket_wait: Duration,
 }
 
 impl Default for Options {
@@ -33,6 +44,8 @@ impl Default for Options {
             seed: 1,
             limits: BTreeMap::new(),
             oauth: None,
+            behaviours: BTreeSet::new(),
+            ticket_wait: Duration::from_secs(10),
         }
     }
 }

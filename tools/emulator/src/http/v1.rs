@@ -33,7 +33,7 @@ pub async fn one(
     .await
 }
 
-fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
+pub fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
     let report = emulator.ask(carrier, number, faults);
     json!({
         "carrier": carrier,
@@ -56,17 +56,52 @@ fn event(reported: &ReportedEvent) -> Value {
     })
 }
 
+/// Numbers of one carrier.
 #[derive(Deserialize)]
-struct Batch {
-    items: Vec<Item>,
+pub struct Batch {
+    pub items: Vec<Item>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
-    carrier: String,
+pub struct Item {
+    pub carrier: String,
     #[serde(alias = "track_number")]
-    track_number: String,
+    pub track_number: String,
+}
+
+impl Batch {
+    /// Reads at most `max` numbers, and their carrier.
+    pub fn read(
+        body: Result<Bytes, BytesRejection>,
+        max: usize,
+    ) -> Result<(Self, String), ApiError> {
+        let batch: Self = read_json(body)?;
+        let Some(first) = batch.items.first() else {
+            return Err(ApiError::bad("items must not be empty"));
+        };
+        let refused = |detail| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+        if batch.items.len() > max {
+            return Err(refused(format!(
+                "items must have at most {max} numbers, these are {}",
+                batch.items.len()
+            )));
+        }
+        let mut items = batch.items.iter();
+        if let Some(place) = items.position(|item| item.carrier != first.carrier) {
+            return Err(refused(format!(
+                "items[{place}]: all items must have the carrier of the first, {}",
+                first.carrier
+            )));
+        }
+        let carrier = first.carrier.clone();
+        Ok((batch, carrier))
+    }
+
+    pub fn numbers(&self) -> Vec<&str> {
+        let items = self.items.iter();
+        items.map(|item| item.track_number.as_str()).collect()
+    }
 }
 
 /// `POST /v1/tracking/batch`: one call in the ledger.
@@ -75,38 +110,12 @@ pub async fn batch(
     uri: Uri,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let batch: Batch = match read_json(body) {
-        Ok(batch) => batch,
+    let (batch, carrier) = match Batch::read(body, BATCH_MAX) {
+        Ok(read) => read,
         Err(error) => return error.into_response(),
     };
-    let Some(first) = batch.items.first() else {
-        return ApiError::bad("items must not be empty").into_response();
-    };
-    if batch.items.len() > BATCH_MAX {
-        let detail = format!(
-            "items must have at most {BATCH_MAX} numbers, these are {}",
-            batch.items.len()
-        );
-        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
-    }
-    if let Some(place) = batch
-        .items
-        .iter()
-        .position(|item| item.carrier != first.carrier)
-    {
-        let detail = format!(
-            "items[{place}]: all items must have the carrier of the first, {}",
-            first.carrier
-        );
-        return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail).into_response();
-    }
     let asked = emulator.clone();
-    let numbers: Vec<&str> = batch
-        .items
-        .iter()
-        .map(|item| item.track_number.as_str())
-        .collect();
-    deliver(&emulator, &first.carrier, &numbers, &uri, |faults| {
+    deliver(&emulator, &carrier, &batch.numbers(), &uri, |faults| {
         let results: Vec<Value> = batch
             .items
             .iter()
