@@ -3,8 +3,8 @@
 //! One struct, a file for each thing it keeps. A plain read or write of one table goes through its [`entity`] and sea-orm's
 //! query builder; so does every filter. Other statements are written by hand, once for both databases ([`sql`]):
 //! - What writes or finds a [`set`] of rows in one round trip, as [`updates`], [`learned`], [`counts`], [`keys`], [`aliases`],
-//!   [`twins`], [`creating`] and most of [`trackings`] and [`partitions`]: the builder has neither UNNEST … WITH ORDINALITY
-//!   nor `json_each`.
+//!   [`twins`], [`creating`], [`tickets`] and most of [`trackings`] and [`partitions`]: the builder has neither UNNEST …
+//!   WITH ORDINALITY nor `json_each`.
 //! - [`claims`]: such a set again, under CTEs whose plan matters. A test holds that PostgreSQL reads the claim index alone.
 //! - Taking free partitions (a CTE with a lock) and the reports of [`events`] (aggregates over a limited subquery): the
 //!   builder could, in many times the lines.
@@ -54,6 +54,7 @@ pub mod search;
 pub mod set;
 pub mod sql;
 pub mod tenants;
+pub mod tickets;
 pub mod trackings;
 pub mod twins;
 pub mod updates;

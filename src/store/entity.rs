@@ -10,6 +10,7 @@ pub mod act;
 pub mod api_key;
 pub mod call_error;
 pub mod call_minute;
+pub mod carrier_ticket;
 pub mod dead_letter;
 pub mod event;
 pub mod member;

@@ -47,7 +47,8 @@ migrations![
     "0015_idempotency",
     "0016_push",
     "0017_archive",
-    "0018_replay"
+    "0018_replay",
+    "0019_tickets"
 ];
 
 /// One migration, and whether the database has it.
