@@ -138,8 +138,8 @@ chosen AS (
   SELECT id AS row_id, row_number() OVER (ORDER BY place, next_check_at, id) AS nth
   FROM (SELECT id, next_check_at, place FROM due UNION ALL SELECT id, next_check_at, 4 FROM early) AS c
 ),
--- A new check id for each; those left over at the end match no row.
-leases AS (SELECT u.nth, u.check_id FROM {check_ids})
+-- A new check id for each; those left over at the end match no row. MATERIALIZED, or SQLite reads all of them for each row.
+leases AS MATERIALIZED (SELECT u.nth, u.check_id FROM {check_ids})
 UPDATE trackings SET lease_until = :lease_until, lease_id = leases.check_id
 FROM chosen JOIN leases ON leases.nth = chosen.nth
 WHERE trackings.id = chosen.row_id
