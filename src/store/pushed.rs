@@ -145,7 +145,7 @@ impl WholeStore {
              next_check_at = CASE WHEN active AND next_check_at < u.due_at THEN next_check_at ELSE u.due_at END, \
              looks_again = looks_again OR NOT active, active = TRUE, version = version + 1, \
              updated_at = CASE WHEN updated_at < :now THEN :now ELSE updated_at END \
-             FROM {} WHERE trackings.id = u.row_id AND (hinted_at IS NULL OR hinted_at <= :quiet_since) \
+             FROM {} WHERE trackings.id = u.row_id AND wanted AND (hinted_at IS NULL OR hinted_at <= :quiet_since) \
              RETURNING id, version",
             set.from()
         );
