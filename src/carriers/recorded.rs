@@ -48,27 +48,29 @@ pub fn reading(
     case: &Path,
     now: Time,
 ) -> Result<String, String> {
-    let (made, state, answer) = recorded(adapter, access, case)?;
-    let read = match made.resume(state, &answer, now) {
-        Ok(Step::Done(sightings)) => {
-            let shown = sightings.iter().map(|sighting| shown(sighting, now));
-            json!({"sightings": shown.collect::<Vec<Value>>()})
+    let (given, access) = given(access, case)?;
+    let read = match recorded(adapter, &access, &given, case)? {
+        None => {
+            let body = fs::read(case).map_err(|error| error.to_string())?;
+            shown_push(adapter, access, body, now)
         }
-        Ok(Step::Send(..)) => return Err("it leads to another request".to_owned()),
-        Err(error) => json!({"error": error.to_string()}),
+        Some((made, state, answer)) => match made.resume(state, &answer, now) {
+            Ok(Step::Done(sightings)) => {
+                let shown = sightings.iter().map(|sighting| shown(sighting, now));
+                json!({"sightings": shown.collect::<Vec<Value>>()})
+            }
+            Ok(Step::Send(..)) => return Err("it leads to another request".to_owned()),
+            Err(error) => json!({"error": error.to_string()}),
+        },
     };
     Ok(format!("{read:#}"))
 }
 
-/// A recorded answer, the account that got it, and what it had asked for.
+/// What is said beside a recorded answer, and the account that got it.
 ///
 /// # Errors
 /// What cannot be read.
-pub fn recorded(
-    adapter: &Adapter,
-    access: Access,
-    case: &Path,
-) -> Result<(Arc<dyn Carrier>, State, Answer), String> {
+pub fn given(access: Access, case: &Path) -> Result<(Value, Access), String> {
     let given = match fs::read(case.with_extension("given.json")) {
         Ok(given) => {
             serde_json::from_slice(&given).map_err(|error| format!("its .given.json: {error}"))?
@@ -82,11 +84,23 @@ pub fn recorded(
             .map_err(|_| format!("its .given.json names the zone {zone}"))?,
         ..access
     };
-    let status = given["http"].as_u64().unwrap_or(200);
+    Ok((given, access))
+}
+
+/// A recorded answer, the account that got it, and what it had asked for; `None` of a body that the carrier pushed.
+///
+/// # Errors
+/// What cannot be read.
+pub fn recorded(
+    adapter: &Adapter,
+    access: &Access,
+    given: &Value,
+    case: &Path,
+) -> Result<Option<(Arc<dyn Carrier>, State, Answer)>, String> {
     if given["pushed"] == json!(true) {
-        let body = fs::read(case).map_err(|error| error.to_string())?;
-        return Ok(format!("{:#}", shown_push(adapter, access, body, now)));
+        return Ok(None);
     }
+    let status = given["http"].as_u64().unwrap_or(200);
     let answer = Answer {
         status: u16::try_from(status)
             .map_err(|_| "its .given.json names no HTTP status".to_owned())?,
@@ -104,9 +118,9 @@ pub fn recorded(
         Ok(Asked { carrier, number })
     });
     let asked: Vec<Asked> = asked.collect::<Result<_, String>>()?;
-    let made = adapter.make(access);
+    let made = adapter.make(access.clone());
     match made.start(&asked) {
-        Step::Send(_, state) => Ok((made, state, answer)),
+        Step::Send(_, state) => Ok(Some((made, state, answer))),
         Step::Done(_) => Err("nothing would be sent for its numbers".to_owned()),
     }
 }

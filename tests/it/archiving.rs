@@ -9,6 +9,7 @@ use trackbox::archive::{decompressed, reading};
 use trackbox::carriers::{Answer, Asked, State, Step, Verdict};
 use trackbox::model::Tracking;
 use trackbox::model::archived::Archived;
+use trackbox::model::tenant::Tenant;
 use trackbox::scheduler::archivist::Archivist;
 use trackbox::store::Store;
 
@@ -69,7 +70,11 @@ async fn each_answer_is_kept_once_and_read_again_as_it_was() {
         let Verdict::Seen(seen) = read(&pipe, last) else {
             panic!("{last:?} was seen");
         };
-        let events = pipe.parts.store.events(row.id, true, 100, 0).await;
+        let events = pipe
+            .parts
+            .store
+            .events(Tenant::DEFAULT, row.id, true, 100, 0)
+            .await;
         let events = events.expect("reads").expect("is there");
         let own = seen.events.iter().filter(|event| !event.stated);
         let own: BTreeSet<[u8; 32]> = own.map(|event| event.digest(1)).collect();

@@ -9,6 +9,7 @@ use trackbox::clock::Clock;
 use trackbox::kafka::message::decode;
 use trackbox::model::archived::Archived;
 use trackbox::model::status::Status;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{Outcome, Source, Tracking, Update};
 use trackbox::replay::{Difference, LeftAlone, Reading, Replay};
 use trackbox::store::Store;
@@ -34,7 +35,7 @@ async fn seen(store: &Store) -> BTreeMap<String, Seen> {
         };
         after = last.id;
         for row in rows {
-            let events = store.events(row.id, false, 100, 0).await;
+            let events = store.events(Tenant::DEFAULT, row.id, false, 100, 0).await;
             let events = events.expect("reads").expect("is there");
             let shown = events.into_iter().map(|stored| {
                 let event = stored.event;

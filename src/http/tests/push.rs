@@ -16,6 +16,7 @@ use crate::kafka::memory::MemoryBus;
 use crate::kafka::message::decode;
 use crate::metrics::PushOutcome;
 use crate::model::fixture::at;
+use crate::model::tenant::Tenant;
 use crate::model::{Held, Tracking};
 
 const SECRET: &str = "kN3dP0r8mZ1bT6cYw9aQxV2s";
@@ -93,8 +94,12 @@ impl Api {
     }
 
     async fn row(&self, id: &str) -> Tracking {
-        let id = id.parse().expect("a number");
-        let row = self.serve.current.from_store(id).await.expect("reads");
+        let id: i64 = id.parse().expect("a number");
+        let current = &self.serve.current;
+        let row = current
+            .from_store(Tenant::DEFAULT, id)
+            .await
+            .expect("reads");
         row.expect("exists")
     }
 

@@ -11,6 +11,7 @@ use trackbox::config::Config;
 use trackbox::kafka::message::{Checked, decode, encode};
 use trackbox::model::answer::told;
 use trackbox::model::archived::Archived;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{Held, Named, Outcome, Source, Tracking, Unreadable, Update};
 use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
@@ -110,7 +111,7 @@ impl Place {
         for (page, pairs) in pairs.chunks(1_000).enumerate() {
             let mut rows = self
                 .store
-                .create_or_get(pairs, at(0))
+                .create_or_get(Tenant::DEFAULT, pairs, at(0))
                 .await
                 .expect("creates");
             for round in rounds.clone() {
