@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use reqwest::Url;
-use serde_json::error::Category;
 
 use crate::carriers::push::{Pushed, Signature};
 use crate::clock::Time;
@@ -56,6 +55,8 @@ pub struct Access {
     pub domain: String,
     /// The zone of times without an offset.
     pub zone: Tz,
+    /// Whether numbers may be registered, which may cost money.
+    pub registers: bool,
 }
 
 /// A carrier's API as pure functions: from numbers to requests, from answers to sightings.
@@ -89,6 +90,16 @@ pub trait Carrier: Send + Sync {
     /// # Errors
     /// [`CarrierError`] if the call failed for all its numbers.
     fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError>;
+
+    /// Whether it may answer with a [`Ticket`].
+    fn gives_tickets(&self) -> bool {
+        false
+    }
+
+    /// Begins to ask for what the carrier gave this ticket for: the numbers of `asked`, or those of them that still wait.
+    fn redeem(&self, _ticket: &str, _asked: &[Asked]) -> Step {
+        Step::Done(Vec::new())
+    }
 
     /// How its account gets the token that [`Auth::Token`] asks for; `None` if it needs none.
     fn login(&self) -> Option<Login> {
@@ -140,6 +151,19 @@ pub enum Step {
     Send(Request, State),
     /// One sighting for each number of the check; a number without one counts as failed.
     Done(Vec<Sighting>),
+    /// The carrier answers later, or not yet: the check ends for now.
+    Wait(Ticket),
+}
+
+/// A carrier's word that it has taken the numbers of a check and answers later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The carrier's own name for it.
+    pub id: String,
+    /// How long to wait before the answer is asked for, each time.
+    pub wait: Duration,
+    /// How long the numbers wait for the answer; then they are asked for anew.
+    pub ends_after: Duration,
 }
 
 /// A number to ask for, as its carrier spells it.
@@ -155,6 +179,10 @@ pub struct State {
     pub asked: Vec<Asked>,
     /// Which request of the check this is; only the adapter interprets it.
     pub stage: u32,
+    /// The ticket whose answer is asked for.
+    pub ticket: Option<String>,
+    /// What earlier answers of the check said of others of its numbers.
+    pub told: Vec<Sighting>,
 }
 
 impl Request {
@@ -184,6 +212,8 @@ impl State {
         Self {
             asked: asked.to_vec(),
             stage: 0,
+            ticket: None,
+            told: Vec::new(),
         }
     }
 
@@ -337,6 +367,9 @@ pub enum CarrierError {
     TooLong,
     #[error("a check took more than {STEPS_MAX} calls")]
     TooManySteps,
+    /// The carrier has lost the ticket, or its answer.
+    #[error("the carrier no longer knows the ticket: {said}")]
+    TicketGone { said: String },
     #[error("the adapter asks for a token that it has no way to get")]
     NoLogin,
 }
@@ -368,6 +401,7 @@ impl CarrierError {
             Self::Status { .. }
             | Self::Timeout { .. }
             | Self::Unreachable { .. }
+            | Self::TicketGone { .. }
             | Self::Closed => FailureOf::Call,
         }
     }
@@ -382,29 +416,4 @@ impl CarrierError {
 fn after_colon(said: &Option<String>) -> String {
     said.as_ref()
         .map_or_else(String::new, |said| format!(": {said}"))
-}
-
-/// A text as one segment of a URL's path. It is escaped, so no text can change the path.
-pub fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte));
-            }
-            _ => segment.push_str(&format!("%{byte:02X}")),
-        }
-        segment
-    })
-}
-
-/// The error for an answer that is not the expected JSON: names the place, never the content.
-pub fn unreadable(error: &serde_json::Error) -> CarrierError {
-    let what = match error.classify() {
-        Category::Io | Category::Syntax => "it is not JSON",
-        Category::Data => "it does not have the agreed form",
-        Category::Eof => "it ends too early",
-    };
-    CarrierError::Unreadable {
-        reason: format!("{what}, line {} column {}", error.line(), error.column()),
-    }
 }

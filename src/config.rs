@@ -328,6 +328,8 @@ pub struct CarrierSection {
     /// Numbers in one call, at most; defaults to what the adapter takes.
     #[schemars(range(min = 1, max = 10_000), extend("examples" = [1]))]
     pub numbers: Option<u32>,
+    /// Whether numbers may be registered at an aggregator that has to be told them once, which may cost money.
+    pub register: bool,
     /// A parcel is never asked for again before this time has passed.
     #[schemars(extend("from" = "0s", "to" = "30d"))]
     pub min_interval: Span,

@@ -139,6 +139,8 @@ metrics! {
     carrier_calls: Counter by (account: &str);
     /// Time from sending a call to its whole answer.
     carrier_call_duration: Histogram by (account: &str);
+    /// Tickets of carriers that answer later, by account and what became of them.
+    tickets: Counter by (account: &str, outcome: TicketOutcome);
     /// Log-ins to a carrier, by account and outcome.
     logins: Counter by (account: &str, outcome: LoginOutcome);
     /// Trackings claimed to be checked.
@@ -221,6 +223,20 @@ pub enum CheckOutcome {
     Failed,
     /// The carrier asked us to wait.
     Limited,
+}
+
+/// What became of a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum TicketOutcome {
+    /// The carrier gave it.
+    Given,
+    /// It was asked for and not ready.
+    NotReady,
+    /// Its answer was published.
+    Answered,
+    /// Its parcels are asked for anew.
+    GivenUp,
 }
 
 /// How a log-in ended.

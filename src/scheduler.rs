@@ -25,7 +25,9 @@ pub mod permits;
 mod planning;
 pub mod pricing;
 pub mod publisher;
+mod redeeming;
 pub mod sender;
+mod tickets;
 mod told;
 
 use std::collections::{BTreeMap, HashSet};
@@ -38,10 +40,10 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::carriers::routes::Account;
 use crate::clock::Time;
-use crate::model::Tracking;
 use crate::outage::Outage;
 use crate::scheduler::backlog::Backlog;
 use crate::scheduler::call::{Caller, Ended};
@@ -85,12 +87,18 @@ pub struct Scheduler {
     unroutable: HashSet<String>,
     /// Whether the store knows the credentials that this worker logs in with.
     is_known: bool,
+    /// Whether there may be tickets to ask for.
+    has_tickets: bool,
 }
 
 impl Scheduler {
     pub fn new(parts: SchedulerParts, settings: Settings) -> Self {
         let permits = Arc::new(Permits::new(&parts));
-        let caller = Arc::new(Caller::new(parts.clone(), Arc::clone(&permits)));
+        let caller = Arc::new(Caller::new(
+            parts.clone(),
+            Arc::clone(&permits),
+            settings.lease,
+        ));
         Self {
             parts,
             settings,
@@ -105,6 +113,7 @@ impl Scheduler {
             next_slot: None,
             unroutable: HashSet::new(),
             is_known: false,
+            has_tickets: true,
         }
     }
 
@@ -259,11 +268,12 @@ impl Scheduler {
     }
 
     async fn give_back_calls(&self, calls: &[Call]) -> anyhow::Result<()> {
-        let rows: Vec<Tracking> = calls
-            .iter()
-            .flat_map(|call| call.trackings.clone())
-            .collect();
-        self.give_back(&rows).await?;
+        let leases: Vec<_> = calls.iter().flat_map(Call::leases).collect();
+        self.give_back(&leases).await?;
+        for ticket in calls.iter().filter_map(|call| call.ticket.as_ref()) {
+            let releasing = self.parts.store.release_ticket(ticket);
+            releasing.await.context("cannot release a ticket")?;
+        }
         let mut accounts: BTreeMap<&str, (&Account, Vec<Grant>)> = BTreeMap::new();
         for call in calls {
             let account = &*call.route.account;
@@ -285,17 +295,13 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn give_back(&self, rows: &[Tracking]) -> anyhow::Result<()> {
-        let leases: Vec<_> = rows
-            .iter()
-            .filter_map(|row| row.lease_id.map(|id| (row.id, id)))
-            .collect();
+    async fn give_back(&self, leases: &[(i64, Uuid)]) -> anyhow::Result<()> {
         if leases.is_empty() {
             return Ok(());
         }
         self.parts
             .store
-            .give_back(&leases)
+            .give_back(leases)
             .await
             .context("cannot release leases")
     }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::carriers::declared::Declared;
 use crate::carriers::declared::file::{FILE_BYTES_MAX, File};
 use crate::carriers::{Access, Carrier};
+use crate::config::format::shown;
 use crate::config::mistakes::Mistake;
 
 /// The built-in files of `carriers/`, with their names.
@@ -35,6 +36,10 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "emulator-batch",
         include_str!("../../carriers/emulator-batch.toml"),
+    ),
+    (
+        "emulator-ticket",
+        include_str!("../../carriers/emulator-ticket.toml"),
     ),
     ("gdeposylka", include_str!("../../carriers/gdeposylka.toml")),
     ("gls", include_str!("../../carriers/gls.toml")),
@@ -70,7 +75,7 @@ pub struct Adapter {
 /// Every built-in adapter.
 pub static BUILT_IN: LazyLock<Vec<Adapter>> = LazyLock::new(|| {
     let adapter = |(name, text): &(&str, &str)| {
-        let file = File::parse(&format!("carriers/{name}.toml"), text);
+        let file = parse(&format!("carriers/{name}.toml"), text);
         let file = file.unwrap_or_else(|mistakes| {
             let mistakes: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             panic!(
@@ -100,6 +105,31 @@ impl Adapter {
     }
 }
 
+/// Reads a carrier's file whose name is `name`. Its codes may be those of a built-in one.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn parse(name: &str, text: &str) -> Result<File, Vec<Mistake>> {
+    let mut file = File::parse(name, text)?;
+    let Some(other) = file.map_of.clone() else {
+        return Ok(file);
+    };
+    let text = FILES.iter().find(|(known, _)| *known == other);
+    let theirs = text.map(|(known, text)| File::parse(known, text));
+    match theirs {
+        Some(Ok(theirs)) if theirs.map_of.is_none() => file.item.with_codes_of(&theirs.item),
+        _ => {
+            let what = format!(
+                "map_of is {}, which is no built-in file with a map",
+                shown(&other)
+            );
+            let advice = "give the name of one, such as russian-post, or write a [map]";
+            return Err(vec![Mistake::new(what, name, advice)]);
+        }
+    }
+    Ok(file)
+}
+
 /// The built-in adapter of this name.
 pub fn built_in(name: &str) -> Option<&'static Adapter> {
     BUILT_IN.iter().find(|adapter| adapter.name == name)
@@ -126,7 +156,7 @@ pub fn all(folder: &str) -> (Vec<Adapter>, Vec<Mistake>) {
     let mut seen = BTreeSet::new();
     for place in files {
         let name = place.display().to_string();
-        let file = read(&place).and_then(|text| File::parse(&name, &text));
+        let file = read(&place).and_then(|text| parse(&name, &text));
         let file = match file {
             Ok(file) => file,
             Err(more) => {

@@ -19,6 +19,7 @@ mod request;
 mod template;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod toml;
 mod when;
 pub mod xml;
@@ -30,17 +31,22 @@ use serde_json::Value;
 use crate::carriers::declared::condition::{Subject, any, first};
 use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::item::Context;
-use crate::carriers::declared::items::items;
+use crate::carriers::declared::items::{Items, items};
 use crate::carriers::login::oauth_token;
 use crate::carriers::push::{Pushed, Signature};
-use crate::carriers::reading::complaint::{refused, words_of_error};
+use crate::carriers::reading::complaint::{not_in_form, refused, words_of_error};
 use crate::carriers::reading::number::another;
 use crate::carriers::{
-    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, State, Step, Verdict, reading,
+    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Sighting, State, Step, Verdict,
+    reading,
 };
 use crate::clock::Time;
 use crate::model::Event;
 use crate::model::token::Token;
+
+/// The stages of a check that ask for a ticket's answer, and that register numbers.
+const REDEEMS: u32 = 1;
+const REGISTERS: u32 = 2;
 
 /// An account at a carrier that a file describes.
 pub struct Declared {
@@ -146,6 +152,151 @@ impl Declared {
         let verdict = refused(http, body, words, &self.secrets, is_unknown)?;
         Ok(Step::Done(state.all(&verdict)))
     }
+
+    /// Reads the answer to the request that came with `state`.
+    fn read(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
+        let http = answer.status;
+        let body = self.body(answer);
+        let value = body.as_ref().unwrap_or(&Value::Null);
+        if let Some(error) = self.of_account(http, value, self.file.item.said(value)) {
+            return Err(error);
+        }
+        if let Some(step) = self.of_ticket(&state, http, &body)? {
+            return Ok(step);
+        }
+        if !(200..=299).contains(&http) {
+            return self.refusal(state, http, &body);
+        }
+        let body = body?;
+        let context = self.context(http, now);
+        if !self.file.answer.items.is_empty() {
+            let items = items(&self.file, &state, &body, context);
+            if let Err(CarrierError::Unreadable { .. }) = &items {
+                let words = self.file.item.said(&body);
+                let subject = Subject {
+                    http,
+                    value: &body,
+                    words,
+                };
+                self.refused_as_a_whole(&state, subject)?;
+            }
+            let Items {
+                sightings,
+                unregistered,
+            } = items?;
+            return Ok(self.registering(sightings, unregistered));
+        }
+        let verdict = self.file.verdict(&body, context)?;
+        let named = self
+            .file
+            .item
+            .number
+            .iter()
+            .flat_map(|path| path.all(&body));
+        let named: Vec<&Value> = named.collect();
+        let other = |asked: &Asked| another(&asked.number, &named, &self.secrets);
+        let verdict = state.asked.first().and_then(other).unwrap_or(verdict);
+        Ok(Step::Done(state.all(&verdict)))
+    }
+
+    /// What an answer says of a ticket; `None` if it is of the numbers.
+    fn of_ticket(
+        &self,
+        state: &State,
+        http: u16,
+        body: &Result<Value, CarrierError>,
+    ) -> Result<Option<Step>, CarrierError> {
+        let (Some(rule), Ok(value)) = (&self.file.ticket, body) else {
+            return Ok(None);
+        };
+        let words = self.file.item.said(value);
+        let subject = Subject { http, value, words };
+        let is_good = (200..=299).contains(&http);
+        let Some(ticket) = &state.ticket else {
+            if let Some(ticket) = rule.named(value).filter(|_| is_good) {
+                return Ok(Some(Step::Wait(ticket)));
+            }
+            self.refused_as_a_whole(state, subject)?;
+            return match is_good {
+                true => Err(not_in_form(value, &self.secrets, "it names no ticket")),
+                false => Ok(None),
+            };
+        };
+        if rule.is_not_ready(subject) {
+            return Ok(Some(Step::Wait(rule.again(ticket.clone()))));
+        }
+        if let Some(said) = rule.gone(subject, &self.secrets) {
+            return Err(CarrierError::TicketGone { said });
+        }
+        self.refused_as_a_whole(state, subject)?;
+        Ok(None)
+    }
+
+    /// The carrier's own error for a request of several numbers, which says nothing of each.
+    fn refused_as_a_whole(&self, state: &State, subject: Subject<'_>) -> Result<(), CarrierError> {
+        let Some(complaint) = self.file.item.complaint(subject, &self.secrets) else {
+            return Ok(());
+        };
+        let said = match complaint? {
+            Verdict::Failed { reason } | Verdict::Invalid { reason } => reason,
+            Verdict::NotFoundYet | Verdict::Seen(_) => "nothing is known of them".to_owned(),
+        };
+        let numbers = state.asked.len();
+        Err(CarrierError::Refused {
+            status: subject.http,
+            said: format!("{said} (of all {numbers} numbers)"),
+        })
+    }
+
+    /// Adds what is said of the numbers that were not sent.
+    fn with_refused(&self, asked: &[Asked], mut sightings: Vec<Sighting>) -> Vec<Sighting> {
+        let rule = &self.file.request;
+        let Some(max) = rule.number_chars_max else {
+            return sightings;
+        };
+        let refused = asked.iter().filter(|asked| !rule.takes(asked));
+        sightings.extend(refused.map(|asked| Sighting {
+            asked: asked.clone(),
+            verdict: Verdict::Invalid {
+                reason: format!("its numbers have at most {max} characters"),
+            },
+        }));
+        sightings
+    }
+
+    /// Registers the numbers that the carrier has to be told first, if there are any.
+    fn registering(&self, mut told: Vec<Sighting>, unregistered: Vec<Asked>) -> Step {
+        let rule = self.file.register.as_ref();
+        let Some(rule) = rule.filter(|_| !unregistered.is_empty()) else {
+            return Step::Done(told);
+        };
+        if !self.access.registers {
+            let reason = "it is not registered, and the section says register = false";
+            told.extend(failed(&unregistered, reason));
+            return Step::Done(told);
+        }
+        match rule
+            .request
+            .request(&self.access, &unregistered, self.auth())
+        {
+            Some(request) => Step::Send(
+                request,
+                State {
+                    stage: REGISTERS,
+                    told,
+                    ..State::first(&unregistered)
+                },
+            ),
+            None => Step::Done(told),
+        }
+    }
+
+    fn auth(&self) -> Auth {
+        match self.login_rule() {
+            Some(_) => Auth::Token,
+            None => Auth::None,
+        }
+    }
 }
 
 impl Carrier for Declared {
@@ -163,12 +314,14 @@ impl Carrier for Declared {
 
     fn start(&self, asked: &[Asked]) -> Step {
         let asked = &asked[..asked.len().min(self.numbers_per_call())];
+        let rule = &self.file.request;
+        let taken = asked.iter().filter(|asked| rule.takes(asked)).cloned();
+        let taken: Vec<Asked> = taken.collect();
         let state = State::first(asked);
-        let auth = match self.login_rule() {
-            Some(_) => Auth::Token,
-            None => Auth::None,
-        };
-        match self.file.request.request(&self.access, asked, auth) {
+        if taken.is_empty() {
+            return Step::Done(self.with_refused(asked, Vec::new()));
+        }
+        match rule.request(&self.access, &taken, self.auth()) {
             Some(request) => Step::Send(request, state),
             None => Step::Done(state.all(&Verdict::Invalid {
                 reason: "a URL cannot hold a name of only dots".to_owned(),
@@ -190,32 +343,41 @@ impl Carrier for Declared {
         rule.pushed(&self.file, &body, self.context(200, now))
     }
 
-    fn resume(&self, state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
-        let http = answer.status;
-        let body = self.body(answer);
-        let value = body.as_ref().unwrap_or(&Value::Null);
-        if let Some(error) = self.of_account(http, value, self.file.item.said(value)) {
-            return Err(error);
+    fn gives_tickets(&self) -> bool {
+        self.file.ticket.is_some()
+    }
+
+    fn redeem(&self, ticket: &str, asked: &[Asked]) -> Step {
+        let state = State {
+            stage: REDEEMS,
+            ticket: Some(ticket.to_owned()),
+            ..State::first(asked)
+        };
+        let rule = self.file.ticket.as_ref();
+        let request = rule.and_then(|rule| {
+            let request = &rule.request;
+            request.request_of_ticket(&self.access, ticket, self.auth())
+        });
+        match request {
+            Some(request) => Step::Send(request, state),
+            None => Step::Done(Vec::new()),
         }
-        if !(200..=299).contains(&http) {
-            return self.refusal(state, http, &body);
-        }
-        let body = body?;
-        let context = self.context(http, now);
-        if !self.file.answer.items.is_empty() {
-            return items(&self.file, state, &body, context);
-        }
-        let verdict = self.file.verdict(&body, context)?;
-        let named = self
-            .file
-            .item
-            .number
-            .iter()
-            .flat_map(|path| path.all(&body));
-        let named: Vec<&Value> = named.collect();
-        let other = |asked: &Asked| another(&asked.number, &named, &self.secrets);
-        let verdict = state.asked.first().and_then(other).unwrap_or(verdict);
-        Ok(Step::Done(state.all(&verdict)))
+    }
+
+    fn resume(&self, mut state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
+        let (all, told) = (state.asked.clone(), std::mem::take(&mut state.told));
+        let step = match self.read(state, answer, now) {
+            // What is known of other numbers is not lost.
+            Err(error) if !told.is_empty() => Step::Done(failed(&all, &error.to_string())),
+            step => step?,
+        };
+        Ok(match step {
+            Step::Done(mut sightings) => {
+                sightings.extend(told);
+                Step::Done(self.with_refused(&all, sightings))
+            }
+            step => step,
+        })
     }
 
     fn login(&self) -> Option<Login> {
@@ -242,4 +404,15 @@ impl Carrier for Declared {
     fn reread(&self, event: Event) -> Event {
         self.file.item.reread(event)
     }
+}
+
+/// These numbers have failed.
+fn failed(asked: &[Asked], reason: &str) -> Vec<Sighting> {
+    let sighting = |asked: &Asked| Sighting {
+        asked: asked.clone(),
+        verdict: Verdict::Failed {
+            reason: reason.to_owned(),
+        },
+    };
+    asked.iter().map(sighting).collect()
 }

@@ -25,6 +25,7 @@ pub fn access(base_url: &str) -> Access {
         secret: "s3cret".to_owned(),
         domain: "shop.example".to_owned(),
         zone: chrono_tz::UTC,
+        registers: true,
     }
 }
 
@@ -53,6 +54,14 @@ pub fn start(adapter: &dyn Carrier, numbers: &[&str]) -> Step {
     adapter.start(&asked)
 }
 
+/// The step whose answer tells of these numbers: the first one, or that of a ticket.
+fn answered(adapter: &dyn Carrier, numbers: &[&str]) -> Step {
+    match (start(adapter, numbers), adapter.gives_tickets()) {
+        (Step::Send(_, state), true) => adapter.redeem("t1cket", &state.asked),
+        (step, _) => step,
+    }
+}
+
 /// What an answer says of these numbers, in their order.
 pub fn verdicts(
     adapter: &dyn Carrier,
@@ -75,11 +84,13 @@ pub fn sightings(
     answer: &Answer,
     numbers: &[&str],
 ) -> Result<Vec<Sighting>, CarrierError> {
-    let Step::Send(_, state) = start(adapter, numbers) else {
+    let Step::Send(_, state) = answered(adapter, numbers) else {
         panic!("nothing is sent");
     };
     match adapter.resume(state, answer, at(0))? {
         Step::Done(sightings) => Ok(sightings),
+        Step::Wait(_) => Ok(Vec::new()),
+        Step::Send(_, state) if state.stage > 0 => Ok(state.told),
         Step::Send(..) => panic!("a second request is sent"),
     }
 }

@@ -9,12 +9,13 @@ pub mod time;
 pub mod words;
 
 use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::carriers::reading::complaint::{WORDS_CHARS_MAX, holds, no_json, one_line};
 use crate::carriers::reading::lenient::mended;
 use crate::carriers::reading::order::Dated;
 use crate::carriers::reading::time::{When, days_only};
-use crate::carriers::{Answer, CarrierError, unreadable};
+use crate::carriers::{Answer, CarrierError};
 use crate::model::{Unreadable, clean_text};
 
 /// A whole answer as JSON, with or without a byte order mark, mended where that is needed. `key` is the account's, which
@@ -28,6 +29,18 @@ pub fn json(answer: &Answer, key: &str) -> Result<Value, CarrierError> {
     serde_json::from_slice(body)
         .or_else(|_| serde_json::from_str(&mended(body)))
         .map_err(|error| no_json(answer, key).unwrap_or_else(|| unreadable(&error)))
+}
+
+/// The error for an answer that is not the expected JSON: names the place, never the content.
+fn unreadable(error: &serde_json::Error) -> CarrierError {
+    let what = match error.classify() {
+        Category::Io | Category::Syntax => "it is not JSON",
+        Category::Data => "it does not have the agreed form",
+        Category::Eof => "it ends too early",
+    };
+    CarrierError::Unreadable {
+        reason: format!("{what}, line {} column {}", error.line(), error.column()),
+    }
 }
 
 /// The error for an answer of the wrong form; `what` is in our words, not the carrier's.

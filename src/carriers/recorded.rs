@@ -2,7 +2,8 @@
 //!
 //! In an adapter's folder `<case>.json` (`.xml`, or `.txt` if it is neither) is an answer's body, as a carrier sent it or
 //! could send it. `<case>.snap` beside it is what the adapter reads from it. `<case>.given.json`, if there is one, says how
-//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`); or that it was `pushed`.
+//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`), and the ticket that was asked for, or as
+//! `stage` 2 that the numbers were registered; or that it was `pushed`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,14 @@ pub fn reading(
             Ok(Step::Done(sightings)) => {
                 let shown = sightings.iter().map(|sighting| shown(sighting, now));
                 json!({"sightings": shown.collect::<Vec<Value>>()})
+            }
+            Ok(Step::Wait(ticket)) => {
+                json!({"ticket": ticket.id, "waitSecs": ticket.wait.as_secs()})
+            }
+            Ok(Step::Send(_, state)) if state.stage > 0 => {
+                let numbers = state.asked.iter().map(|asked| asked.number.as_str());
+                let told = state.told.iter().map(|sighting| shown(sighting, now));
+                json!({"registers": numbers.collect::<Vec<_>>(), "sightings": told.collect::<Vec<_>>()})
             }
             Ok(Step::Send(..)) => return Err("it leads to another request".to_owned()),
             Err(error) => json!({"error": error.to_string()}),
@@ -119,10 +128,17 @@ pub fn recorded(
     });
     let asked: Vec<Asked> = asked.collect::<Result<_, String>>()?;
     let made = adapter.make(access.clone());
-    match made.start(&asked) {
-        Step::Send(_, state) => Ok(Some((made, state, answer))),
-        Step::Done(_) => Err("nothing would be sent for its numbers".to_owned()),
+    let step = match given["ticket"].as_str() {
+        Some(ticket) => made.redeem(ticket, &asked),
+        None => made.start(&asked),
+    };
+    let Step::Send(_, mut state) = step else {
+        return Err("nothing would be sent for its numbers".to_owned());
+    };
+    if let Some(stage) = given["stage"].as_u64() {
+        state.stage = u32::try_from(stage).unwrap_or(0);
     }
+    Ok(Some((made, state, answer)))
 }
 
 /// What the adapter reads from a body that its carrier pushed.

@@ -36,6 +36,8 @@ pub struct Account {
     pub policy: Policy,
     /// The numbers that one call for each of its sections may name.
     pub numbers_per_call: u32,
+    /// How many calls it takes to ask once: two if a ticket is given for the numbers.
+    pub calls_per_check: u32,
     /// A parcel is never asked for again before this time has passed.
     pub min_interval: Duration,
     /// The sections that share it.
@@ -48,7 +50,7 @@ pub struct Account {
 impl Account {
     /// The parcels that its limits allow to check in an hour, if every call is full; `None` without limits.
     pub fn checks_per_hour(&self) -> Option<f64> {
-        let calls = self.limits.calls_per_hour()?;
+        let calls = self.limits.calls_per_hour()? / f64::from(self.calls_per_check.max(1));
         Some(calls * f64::from(self.numbers_per_call))
     }
 
@@ -133,6 +135,9 @@ impl Routes {
             let account = accounts.entry(name.to_owned()).or_insert_with(new);
             let numbers = numbers_per_call(section, adapter.as_ref());
             account.numbers_per_call = account.numbers_per_call.min(numbers);
+            if adapter.gives_tickets() {
+                account.calls_per_check = 2;
+            }
             account.codes.push((*code).to_owned());
         }
         let accounts: BTreeMap<String, Arc<Account>> = accounts
@@ -244,6 +249,7 @@ fn new_account(config: &Config, name: &str, section: &CarrierSection) -> Account
         slots: section.concurrency.unwrap_or(config.work.concurrency) as usize,
         policy: section.policy.unwrap_or(config.work.policy),
         numbers_per_call: u32::MAX,
+        calls_per_check: 1,
         min_interval: section.min_interval.get(),
         codes: Vec::new(),
         adapter: section.adapter.clone(),

@@ -53,6 +53,7 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
                 secret: section.secret.expose().to_owned(),
                 domain: section.domain.clone(),
                 zone: section.time_zone,
+                registers: section.register,
             };
             // Sections that call in the same way share one, so that one call may ask for the parcels of all.
             let same = made

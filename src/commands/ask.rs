@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::carriers::blanked::{Blanked, blanked};
 use crate::carriers::routes::{Route, Routes};
 use crate::carriers::{
-    Answer, Asked, Auth, CarrierError, Request, STEPS_MAX, Sighting, State, Step, Verdict, recorded,
+    Answer, Asked, Auth, CarrierError, Request, STEPS_MAX, Sighting, State, Step, Ticket, Verdict,
+    recorded,
 };
 use crate::clock::{Clock, Time};
 use crate::config::Config;
@@ -50,6 +51,10 @@ pub async fn check(config: &Config, code: CarrierCode, number: &TrackNumber) -> 
                 );
                 return Ok(());
             }
+            Step::Wait(ticket) => {
+                println!("{}", later(&ticket));
+                return Ok(());
+            }
         };
         let answer = line.send(&request).await?;
         print_answer(&answer);
@@ -80,7 +85,7 @@ pub async fn record(
     let now = line.clock.now();
     let read = line.read(&state, &answer, now);
     ensure!(
-        !matches!(read, Ok(Step::Send(..))),
+        !matches!(read, Ok(Step::Send(..) | Step::Wait(_))),
         "the answer leads to another request, and what takes several calls cannot be recorded"
     );
     let section = &config.carriers[&line.route.section];
@@ -210,8 +215,18 @@ fn shown(read: &Result<Step, CarrierError>, now: Time) -> String {
             shown.collect()
         }
         Ok(Step::Send(..)) => "it leads to another request".to_owned(),
+        Ok(Step::Wait(ticket)) => later(ticket),
         Err(error) => error.to_string(),
     }
+}
+
+/// What is read from an answer that gives a ticket.
+fn later(ticket: &Ticket) -> String {
+    format!(
+        "The carrier took the number and answers later: a worker would ask for the ticket {} every {} s.",
+        ticket.id,
+        ticket.wait.as_secs()
+    )
 }
 
 /// What to call an answer.

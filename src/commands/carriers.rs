@@ -6,8 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use reqwest::Url;
 
-use crate::carriers::adapters::{Adapter, FILES, all, read};
-use crate::carriers::declared::file::File;
+use crate::carriers::adapters::{Adapter, FILES, all, parse, read};
 use crate::carriers::{Access, recorded};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -148,7 +147,7 @@ pub fn test(file: &Path, answers: Option<&Path>, write: bool) -> anyhow::Result<
     let name = file.display().to_string();
     let wrong = |mistakes: Vec<Mistake>| ConfigError { mistakes };
     let text = read(file).map_err(wrong)?;
-    let adapter = Adapter::new(File::parse(&name, &text).map_err(wrong)?, true);
+    let adapter = Adapter::new(parse(&name, &text).map_err(wrong)?, true);
     println!("{name} is right");
     let beside = file.with_extension("");
     ended(answers_of(&adapter, answers.unwrap_or(&beside), write)?)
@@ -220,6 +219,7 @@ fn access() -> anyhow::Result<Access> {
         secret: "s3cret".to_owned(),
         domain: "shop.example".to_owned(),
         zone: chrono_tz::UTC,
+        registers: true,
     })
 }
 

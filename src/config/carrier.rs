@@ -80,6 +80,7 @@ impl Default for CarrierSection {
             limits: Vec::new(),
             burst: 1,
             numbers: None,
+            register: true,
             min_interval: Span::from_millis(0),
             timeout: None,
             concurrency: None,

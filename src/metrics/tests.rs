@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckOutcome, LoginOutcome, Metrics};
+use super::{CheckOutcome, LoginOutcome, Metrics, TicketOutcome};
 
 /// Every exported metric: name, kind and labels. Dashboards and alerts depend on them, so a change here breaks some.
 const EXPORTED: &[&str] = &[
@@ -18,6 +18,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_answers_ahead counter account",
     "trackbox_carrier_calls counter account",
     "trackbox_carrier_call_duration_seconds histogram account",
+    "trackbox_tickets counter account outcome",
     "trackbox_logins counter account outcome",
     "trackbox_claimed counter",
     "trackbox_permits_expired counter account",
@@ -102,6 +103,7 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     metrics.checks("CDEK", CheckOutcome::Seen).inc();
     metrics.answers_ahead("CDEK").inc();
     metrics.carrier_call("CDEK", Duration::ZERO);
+    metrics.tickets("CDEK", TicketOutcome::Given).inc();
     metrics.logins("CDEK", LoginOutcome::Good).inc();
     metrics.permits_expired("CDEK").inc();
     metrics.late_answers("CDEK").inc();

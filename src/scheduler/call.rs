@@ -1,11 +1,12 @@
 //! One call: makes the adapter's requests within the permit and the lease, and publishes or settles the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::archive::asked;
 use crate::carriers::routes::Account;
 use crate::carriers::{
-    Answer, Asked, Auth, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step,
+    Answer, Asked, Auth, CarrierError, FailureOf, Request, STEPS_MAX, Sighting, Step, Ticket,
 };
 use crate::clock::Time;
 use crate::kafka::message::{Checked, encode};
@@ -22,7 +23,8 @@ use crate::scheduler::parts::SchedulerParts;
 use crate::scheduler::pauses::{Pauses, Told};
 use crate::scheduler::permits::Permits;
 use crate::scheduler::publisher::Publisher;
-use crate::scheduler::told::told;
+use crate::scheduler::tickets;
+use crate::scheduler::told::{told_by, told_by_error};
 
 /// How many tokens a request may try: one may end while the request waits for its permit.
 const TOKENS_MAX: u32 = 3;
@@ -35,9 +37,17 @@ pub struct Ended {
     pub was_call: bool,
 }
 
+/// What a carrier answered.
+enum Answered {
+    Now(Vec<Sighting>),
+    /// It answers later, or not yet.
+    Later(Ticket),
+}
+
 /// Makes a worker's calls.
 pub struct Caller {
     parts: SchedulerParts,
+    lease: Duration,
     pub pauses: Pauses,
     exchange: Arc<Exchange>,
     pub logins: Logins,
@@ -46,7 +56,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn new(parts: SchedulerParts, permits: Arc<Permits>) -> Self {
+    pub fn new(parts: SchedulerParts, permits: Arc<Permits>, lease: Duration) -> Self {
         let exchange = Arc::new(Exchange::new(parts.clone(), permits));
         let logins = Logins::new(parts.clone(), Arc::clone(&exchange));
         let pauses = Pauses::new(parts.store.clone(), parts.clock.clone());
@@ -54,6 +64,7 @@ impl Caller {
         let publisher = Publisher::new(parts.bus.clone());
         Self {
             parts,
+            lease,
             pauses,
             exchange,
             logins,
@@ -116,42 +127,69 @@ impl Caller {
             self.parts.pricer.counter.failed(account, error);
         }
         let asked_at = progress.asked_at;
+        if let (Ok(Answered::Later(ticket)), None) = (&answer, &call.ticket) {
+            // Before anything else: if it is lost, all its numbers are asked for again.
+            tickets::keep(&self.parts, call, ticket, asked_at).await;
+        }
         self.note(call, &answer, asked_at).await;
         drop(slot);
-        if self.parts.clock.monotonic() >= call.lease_ends {
-            self.parts.metrics.late_answers(account).inc();
-            return;
-        }
-        let heard = Heard {
+        let answer = match (answer, &call.ticket) {
+            (Ok(Answered::Later(_)), None) => return,
+            (Ok(Answered::Later(_)), Some(ticket)) => {
+                return tickets::not_ready(&self.parts, call, ticket).await;
+            }
+            (Ok(Answered::Now(sightings)), _) => Ok(sightings),
+            (Err(error), _) => Err(error),
+        };
+        let heard = |whole, asked_at| Heard {
             adapter: &call.route.adapter,
             rows: &call.trackings,
             read: &answer,
-            answer: progress.answer,
+            answer: whole,
             asked_at,
         };
-        self.settle(call, heard).await;
+        let Some(ticket) = &call.ticket else {
+            if self.parts.clock.monotonic() >= call.lease_ends {
+                self.parts.metrics.late_answers(account).inc();
+                return;
+            }
+            let heard = heard(progress.answer, asked_at);
+            self.settle(call, heard).await;
+            return;
+        };
+        // The answer is of the time when its numbers were asked for: nothing that was heard since gives way to it.
+        let heard = heard(progress.answer, ticket.asked_at);
+        let is_known = self.settle(call, heard).await;
+        match answer {
+            Ok(_) if is_known => tickets::answered(&self.parts, call, ticket, self.lease).await,
+            Ok(_) => tickets::ask_again(&self.parts, call, ticket).await,
+            Err(error) => tickets::failed(&self.parts, call, ticket, &error).await,
+        }
     }
 
     /// Publishes what the answer says of each tracking. If it says nothing of them, because the carrier wants no calls now
-    /// or the call failed for several at once, their leases are released instead.
-    async fn settle(&self, call: &Call, heard: Heard<'_>) {
+    /// or the call failed for several at once, their leases are released instead. Answers whether all was published.
+    async fn settle(&self, call: &Call, heard: Heard<'_>) -> bool {
         let account = &call.route.account;
         let answer = heard.read;
         if let Err(error) = answer {
             self.parts
                 .stats
                 .error(&format!("account {}: {error}", account.name));
+            if call.ticket.is_some() {
+                // It says nothing of the parcels, which wait on.
+                return false;
+            }
             if error.is_limit() || call.trackings.len() > 1 {
                 let outcome = if error.is_limit() {
                     CheckOutcome::Limited
                 } else {
                     CheckOutcome::Failed
                 };
-                for _ in &call.trackings {
-                    self.parts.metrics.checks(&account.name, outcome).inc();
-                }
+                let failed = self.parts.metrics.checks(&account.name, outcome);
+                failed.inc_by(call.trackings.len() as u64);
                 self.give_back_leases(call).await;
-                return;
+                return false;
             }
         }
         let learned = self.parts.learned.account(&account.name);
@@ -179,9 +217,11 @@ impl Caller {
                 .counter
                 .numbers_failed(&account.name, &checks);
         }
-        if self.publish(&account.name, &checks).await {
+        let is_known = self.publish(&account.name, &checks).await;
+        if is_known {
             self.parts.archiving.note(heard, &checks);
         }
+        is_known
     }
 
     /// Publishes that checking these trackings ends, because they had no news for too long. No carrier is asked.
@@ -195,14 +235,18 @@ impl Caller {
         }
     }
 
-    async fn ask(&self, call: &Call, progress: &mut Progress) -> Result<Vec<Sighting>, NotAsked> {
+    async fn ask(&self, call: &Call, progress: &mut Progress) -> Result<Answered, NotAsked> {
         let asked: Vec<Asked> = call.trackings.iter().map(asked).collect();
         let adapter = &call.route.adapter;
-        let mut step = adapter.start(&asked);
+        let mut step = match &call.ticket {
+            Some(ticket) => adapter.redeem(&ticket.ticket, &asked),
+            None => adapter.start(&asked),
+        };
         let mut has_new_token = false;
         for _ in 0..STEPS_MAX {
             let (request, state) = match step {
-                Step::Done(sightings) => return Ok(sightings),
+                Step::Done(sightings) => return Ok(Answered::Now(sightings)),
+                Step::Wait(ticket) => return Ok(Answered::Later(ticket)),
                 Step::Send(request, state) => (request, state),
             };
             let (answer, token) = self.answer(call, &request, progress).await?;
@@ -250,10 +294,8 @@ impl Caller {
             let error = format!("account {account}: {reason}");
             self.parts.stats.error(&error);
         }
-        for _ in &call.trackings {
-            let outcome = CheckOutcome::Limited;
-            self.parts.metrics.checks(account, outcome).inc();
-        }
+        let limited = self.parts.metrics.checks(account, CheckOutcome::Limited);
+        limited.inc_by(call.trackings.len() as u64);
         self.note_account(account, told, self.parts.clock.now())
             .await;
         self.give_back_leases(call).await;
@@ -269,25 +311,27 @@ impl Caller {
     }
 
     /// Records what the call tells of its account, and how large the next call with its numbers may be.
-    async fn note(
-        &self,
-        call: &Call,
-        answer: &Result<Vec<Sighting>, CarrierError>,
-        asked_at: Time,
-    ) {
+    async fn note(&self, call: &Call, answer: &Result<Answered, CarrierError>, asked_at: Time) {
         let account = &call.route.account.name;
-        if let Some(told) = told(&call.trackings, answer) {
+        let told = match answer {
+            Ok(Answered::Now(sightings)) => told_by(&call.trackings, sightings),
+            Ok(Answered::Later(_)) | Err(CarrierError::TicketGone { .. }) => Some(Told::Well),
+            Err(error) => told_by_error(&call.trackings, error),
+        };
+        if let Some(told) = told {
             self.note_account(account, told, asked_at).await;
         }
         let ids: Vec<i64> = call.trackings.iter().map(|row| row.id).collect();
         let store = &self.parts.store;
         match answer {
-            Ok(_) if call.was_split => {
+            Ok(Answered::Now(_)) if call.was_split => {
                 let ending = store.end_splits(&ids);
                 record(account, "forget the split of a call", ending).await;
             }
             Err(error)
-                if error.failure_of() != FailureOf::Account && call.route.numbers_per_call > 1 =>
+                if error.failure_of() != FailureOf::Account
+                    && call.route.numbers_per_call > 1
+                    && call.ticket.is_none() =>
             {
                 let half = u32::try_from(ids.len().div_ceil(2)).unwrap_or(1);
                 let splitting = store.split_calls(&ids, half);
@@ -297,7 +341,8 @@ impl Caller {
         }
     }
 
-    /// Publishes all of them at once; whether that went well. If not, the trackings are checked again when their leases end.
+    /// Publishes all of them at once, and answers whether the bus has them. If not, the trackings are checked again when
+    /// their leases end.
     async fn publish(&self, account: &str, checks: &[Checked]) -> bool {
         let records: Vec<_> = checks.iter().flat_map(encode).collect();
         let count = records.len() as u64;
@@ -321,15 +366,16 @@ impl Caller {
         }
     }
 
-    /// Releases the call's leases. If that fails, they expire.
+    /// Releases the call's leases, or its ticket's. If that fails, they expire.
     async fn give_back_leases(&self, call: &Call) {
-        let leases: Vec<_> = call
-            .trackings
-            .iter()
-            .filter_map(|row| row.lease_id.map(|id| (row.id, id)))
-            .collect();
-        let releasing = self.parts.store.give_back(&leases);
         let account = &call.route.account.name;
+        if let Some(ticket) = &call.ticket {
+            let releasing = self.parts.store.release_ticket(ticket);
+            record(account, "release a ticket", releasing).await;
+            return;
+        }
+        let leases = call.leases();
+        let releasing = self.parts.store.give_back(&leases);
         record(account, "release leases", releasing).await;
     }
 }

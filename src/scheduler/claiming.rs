@@ -50,6 +50,13 @@ impl Scheduler {
         self.next_slot = None;
         let times = due.carriers.iter().map(|due| due.earliest);
         self.next_due = times.filter(|at| *at > now).min();
+        // Before the claims, which would leave them no calls.
+        if let Err(error) = self.claim_tickets(now).await {
+            if is_outage(&error) {
+                return Err(error);
+            }
+            tracing::error!("cannot ask for tickets: {error:#}");
+        }
         let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
         for carrier in due.carriers {
             let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) else {
@@ -180,24 +187,15 @@ impl Scheduler {
         spends: bool,
         limit: u32,
     ) -> anyhow::Result<Option<(Vec<Tracking>, Option<Gate>)>> {
-        let hold = match pace {
-            Pace::Free => {
-                let rows = self
-                    .claim_freely(demand, looks_ahead, spends, limit)
-                    .await?;
-                return Ok(Some((rows, None)));
-            }
-            Pace::Slow => {
-                self.wake_at(self.parts.clock.monotonic() + SLOW_EVERY, 0);
-                SLOW_EVERY
-            }
-            // Opened behind the call; if this worker dies, it opens when its lease would end.
-            Pace::Trial => self.settings.lease,
-        };
         let account = &demand.account.name;
-        let (hold, now) = (self.parts.clock.scaled(hold), self.parts.clock.now());
-        let Some(gate) = self.parts.store.pass_gate(account, hold, now).await? else {
+        let Some(gate) = self.pass_gate(account, pace).await? else {
             return Ok(None);
+        };
+        let Some(gate) = gate else {
+            let rows = self
+                .claim_freely(demand, looks_ahead, spends, limit)
+                .await?;
+            return Ok(Some((rows, None)));
         };
         let rows = self.claim_from_store(demand, 1, Take::Trial).await?;
         let is_kept = pace == Pace::Trial && !rows.is_empty();
@@ -205,6 +203,27 @@ impl Scheduler {
             self.parts.store.open_gate(account, gate).await?;
         }
         Ok(Some((rows, is_kept.then_some(gate))))
+    }
+
+    /// Passes the gate of an account that is called one call at a time; `Some(None)` if it has none. `None` if another worker
+    /// makes the only call.
+    pub(super) async fn pass_gate(
+        &mut self,
+        account: &str,
+        pace: Pace,
+    ) -> anyhow::Result<Option<Option<Gate>>> {
+        let hold = match pace {
+            Pace::Free => return Ok(Some(None)),
+            Pace::Slow => {
+                self.wake_at(self.parts.clock.monotonic() + SLOW_EVERY, 0);
+                SLOW_EVERY
+            }
+            // Opened behind the call; if this worker dies, it opens when its lease would end.
+            Pace::Trial => self.settings.lease,
+        };
+        let (hold, now) = (self.parts.clock.scaled(hold), self.parts.clock.now());
+        let gate = self.parts.store.pass_gate(account, hold, now).await?;
+        Ok(gate.map(Some))
     }
 
     /// Claims what is due, and early trackings for what is left of the calls.
@@ -316,7 +335,7 @@ impl Scheduler {
 
     /// How many more calls the account has free slots for. None while it is paused, and one at a time while it fails or is
     /// suspected.
-    fn calls_free(&mut self, account: &Account, pace: Pace) -> u32 {
+    pub(super) fn calls_free(&mut self, account: &Account, pace: Pace) -> u32 {
         let now = self.parts.clock.now();
         let pause = self.caller.pauses.until(&account.name);
         if pause.is_some_and(|until| until > now) {
@@ -341,7 +360,7 @@ impl Scheduler {
         Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
-    fn wake_at(&mut self, slot: Duration, calls: u32) {
+    pub(super) fn wake_at(&mut self, slot: Duration, calls: u32) {
         // An account without limits has a slot now: only the end of a call can make room for more.
         if calls == 0 || slot > self.parts.clock.monotonic() {
             self.next_slot = Some(self.next_slot.map_or(slot, |at| at.min(slot)));
@@ -350,6 +369,6 @@ impl Scheduler {
 }
 
 /// Whether the database is away, so that trying the next account is useless.
-fn is_outage(error: &anyhow::Error) -> bool {
+pub(super) fn is_outage(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(StoreError::Unavailable(_)))
 }

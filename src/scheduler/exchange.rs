@@ -136,7 +136,7 @@ impl Exchange {
             };
             let mut asks = 0;
             if kind == Kind::Check {
-                if progress.began.is_none() {
+                if progress.began.is_none() && call.ticket.is_none() {
                     asks = call.trackings.len();
                 }
                 progress.asked_at = at;

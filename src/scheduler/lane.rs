@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::carriers::routes::Route;
 use crate::model::Tracking;
 use crate::scheduler::permits::Grant;
 use crate::store::failures::Gate;
+use crate::store::tickets::HeldTicket;
 
 /// How much of the lease must be left after a call's time-out, to publish the answer.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
@@ -21,6 +23,8 @@ pub struct Call {
     pub route: Route,
     /// Each one is claimed: it holds a lease.
     pub trackings: Vec<Tracking>,
+    /// The ticket that the call asks for, if its numbers were sent before.
+    pub ticket: Option<HeldTicket>,
     pub grant: Grant,
     /// Whether an earlier call with some of them failed as a whole.
     pub was_split: bool,
@@ -31,6 +35,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// The leases to release if the call is not made. A ticket's parcels keep theirs.
+    pub fn leases(&self) -> Vec<(i64, Uuid)> {
+        let rows = self.trackings.iter().filter(|_| self.ticket.is_none());
+        rows.filter_map(|row| Some((row.id, row.lease_id?)))
+            .collect()
+    }
+
     /// The latest time at which a request may be sent, so that its answer can still be published within the leases.
     pub fn latest_start(&self) -> Duration {
         self.lease_ends

@@ -42,6 +42,7 @@ impl Scheduler {
                 route: route.clone(),
                 was_split: rows.iter().any(|row| splits.contains_key(&row.id)),
                 trackings: rows,
+                ticket: None,
                 grant: *grant,
                 gate,
                 lease_ends,
@@ -49,6 +50,10 @@ impl Scheduler {
         }
         let left_over = used < taken.grants.len();
         self.give_back_unused(account, taken, used).await;
+        let refused = refused.iter();
+        let refused: Vec<_> = refused
+            .filter_map(|row| Some((row.id, row.lease_id?)))
+            .collect();
         self.give_back(&refused).await?;
         Ok(left_over)
     }

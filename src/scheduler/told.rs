@@ -10,12 +10,8 @@ use crate::store::failures::PAUSE_MAX;
 /// A shorter Retry-After counts as none: the next call would be refused again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// What a call of `rows` tells of its account; `None` if it tells nothing.
-pub fn told(rows: &[Tracking], answer: &Result<Vec<Sighting>, CarrierError>) -> Option<Told> {
-    let error = match answer {
-        Ok(sightings) => return told_by(rows, sightings),
-        Err(error) => error,
-    };
+/// What a call of `rows` that failed tells of its account; `None` if it tells nothing.
+pub fn told_by_error(rows: &[Tracking], error: &CarrierError) -> Option<Told> {
     let reason = error.to_string();
     if let Some(wait) = asked_pause(error) {
         return Some(Told::Pause { reason, wait });
@@ -49,7 +45,8 @@ fn asked_pause(error: &CarrierError) -> Option<Duration> {
     }
 }
 
-fn told_by(rows: &[Tracking], sightings: &[Sighting]) -> Option<Told> {
+/// What a call of `rows` tells of its account by what was heard of them; `None` if that tells nothing.
+pub fn told_by(rows: &[Tracking], sightings: &[Sighting]) -> Option<Told> {
     let mut reasons = Vec::with_capacity(sightings.len());
     for sighting in sightings {
         let Verdict::Failed { reason } = &sighting.verdict else {

@@ -17,6 +17,8 @@ pub enum BodyRule {
     Xml {
         content_type: String,
         text: Template,
+        /// What stands in `{items}` once for each number.
+        each: Option<Template>,
     },
 }
 
@@ -52,9 +54,16 @@ pub fn body(section: &Section<'_>) -> Option<BodyRule> {
     let form = fields(section, "form");
     let json = section.json("json");
     let xml = section.read("xml", Template::parse);
+    let each = section.read("xml_each", Template::parse);
     let content_type = section.text("content_type");
     if content_type.is_some() && xml.is_none() {
         section.wrong("content_type", "is given without xml", "leave it out");
+    }
+    let names_items = xml.as_ref().is_some_and(|text| text.has(Name::Items));
+    let is_of_numbers = each.as_ref().is_some_and(|each| each.has(Name::Number));
+    if names_items != is_of_numbers || each.is_some() != is_of_numbers {
+        let advice = "write {items} in xml where they go, and xml_each with {number} for each";
+        section.wrong("xml_each", "and {items} in xml need each other", advice);
     }
     let given = [!form.is_empty(), json.is_some(), xml.is_some()];
     if given.iter().filter(|given| **given).count() > 1 {
@@ -69,7 +78,11 @@ pub fn body(section: &Section<'_>) -> Option<BodyRule> {
         if content_type.chars().any(char::is_control) {
             section.wrong("content_type", "has control characters", "write text/xml");
         }
-        return Some(BodyRule::Xml { content_type, text });
+        return Some(BodyRule::Xml {
+            content_type,
+            text,
+            each,
+        });
     }
     match json {
         Some(json) => match JsonRule::of(json, 0) {

@@ -61,7 +61,8 @@ struct Hint {
 }
 
 impl EventRule {
-    pub fn read(section: &Section<'_>, map: &Section<'_>) -> Option<Self> {
+    /// `has_others` says that the codes come from another file: [`EventRule::with_codes_of`].
+    pub fn read(section: &Section<'_>, map: &Section<'_>, has_others: bool) -> Option<Self> {
         let paths = |key| section.read_all(key, str::parse);
         let texts = section.read("texts", |text| match text {
             "none" => Ok(Texts::None),
@@ -99,12 +100,12 @@ impl EventRule {
             identity: section.jsons(&["raw", "message", "place", "place_join", "time", "texts"]),
         };
         hint.done();
-        rule.check(section, map);
+        rule.check(section, map, has_others);
         section.done();
         Some(rule)
     }
 
-    fn check(&self, section: &Section<'_>, map: &Section<'_>) {
+    fn check(&self, section: &Section<'_>, map: &Section<'_>, has_others: bool) {
         if self.code.is_empty() && self.texts != Texts::Ours {
             let advice = "write code = \"the path to the event's code\", or texts = \"ours\"";
             section.wrong(
@@ -120,6 +121,17 @@ impl EventRule {
                 "write raw = \"the path to the event's code or text\"",
             );
         }
+        if has_others {
+            if map.is_there() {
+                let advice = "leave one of them out";
+                map.wrong(
+                    "map",
+                    "stands beside map_of, which names another file's",
+                    advice,
+                );
+            }
+            return;
+        }
         if !self.code.is_empty() && self.codes.is_empty() && self.pairs.is_empty() {
             map.wrong(
                 "map",
@@ -131,6 +143,12 @@ impl EventRule {
             let advice = "lines of [map.pair] are CODE/REASON";
             section.wrong("reason", "and [map.pair] need each other", advice);
         }
+    }
+
+    /// Means by its codes what another rule means by them.
+    pub fn with_codes_of(&mut self, other: &Self) {
+        self.codes = other.codes.clone();
+        self.pairs = other.pairs.clone();
     }
 
     /// One event, or why it cannot be read.

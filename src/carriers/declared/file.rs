@@ -11,6 +11,7 @@ use crate::carriers::declared::item::{Context, ItemRule};
 use crate::carriers::declared::path::Path;
 use crate::carriers::declared::push::PushRule;
 use crate::carriers::declared::request::{Of, RequestRule};
+use crate::carriers::declared::ticket::{TicketRule, ticket};
 use crate::carriers::declared::toml::{Section, read};
 use crate::carriers::declared::when::TimeRule;
 use crate::carriers::{CarrierError, Verdict};
@@ -30,11 +31,15 @@ pub struct File {
     pub defaults: Defaults,
     pub login: Option<LoginRule>,
     pub request: RequestRule,
+    pub ticket: Option<TicketRule>,
+    pub register: Option<RegisterRule>,
     pub answer: AnswerRule,
     pub item: ItemRule,
     pub facts: FactsRule,
     /// How what the carrier pushes is read; `None` if it is not.
     pub push: Option<PushRule>,
+    /// The built-in file whose codes it has instead of some of its own.
+    pub map_of: Option<String>,
 }
 
 /// What a file says of itself.
@@ -68,6 +73,14 @@ pub struct LoginRule {
     pub counts: bool,
 }
 
+/// How numbers are made known to a carrier that has to be told them once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterRule {
+    /// The parts of an answer whose numbers are not known.
+    pub when: Vec<Condition>,
+    pub request: RequestRule,
+}
+
 /// How a whole answer is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerRule {
@@ -80,6 +93,8 @@ pub struct AnswerRule {
     pub not_served: Vec<Condition>,
     /// The parts that are about one number each, at the first path that leads to any; the whole answer if there is none.
     pub items: Vec<Path>,
+    /// Further parts: about numbers that the carrier refuses.
+    pub refused: Vec<Path>,
     /// Where such a part names its carrier code.
     pub carrier: Option<Path>,
     /// Of several parts about one number, the one that is newest by this.
@@ -109,10 +124,13 @@ impl File {
             let defaults = defaults(&root.section("defaults"));
             let request = RequestRule::read(&root.section("request"), Of::Numbers);
             let login = login(&root.section("login"));
+            let ticket = ticket(&root.section("ticket"));
             let answer = answer(&root.section("answer"));
             let map = root.section("map");
             let section = root.section("item");
-            let item = ItemRule::read(&section, &root.section("event"), &map, version);
+            let has_others = root.has("map_of");
+            let event = root.section("event");
+            let item = ItemRule::read(&section, &event, &map, has_others, version);
             if item.as_ref().is_some_and(|item| !item.reads_status()) && map.has("status") {
                 let what = "is missing, but there is [map.status]";
                 section.wrong("status", what, "write [item.status]");
@@ -124,10 +142,13 @@ impl File {
                 defaults,
                 login,
                 request: request?,
+                ticket,
+                register: register(&root.section("register")),
                 answer,
                 item: item?,
                 facts: FactsRule::read(&root.section("facts")),
                 push,
+                map_of: root.text("map_of"),
             };
             if file.request.numbers > 1 && file.answer.items.is_empty() {
                 let what = "needs items, since one call takes several numbers";
@@ -136,6 +157,10 @@ impl File {
                     what,
                     "write items = \"the path to them\" under [answer]",
                 );
+            }
+            if file.answer.items.is_empty() && file.register.is_some() {
+                let what = "needs items, since some of the numbers may have to be registered";
+                root.wrong("answer", what, "write items = \"the path to them\"");
             }
             if !file.answer.items.is_empty() && file.item.number.is_empty() {
                 let what = "needs number, since an answer has several items";
@@ -167,7 +192,12 @@ impl File {
             .login
             .iter()
             .flat_map(|login| login.request.templates());
-        let templates = self.request.templates().chain(login);
+        let ticket = self.ticket.iter();
+        let ticket = ticket.flat_map(|ticket| ticket.request.templates());
+        let register = self.register.iter();
+        let register = register.flat_map(|register| register.request.templates());
+        let templates = self.request.templates();
+        let templates = templates.chain(login).chain(ticket).chain(register);
         let names = templates.flat_map(|it| it.names());
         let needed = names.filter(|(_, may_be_empty)| !may_be_empty);
         let needs: BTreeSet<&str> = needed.filter_map(|(name, _)| name.key()).collect();
@@ -272,6 +302,20 @@ fn login(section: &Section<'_>) -> Option<LoginRule> {
     Some(LoginRule { request, counts })
 }
 
+fn register(section: &Section<'_>) -> Option<RegisterRule> {
+    if !section.is_there() {
+        return None;
+    }
+    let when = Condition::list(section, "when");
+    if when.is_empty() {
+        let advice =
+            "write when = { path = …, is = … } with what a part about an unregistered number has";
+        section.wrong("when", "is missing", advice);
+    }
+    let request = RequestRule::read(section, Of::Numbers)?;
+    Some(RegisterRule { when, request })
+}
+
 fn answer(section: &Section<'_>) -> AnswerRule {
     let format = section.read("format", |text| match text {
         "json" => Ok(Format::Json),
@@ -287,6 +331,7 @@ fn answer(section: &Section<'_>) -> AnswerRule {
         auth: Condition::list(section, "auth"),
         not_served: Condition::list(section, "not_served"),
         items: section.read_all("items", str::parse),
+        refused: section.read_all("refused", str::parse),
         carrier: section.read("carrier", str::parse),
         newest: newest.flatten(),
     };

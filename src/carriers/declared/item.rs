@@ -46,7 +46,7 @@ pub struct ItemRule {
     /// What the whole says of the newest event.
     flags: Vec<(Condition, Means)>,
     status: Option<StatusRule>,
-    version: i32,
+    pub version: i32,
     pub event: EventRule,
 }
 
@@ -79,6 +79,7 @@ impl ItemRule {
         section: &Section<'_>,
         event: &Section<'_>,
         map: &Section<'_>,
+        has_others: bool,
         version: i32,
     ) -> Option<Self> {
         let conditions = |key| Condition::list(section, key);
@@ -113,7 +114,7 @@ impl ItemRule {
             flags: flags.iter().filter_map(flag).collect(),
             status: status(section, map),
             version,
-            event: EventRule::read(event, map)?,
+            event: EventRule::read(event, map, has_others)?,
         };
         if rule.events.is_empty() {
             section.wrong(
@@ -318,6 +319,15 @@ impl ItemRule {
     pub fn identity(&self) -> String {
         let status = self.status.as_ref().map(|rule| rule.identity.as_str());
         format!("{} {}", self.event.identity, status.unwrap_or_default())
+    }
+
+    /// Means by its codes what another file means by them; its version grows with that one's.
+    pub fn with_codes_of(&mut self, other: &Self) {
+        self.version = self.version.saturating_add(other.version);
+        self.event.with_codes_of(&other.event);
+        if let (Some(ours), Some(theirs)) = (&mut self.status, &other.status) {
+            ours.codes = theirs.codes.clone();
+        }
     }
 
     /// A known event as it would be read today.

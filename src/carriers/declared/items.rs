@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
+use crate::carriers::declared::condition::{Subject, any};
 use crate::carriers::declared::file::File;
 use crate::carriers::declared::item::Context;
 use crate::carriers::reading::complaint::not_in_form;
 use crate::carriers::reading::number::{Told, another};
-use crate::carriers::{Asked, CarrierError, FailureOf, Sighting, State, Step, Verdict};
+use crate::carriers::{Asked, CarrierError, FailureOf, Sighting, State, Verdict};
 use crate::model::number::fold;
 
 /// A part with the numbers that it names.
@@ -16,6 +17,13 @@ struct Item<'v> {
     told: Vec<Told>,
 }
 
+/// What an answer says of its numbers.
+pub struct Items {
+    pub sightings: Vec<Sighting>,
+    /// Numbers that the carrier has to be told first.
+    pub unregistered: Vec<Asked>,
+}
+
 /// What a successful answer says of each number. A part belongs to the number that it names, in another spelling only if no
 /// other number of the call can be meant; a number without a part gets no sighting.
 ///
@@ -23,10 +31,10 @@ struct Item<'v> {
 /// If the answer has no list of parts, or one of them says that the account is not served.
 pub fn items(
     file: &File,
-    state: State,
+    state: &State,
     body: &Value,
     context: Context<'_>,
-) -> Result<Step, CarrierError> {
+) -> Result<Items, CarrierError> {
     let Some(items) = parts(file, &state.asked, body) else {
         let name = file.answer.items.first();
         let name = name.map_or("items", |path| path.name());
@@ -37,9 +45,22 @@ pub fn items(
         ));
     };
     let is_single = file.request.numbers == 1;
-    let mut sightings = Vec::new();
-    for asked in state.asked {
+    let (mut sightings, mut unregistered) = (Vec::new(), Vec::new());
+    let is_unregistered = |value| {
+        let subject = Subject {
+            http: context.http,
+            value,
+            words: None,
+        };
+        let rule = file.register.as_ref().filter(|_| state.stage == 0);
+        rule.is_some_and(|rule| any(&rule.when, subject))
+    };
+    for asked in state.asked.iter().cloned() {
         let verdict = match newest(file, &about(&items, &asked), context) {
+            Some(item) if is_unregistered(item.value) => {
+                unregistered.push(asked);
+                continue;
+            }
             Some(item) => match file.verdict(item.value, context) {
                 Err(error) if !is_single && error.failure_of() == FailureOf::Number => {
                     Verdict::Failed {
@@ -56,7 +77,10 @@ pub fn items(
         };
         sightings.push(Sighting { asked, verdict });
     }
-    Ok(Step::Done(sightings))
+    Ok(Items {
+        sightings,
+        unregistered,
+    })
 }
 
 /// The parts about each number, where the first path leads to any; `None` if none does, or what stands there is no list.
@@ -71,10 +95,18 @@ pub fn parts_about<'v>(
     Some(values.collect())
 }
 
-/// The parts of an answer about numbers of the carrier that was asked.
+/// The parts of an answer about numbers of the carrier that was asked, those that it refuses too.
 fn parts<'v>(file: &File, asked: &[Asked], body: &'v Value) -> Option<Vec<Item<'v>>> {
     let mut paths = file.answer.items.iter();
-    let values = paths.find_map(|path| path.members(body))?.ok()?;
+    let found = paths.find_map(|path| path.members(body));
+    let refused = file.answer.refused.iter();
+    let refused = refused.filter_map(|path| path.members(body)?.ok());
+    let refused: Vec<&Value> = refused.flatten().collect();
+    let values = match found {
+        Some(Ok(values)) => values,
+        _ if !refused.is_empty() => Vec::new(),
+        _ => return None,
+    };
     let carrier = asked.first().map(|asked| &asked.carrier);
     let of_carrier = |value: &&Value| {
         let path = file.answer.carrier.as_ref();
@@ -97,7 +129,8 @@ fn parts<'v>(file: &File, asked: &[Asked], body: &'v Value) -> Option<Vec<Item<'
             told: told.filter(is_only).collect(),
         }
     };
-    Some(values.into_iter().filter(of_carrier).map(item).collect())
+    let values = values.into_iter().chain(refused);
+    Some(values.filter(of_carrier).map(item).collect())
 }
 
 /// The parts that name a number, or else those that name it in another spelling.

@@ -16,6 +16,9 @@ use crate::carriers::{Access, Asked, Auth, Body, Method, Request};
 /// The most numbers in one call.
 const NUMBERS_MAX: i64 = 3_000;
 
+/// The most characters that a file may allow a number.
+const NUMBER_CHARS_MAX: i64 = 100;
+
 /// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRule {
@@ -23,6 +26,8 @@ pub struct RequestRule {
     pub numbers: usize,
     /// Whether one call may ask for numbers of several carrier codes.
     pub mixes_carriers: bool,
+    /// A longer number is none of the carrier's, and is not sent.
+    pub number_chars_max: Option<usize>,
     method: Method,
     /// Segments behind the base address.
     path: Vec<Template>,
@@ -40,6 +45,7 @@ pub struct RequestRule {
 pub enum Of {
     Numbers,
     Login,
+    Ticket,
 }
 
 impl RequestRule {
@@ -70,6 +76,9 @@ impl RequestRule {
                 .number("numbers", 1..NUMBERS_MAX + 1)
                 .map_or(1, |it| it as usize),
             mixes_carriers: section.flag("mixes_carriers").unwrap_or(true),
+            number_chars_max: section
+                .number("number_chars_max", 1..NUMBER_CHARS_MAX + 1)
+                .map(|it| it as usize),
             method: method.unwrap_or(Method::Get),
             path: templates,
             query: fields(section, "query"),
@@ -80,7 +89,10 @@ impl RequestRule {
         };
         let of_path = rule.path.iter().flat_map(Template::names);
         let of_xml = match &rule.body {
-            BodyRule::Xml { text, .. } => text.names().collect(),
+            BodyRule::Xml { text, each, .. } => {
+                let each = each.iter().flat_map(Template::names);
+                text.names().chain(each).collect()
+            }
             _ => Vec::new(),
         };
         if of_path.chain(of_xml).any(|(_, may_be_empty)| may_be_empty) {
@@ -91,6 +103,7 @@ impl RequestRule {
         match of {
             Of::Numbers => rule.check(section),
             Of::Login => rule.check_login(section),
+            Of::Ticket => rule.check_ticket(section),
         }
         section.done();
         Some(rule)
@@ -103,6 +116,10 @@ impl RequestRule {
             .map(|(name, _)| name)
             .collect();
         let (one, all) = (Name::Number, Name::Numbers);
+        if names.contains(&Name::Ticket) {
+            let advice = "write {ticket} under [ticket], where the answer is asked for";
+            section.wrong("path", "or another part names a ticket", advice);
+        }
         if !names.contains(&one) && !names.contains(&all) {
             section.wrong(
                 "path",
@@ -111,8 +128,9 @@ impl RequestRule {
             );
         }
         let in_json = matches!(&self.body, BodyRule::Json(json) if json.has(one));
-        if self.numbers > 1 && !names.contains(&all) && !in_json {
-            let advice = "put {numbers} where they go, or {number} into a list of a JSON body";
+        let in_list = in_json || names.contains(&Name::Items);
+        if self.numbers > 1 && !names.contains(&all) && !in_list {
+            let advice = "put {numbers} where they go, or {number} into a list of a JSON body or into xml_each";
             section.wrong(
                 "numbers",
                 "is more than 1, but the request names only one number",
@@ -125,6 +143,13 @@ impl RequestRule {
                 "is GET, but there is a body",
                 "write method = \"POST\"",
             );
+        }
+    }
+
+    fn check_ticket(&self, section: &Section<'_>) {
+        if !self.templates().any(|template| template.has(Name::Ticket)) {
+            let what = "names no ticket, nor does anything else of the request";
+            section.wrong("path", what, "put {ticket} where it goes");
         }
     }
 
@@ -143,19 +168,14 @@ impl RequestRule {
             BodyRule::None => Vec::new(),
             BodyRule::Json(json) => json.templates(),
             BodyRule::Form(fields) => fields.iter().map(|(_, it)| it).collect(),
-            BodyRule::Xml { text, .. } => vec![text],
+            BodyRule::Xml { text, each, .. } => [text].into_iter().chain(each).collect(),
         };
         self.path.iter().chain(pairs).chain(&self.basic).chain(body)
     }
 
     /// Whether no placeholder is empty, not even one that may be: an account without them does not log in.
     pub fn is_complete(&self, access: &Access) -> bool {
-        let values = Values {
-            access,
-            one: None,
-            all: &[],
-            join: &self.join,
-        };
+        let values = Values::of(access, &[], &self.join);
         let mut templates = self.templates();
         templates.all(|template| template.filled(&values, Escape::None).is_some())
     }
@@ -166,14 +186,28 @@ impl RequestRule {
         segments.map(str::to_owned).collect()
     }
 
+    /// Whether the carrier has numbers of this length.
+    pub fn takes(&self, asked: &Asked) -> bool {
+        let chars = asked.number.as_str().chars().count();
+        self.number_chars_max.is_none_or(|max| chars <= max)
+    }
+
     /// The request for these numbers; `None` if a URL cannot hold them.
     pub fn request(&self, access: &Access, asked: &[Asked], auth: Auth) -> Option<Request> {
+        self.filled(Values::of(access, asked, &self.join), auth)
+    }
+
+    /// The request for the answer of a ticket; `None` if a URL cannot hold its name.
+    pub fn request_of_ticket(&self, access: &Access, ticket: &str, auth: Auth) -> Option<Request> {
         let values = Values {
-            access,
-            one: asked.first(),
-            all: asked,
-            join: &self.join,
+            ticket,
+            ..Values::of(access, &[], &self.join)
         };
+        self.filled(values, auth)
+    }
+
+    fn filled(&self, values: Values<'_>, auth: Auth) -> Option<Request> {
+        let access = values.access;
         let mut segments = access.base_url.path().trim_end_matches('/').to_owned();
         for template in &self.path {
             let segment = template.filled(&values, Escape::Segment)?;
@@ -218,10 +252,25 @@ impl RequestRule {
                 let fields = fields.iter().filter_map(|pair| filled(pair, Escape::None));
                 Body::Form(fields.collect())
             }
-            BodyRule::Xml { content_type, text } => Body::Text {
-                content_type: Cow::Owned(content_type.clone()),
-                text: text.filled(&values, Escape::Xml)?,
-            },
+            BodyRule::Xml {
+                content_type,
+                text,
+                each,
+            } => {
+                let item = |one| {
+                    let one = Values {
+                        one: Some(one),
+                        ..values
+                    };
+                    each.as_ref()?.filled(&one, Escape::Xml)
+                };
+                let items: String = values.all.iter().filter_map(item).collect();
+                let items = items.as_str();
+                Body::Text {
+                    content_type: Cow::Owned(content_type.clone()),
+                    text: text.filled(&Values { items, ..values }, Escape::Xml)?,
+                }
+            }
         };
         Some(Request {
             method: self.method,

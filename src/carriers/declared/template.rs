@@ -2,7 +2,7 @@
 //!
 //! A placeholder with `?` may be empty: the query field, form field or header that it stands in is then left out.
 
-use crate::carriers::{Access, Asked, escaped};
+use crate::carriers::{Access, Asked};
 use crate::config::keys::nearest;
 
 /// What a placeholder stands for.
@@ -13,8 +13,12 @@ pub enum Name {
     Number,
     /// All numbers, joined.
     Numbers,
+    /// All numbers, each as `xml_each` writes it.
+    Items,
     /// The carrier's code as the request for the tracking named it.
     Carrier,
+    /// The carrier's own name for the ticket whose answer is asked for.
+    Ticket,
     Key,
     User,
     Secret,
@@ -22,10 +26,10 @@ pub enum Name {
 }
 
 impl Name {
-    /// The key of the section that holds it; `None` if it is about the number.
+    /// The key of the section that holds it; `None` if it is about the number or its ticket.
     pub fn key(self) -> Option<&'static str> {
         match self {
-            Self::Number | Self::Numbers | Self::Carrier => None,
+            Self::Number | Self::Numbers | Self::Items | Self::Carrier | Self::Ticket => None,
             Self::Key => Some("api_key"),
             Self::User => Some("user"),
             Self::Secret => Some("secret"),
@@ -59,6 +63,7 @@ pub enum Escape {
 }
 
 /// What placeholders stand for in one request.
+#[derive(Clone, Copy)]
 pub struct Values<'a> {
     pub access: &'a Access,
     /// The number that `{number}` means.
@@ -66,6 +71,10 @@ pub struct Values<'a> {
     pub all: &'a [Asked],
     /// Stands between the numbers of `{numbers}`.
     pub join: &'a str,
+    /// What `{items}` means, escaped already.
+    pub items: &'a str,
+    /// What `{ticket}` means.
+    pub ticket: &'a str,
 }
 
 impl Template {
@@ -134,7 +143,19 @@ impl Template {
     }
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    /// Those of a request for these numbers.
+    pub fn of(access: &'a Access, asked: &'a [Asked], join: &'a str) -> Self {
+        Self {
+            access,
+            one: asked.first(),
+            all: asked,
+            join,
+            items: "",
+            ticket: "",
+        }
+    }
+
     fn get(&self, name: Name, escape: Escape) -> String {
         let one = |text: &str| written(text, escape);
         let of_number =
@@ -146,6 +167,8 @@ impl Values<'_> {
                 let numbers = self.all.iter().map(|asked| one(asked.number.as_str()));
                 numbers.collect::<Vec<String>>().join(self.join)
             }
+            Name::Items => self.items.to_owned(),
+            Name::Ticket => one(self.ticket),
             Name::Key => one(&self.access.api_key),
             Name::User => one(&self.access.user),
             Name::Secret => one(&self.access.secret),
@@ -181,6 +204,19 @@ fn written(value: &str, escape: Escape) -> String {
     }
 }
 
+/// A text as one segment of a URL's path. It is escaped, so no text can change the path.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut segment, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+        segment
+    })
+}
+
 fn unknown(word: &str) -> String {
     let names = <Name as strum::VariantArray>::VARIANTS;
     let names: Vec<&str> = names.iter().map(|name| name.into()).collect();
@@ -206,12 +242,7 @@ mod tests {
             carrier: CarrierCode::parse("CDEK").expect("a code"),
             number: TrackNumber::parse(number).expect("a number"),
         }];
-        let values = Values {
-            access: &access,
-            one: asked.first(),
-            all: &asked,
-            join: ",",
-        };
+        let values = Values::of(&access, &asked, ",");
         Template::parse(text)
             .expect("is a template")
             .filled(&values, escape)

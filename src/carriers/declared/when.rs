@@ -21,6 +21,9 @@ static COUNTRIES: LazyLock<HashMap<&str, Tz>> = LazyLock::new(|| {
         .collect()
 });
 
+/// How deep `else` may lie in each other.
+const DEPTH_MAX: usize = 4;
+
 /// How the time of an event is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeRule {
@@ -35,6 +38,8 @@ pub struct TimeRule {
     /// Forms that the common reader does not know, as strftime writes them.
     forms: Vec<String>,
     zone: Zone,
+    /// How it is read of a record that has no such date.
+    otherwise: Option<Box<TimeRule>>,
 }
 
 /// The zone of times without an offset.
@@ -49,6 +54,10 @@ struct Zone {
 impl TimeRule {
     /// Reads the rule: a path, or a table.
     pub fn read(section: &Section<'_>, key: &'static str) -> Option<Self> {
+        Self::read_in(section, key, 0)
+    }
+
+    fn read_in(section: &Section<'_>, key: &'static str, depth: usize) -> Option<Self> {
         if section.has_texts(key) {
             let date = section.read_all(key, str::parse);
             return Some(Self {
@@ -61,6 +70,7 @@ impl TimeRule {
                     country: Vec::new(),
                     fixed: None,
                 },
+                otherwise: None,
             });
         }
         let table = section.section(key);
@@ -94,6 +104,10 @@ impl TimeRule {
                 country: table.read_all("country", str::parse),
                 fixed: table.read("zone", zone),
             },
+            otherwise: match table.has("else") && depth < DEPTH_MAX {
+                true => Self::read_in(&table, "else", depth + 1).map(Box::new),
+                false => None,
+            },
         };
         if rule.date.is_empty() {
             table.wrong(
@@ -113,6 +127,9 @@ impl TimeRule {
     pub fn when(&self, record: &Value, section: Tz) -> Result<When, String> {
         let zone = self.zone.of(record).unwrap_or(section);
         let found = self.date.iter().find_map(|path| path.first(record));
+        if let (None, Some(otherwise)) = (found, &self.otherwise) {
+            return otherwise.when(record, section);
+        }
         let value = found.unwrap_or(&Value::Null);
         let part = |path: &Option<Path>| path.as_ref().map(|path| path.text(record));
         let (time, offset) = (part(&self.time), part(&self.offset));
@@ -197,6 +214,10 @@ mod tests {
         same("'t'", &record, "2026-08-04T12:42:08Z");
         same("['x', 't']", &record, "2026-08-04T12:42:08Z");
         same("'unix'", &record, "2025-11-23T12:13:20Z");
+        let apart = "{ path = 'x', else = { path = 'd', time = 'h', zone = 'Europe/Amsterdam' } }";
+        same(apart, &record, "2026-11-20T09:15:00Z");
+        let first = "{ path = 't', else = { path = 'd', time = 'h' } }";
+        same(first, &record, "2026-08-04T12:42:08Z");
         same(
             "{ path = 'local', zone = 'Europe/Amsterdam' }",
             &record,

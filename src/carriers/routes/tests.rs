@@ -154,3 +154,18 @@ fn a_carrier_is_asked_in_its_own_spelling() {
     assert!(strict.sections().spelling("cdek").case_matters);
     assert!(!strict.sections().spelling("Other").case_matters);
 }
+
+#[test]
+fn an_account_that_gets_tickets_takes_two_calls_to_ask_once() {
+    let checks = |adapter: &str| {
+        let routes = routes(|config| {
+            let section = config.carriers.get_mut("CDEK").expect("a section");
+            section.adapter = adapter.to_owned();
+            section.per_minute = Some(60);
+            section.numbers = Some(30);
+        });
+        let route = routes.resolve(&code("CDEK")).expect("a route");
+        route.account.checks_per_hour().expect("has limits")
+    };
+    assert!((checks("emulator-ticket") * 2.0 - checks("emulator-batch")).abs() < 1e-6);
+}

@@ -1,5 +1,7 @@
 //! The carriers: an emulator on a socket of its own, the settings to call it, and parcels that it knows.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use trackbox::model::{CarrierCode, TrackNumber};
@@ -7,13 +9,16 @@ use trackbox_emulator::emulator::Emulator;
 use trackbox_emulator::faults::{Fault, Rule};
 use trackbox_emulator::journeys::journey;
 use trackbox_emulator::oauth::OAuth;
-use trackbox_emulator::options::{Options, Progress};
+use trackbox_emulator::options::{Behaviour, Options, Progress};
 use trackbox_emulator::scenario::Parcel;
 use trackbox_emulator::serve::serve;
 use trackbox_emulator::time::Time;
 
 use crate::support::engines::install_tls;
 use crate::support::fixture::{code, number};
+
+/// How long the answer of a ticket takes.
+pub const TICKET_WAIT: Duration = Duration::from_secs(3);
 
 /// Starts carriers whose `limits` are calls a minute, 0 for none; returns them, their URL, and what stops them on drop.
 pub async fn start(limits: &[(&str, u32)], time: Time) -> (Emulator, String, DropGuard) {
@@ -34,6 +39,8 @@ pub async fn start_with(
             .map(|(code, limit)| ((*code).to_owned(), *limit))
             .collect(),
         oauth,
+        behaviours: [Behaviour::Ticket].into(),
+        ticket_wait: TICKET_WAIT,
         ..Options::default()
     };
     let emulator = Emulator::new(options, time);

@@ -31,9 +31,14 @@ pub struct World {
 impl World {
     /// One on SQLite. `limits` are calls a minute, at the emulator and in the configuration alike; 0 is none.
     pub async fn new(limits: &[(&str, u32)]) -> Self {
+        Self::with_adapter(limits, "emulator").await
+    }
+
+    /// One on SQLite, whose carriers are called by `adapter`.
+    pub async fn with_adapter(limits: &[(&str, u32)], adapter: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store_url = format!("sqlite://{}/trackbox.db", folder.path().display());
-        Self::with(folder, store_url, limits, "emulator").await
+        Self::with(folder, store_url, limits, adapter).await
     }
 
     /// One with its data in `store_url` and its logs in `folder`; `adapter` calls the carriers.

@@ -22,7 +22,7 @@ fn address(base_url: &str, api_key: &str, number: &str) -> String {
     let adapter = built_in("emulator").expect("is built in");
     match fixture::start(&*adapter.make(access), &[number]) {
         Step::Send(request, _) => request.url.to_string(),
-        Step::Done(_) => panic!("nothing is sent"),
+        Step::Wait(_) | Step::Done(_) => panic!("nothing is sent"),
     }
 }
 
