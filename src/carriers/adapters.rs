@@ -50,6 +50,10 @@ pub const FILES: &[(&str, &str)] = &[
         "russian-post",
         include_str!("../../carriers/russian-post.toml"),
     ),
+    (
+        "russian-post-batch",
+        include_str!("../../carriers/russian-post-batch.toml"),
+    ),
     ("track24", include_str!("../../carriers/track24.toml")),
     ("ups", include_str!("../../carriers/ups.toml")),
     ("usps", include_str!("../../carriers/usps.toml")),
