@@ -16,6 +16,7 @@ use crate::config::mistakes::Mistake;
 
 /// The built-in files of `carriers/`, with their names.
 pub const FILES: &[(&str, &str)] = &[
+    ("17track", include_str!("../../carriers/17track.toml")),
     ("aftership", include_str!("../../carriers/aftership.toml")),
     (
         "australia-post",

@@ -3,6 +3,7 @@
 mod emulator;
 mod facts;
 mod gdeposylka;
+mod later;
 mod track24;
 
 use proptest::prelude::{any, prop_assert, proptest};
