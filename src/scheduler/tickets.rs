@@ -33,7 +33,7 @@ pub async fn keep(parts: &SchedulerParts, call: &Call, ticket: &Ticket, asked_at
         asked_at,
         ask_at: after(parts, ticket.wait),
         wait: ticket.wait,
-        ends_at: after(parts, ticket.ends_after.min(WAIT_MAX)),
+        ends_at: after(parts, ticket.ends_after),
     };
     let leases = call.leases();
     loop {
@@ -75,9 +75,9 @@ pub async fn ask_again(parts: &SchedulerParts, call: &Call, ticket: &HeldTicket)
     record(account, "put off a ticket", later).await;
 }
 
-/// The store's time when so much real time has passed.
+/// The store's time when so much real time has passed, at most [`WAIT_MAX`]: a carrier's file or a row may say any.
 fn after(parts: &SchedulerParts, wait: Duration) -> Time {
-    parts.clock.now() + delta(parts.clock.scaled(wait))
+    parts.clock.now() + delta(parts.clock.scaled(wait.min(WAIT_MAX)))
 }
 
 /// What becomes of a ticket whose answer was published.
