@@ -49,6 +49,7 @@ mod process;
 mod publisher;
 mod real;
 mod recording;
+mod registering;
 mod replay;
 mod reread;
 mod roles;
