@@ -7,6 +7,7 @@
 pub mod adapters;
 pub mod blanked;
 pub mod declared;
+pub mod door;
 #[cfg(test)]
 mod fixture;
 pub mod login;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use reqwest::Url;
 
-use crate::carriers::push::{Pushed, Signature};
+use crate::carriers::push::Signature;
 use crate::clock::Time;
 use crate::model::facts::Facts;
 use crate::model::number::Spelling;
@@ -317,6 +318,9 @@ pub struct Observation {
     /// The version of the adapter's mapping; it grows when a code changes its meaning.
     pub mapping_version: i32,
 }
+
+/// A number, as the carrier writes it, and what a pushed body tells of it; `None` if that cannot be read.
+pub type Pushed = (String, Option<Observation>);
 
 /// Why a call failed for all its numbers. Its text ends up in `lastError`, so it must not hold a key or a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]

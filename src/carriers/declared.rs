@@ -33,11 +33,12 @@ use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::item::Context;
 use crate::carriers::declared::items::{Items, items};
 use crate::carriers::login::oauth_token;
-use crate::carriers::push::{Pushed, Signature};
+use crate::carriers::push::Signature;
 use crate::carriers::reading::complaint::{not_in_form, refused, words_of_error};
 use crate::carriers::reading::number::another;
 use crate::carriers::{
-    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Sighting, State, Step, Verdict,
+    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Pushed, Sighting, State, Step,
+    Verdict,
     reading,
 };
 use crate::clock::Time;
@@ -340,7 +341,9 @@ impl Carrier for Declared {
         };
         let answer = Answer { status: 200, body };
         let body = self.body(&answer)?;
-        rule.pushed(&self.file, &body, self.context(200, now))
+        let context = self.context(200, now);
+        let verdict = |value: &Value| self.file.verdict(value, context);
+        rule.pushed(&self.file.item, verdict, &body, context)
     }
 
     fn gives_tickets(&self) -> bool {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::Adapter;
-use crate::carriers::push::Pushed;
-use crate::carriers::{Access, Answer, Asked, Carrier, Sighting, State, Step, Verdict};
+use crate::carriers::{
+    Access, Answer, Asked, Carrier, Pushed, Sighting, State, Step, Verdict,
+};
 use crate::clock::Time;
 use crate::model::answer::alone;
 use crate::model::{CarrierCode, Event, TrackNumber};
@@ -147,7 +148,7 @@ fn shown_push(adapter: &Adapter, access: Access, body: Vec<u8>, now: Time) -> Va
         Ok(pushed) => pushed,
         Err(error) => return json!({"error": error.to_string()}),
     };
-    let shown = pushed.into_iter().map(|Pushed { number, told }| {
+    let shown = pushed.into_iter().map(|(number, told)| {
         let Some(told) = told else {
             return json!({"number": number});
         };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::carriers::Carrier;
-use crate::carriers::push::Door;
+use crate::carriers::door::Door;
 use crate::carriers::sections::{Adapted, adapters, without_credentials};
 use crate::config::check::Mistakes;
 use crate::config::keys::nearest;

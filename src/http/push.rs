@@ -15,6 +15,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use tokio::time::timeout_at;
 
+use crate::carriers::Pushed;
 use crate::carriers::routes::Route;
 use crate::http::Serve;
 use crate::http::push::turns::{Body, Taker};
@@ -103,12 +104,7 @@ impl Door {
     }
 
     /// What a body tells, if it is the carrier's own.
-    fn read(
-        &self,
-        route: &Route,
-        head: &Head,
-        body: Vec<u8>,
-    ) -> Result<Vec<crate::carriers::push::Pushed>, Problem> {
+    fn read(&self, route: &Route, head: &Head, body: Vec<u8>) -> Result<Vec<Pushed>, Problem> {
         let header = |name: &str| head.headers.get(name).map(|value| value.as_bytes());
         if !route
             .door
@@ -127,11 +123,7 @@ impl Door {
     }
 
     /// Publishes what is believed, makes the other parcels due, and counts both.
-    async fn take_in(
-        &self,
-        route: &Route,
-        parcels: Vec<crate::carriers::push::Pushed>,
-    ) -> Result<(), Problem> {
+    async fn take_in(&self, route: &Route, parcels: Vec<Pushed>) -> Result<(), Problem> {
         let busy = || Problem::unavailable("too much is being pushed at once", None);
         let failed = |problem| {
             self.count(&route.section, PushOutcome::Failed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckOutcome, LoginOutcome, Metrics, TicketOutcome};
+use super::{CheckOutcome, LoginOutcome, Metrics, PushOutcome, TicketOutcome};
 
 /// Every exported metric: name, kind and labels. Dashboards and alerts depend on them, so a change here breaks some.
 const EXPORTED: &[&str] = &[
@@ -12,6 +12,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_http_connections_refused counter",
     "trackbox_keys_refused counter reason",
     "trackbox_key_lookups counter",
+    "trackbox_pushes counter section outcome",
     "trackbox_cache_hits counter",
     "trackbox_cache_misses counter",
     "trackbox_checks counter account outcome",
@@ -100,6 +101,7 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     let metrics = Metrics::new();
     metrics.http_request("/trackings", "GET", 200, Duration::ZERO);
     metrics.keys_refused("unknown").inc();
+    metrics.pushes("CDEK", PushOutcome::Published).inc();
     metrics.checks("CDEK", CheckOutcome::Seen).inc();
     metrics.answers_ahead("CDEK").inc();
     metrics.carrier_call("CDEK", Duration::ZERO);

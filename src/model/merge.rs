@@ -172,13 +172,13 @@ fn merge_check(next: &mut Tracking, update: &Update) {
     };
     // A refresh that came after the check was sent needs a check of its own.
     if next.refreshed_at.is_none_or(|at| at <= update.checked_at) {
-        next.next_check_at = update.next_check_at;
-        next.looks_again = update.looks_again;
         next.urgent = false;
-        // The same for a hint: the carrier may have had the news only after it was asked.
-        if let Some(at) = next.hinted_at.filter(|at| *at > update.checked_at) {
-            next.next_check_at = next.next_check_at.min(at);
+        // So does a hint: the carrier may have had the news only after it was asked.
+        if next.hinted_at.is_some_and(|at| at > update.checked_at) {
             next.looks_again = true;
+        } else {
+            next.next_check_at = update.next_check_at;
+            next.looks_again = update.looks_again;
         }
     }
 }

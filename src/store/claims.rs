@@ -115,7 +115,7 @@ impl Readable for Id {
 const QUEUE: &str = "(CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END)";
 
 /// Whether no worker holds a tracking.
-const FREE: &str = "(lease_until IS NULL OR lease_until <= :now)";
+pub(super) const FREE: &str = "(lease_until IS NULL OR lease_until <= :now)";
 
 /// The claim. Each kind of candidates is a range of the claim index of its own. `{…}` is filled in by [`Store::claim`].
 const CLAIM: &str = "WITH

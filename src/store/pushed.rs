@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::model::Tracking;
 use crate::model::number::fold;
 use crate::plan::Sections;
+use crate::store::claims::FREE;
 use crate::store::creating::Placed;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::Entity;
@@ -120,7 +121,7 @@ impl Store {
 
 impl WholeStore {
     /// Makes trackings due that were not made so by a hint in the last [`HINT_QUIET`], those that have ended too. Answers
-    /// how many. They go after what is urgent; a lease stays.
+    /// how many. They go after what is urgent; a lease stays, and its check does not put them off.
     ///
     /// `before_commit` invalidates the cached values by id and version; the changes are not visible to others yet.
     pub async fn hint(
@@ -142,7 +143,8 @@ impl WholeStore {
             .column("due_at", |hint| hint.due_at);
         let sql = format!(
             "UPDATE trackings SET hinted_at = :now, \
-             next_check_at = CASE WHEN active AND next_check_at < u.due_at THEN next_check_at ELSE u.due_at END, \
+             next_check_at = CASE WHEN active AND next_check_at < u.due_at AND {FREE} \
+             THEN next_check_at ELSE u.due_at END, \
              looks_again = looks_again OR NOT active, active = TRUE, version = version + 1, \
              updated_at = CASE WHEN updated_at < :now THEN :now ELSE updated_at END \
              FROM {} WHERE trackings.id = u.row_id AND wanted AND (hinted_at IS NULL OR hinted_at <= :quiet_since) \

@@ -47,6 +47,8 @@ mod postgres;
 mod prices;
 mod process;
 mod publisher;
+mod push;
+mod pushed;
 mod real;
 mod recording;
 mod registering;

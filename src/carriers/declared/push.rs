@@ -4,13 +4,12 @@ use serde_json::Value;
 use strum::VariantNames as _;
 
 use crate::carriers::declared::condition::{Condition, Subject, any};
-use crate::carriers::declared::file::File;
 use crate::carriers::declared::item::{Context, ItemRule};
 use crate::carriers::declared::path::{Path, first_text};
 use crate::carriers::declared::toml::Section;
-use crate::carriers::push::{PARCELS_MAX, Pushed, Signature, SignatureMethod};
+use crate::carriers::push::{PARCELS_MAX, Signature, SignatureMethod};
 use crate::carriers::reading::misshapen;
-use crate::carriers::{CarrierError, Verdict};
+use crate::carriers::{CarrierError, Pushed, Verdict};
 
 /// How pushed bodies are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,13 +51,15 @@ impl PushRule {
         Some(rule)
     }
 
-    /// What a body tells, parcel by parcel; nothing if it is about something else.
+    /// What a body tells, parcel by parcel; nothing if it is about something else. `answered` is how an answer's
+    /// item is read, and `verdict` what that makes of one.
     ///
     /// # Errors
     /// If it names no number where it should.
     pub fn pushed(
         &self,
-        file: &File,
+        answered: &ItemRule,
+        verdict: impl Fn(&Value) -> Result<Verdict, CarrierError>,
         body: &Value,
         context: Context<'_>,
     ) -> Result<Vec<Pushed>, CarrierError> {
@@ -85,22 +86,22 @@ impl PushRule {
             )));
         }
         let pushed = |value| {
-            let item = self.item.as_ref().unwrap_or(&file.item);
+            let item = self.item.as_ref().unwrap_or(answered);
             let number = first_text(&item.number, value);
             if number.is_empty() {
                 let name = item.number.first().map_or("number", Path::name);
                 return Err(misshapen(&format!("it names no {name}")));
             }
-            let verdict = match &self.item {
+            let told = match &self.item {
                 Some(item) => item.verdict(value, context),
-                None => file.verdict(value, context),
+                None => verdict(value),
             };
-            let told = match verdict {
+            let told = match told {
                 Ok(Verdict::Seen(seen)) => Some(seen),
                 // The parcel's next check tells what it is.
                 Ok(_) | Err(_) => None,
             };
-            Ok(Pushed { number, told })
+            Ok((number, told))
         };
         parcels.into_iter().map(pushed).collect()
     }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::carriers::door::Door;
 use crate::carriers::fixture;
-use crate::carriers::push::{Door, SignatureMethod, unhex};
+use crate::carriers::push::{SignatureMethod, unhex};
 use crate::config::{CarrierSection, Secret};
 
 const SECRET: &str = "kN3dP0r8mZ1bT6cYw9aQxV2s";

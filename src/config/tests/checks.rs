@@ -145,6 +145,26 @@ const WRONG: &[(&str, &str, &str)] = &[
         "must not be empty",
         "name the section",
     ),
+    (
+        "carriers.CDEK = { push_key = \"k\", push_secret = \"too-short\" }",
+        "carriers.CDEK.push_secret is too short to be secret",
+        "openssl rand -hex 24",
+    ),
+    (
+        "carriers.CDEK.push_secret_before = \"with/a/slash/in/the/middle\"",
+        "carriers.CDEK.push_secret_before has other characters than letters",
+        "openssl rand -hex 24",
+    ),
+    (
+        "carriers.CDEK.push_secret = \"LetNobodyElseKnow-22orMore\"",
+        "push_key is missing; the carrier signs what it pushes",
+        "TRACKBOX_CARRIERS__CDEK__PUSH_KEY",
+    ),
+    (
+        "carriers.CDEK = { adapter = \"dhl\", base_url = \"http://h\", api_key = \"k\", push_secret = \"LetNobodyElseKnow-22orMore\" }",
+        "the adapter dhl reads nothing that is pushed",
+        "leave it out",
+    ),
     ("carriers.CDEK.budget = \"\"", "budget is \"\"", "1 to 64"),
     (
         "store.url = \"trackbox.db\"",

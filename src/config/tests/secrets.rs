@@ -19,6 +19,16 @@ fn with_secrets() -> Config {
         ("TRACKBOX_CARRIERS__CDEK__API_KEY", "hunter2"),
         ("TRACKBOX_CARRIERS__CDEK__SECRET", "hunter2"),
         (
+            "TRACKBOX_CARRIERS__CDEK__PUSH_SECRET",
+            "hunter2-hunter2-hunter2",
+        ),
+        (
+            "TRACKBOX_CARRIERS__CDEK__PUSH_SECRET_BEFORE",
+            "before-hunter2-hunter2-",
+        ),
+        ("TRACKBOX_CARRIERS__CDEK__PUSH_KEY", "hunter2"),
+        ("TRACKBOX_CARRIERS__CDEK__PUSH_KEY_BEFORE", "hunter2"),
+        (
             "TRACKBOX_CARRIERS__CDEK__BASE_URL",
             "https://me:hunter2@cdek.example/v1",
         ),

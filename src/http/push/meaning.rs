@@ -96,9 +96,15 @@ fn is_known(row: &Tracking, newest: &Event, is_certain: bool) -> bool {
     is_told && (!is_certain || row.is_overruled())
 }
 
-/// No earlier than the account allows after the last check.
+/// No earlier than the account allows after the last check, or after the one that is being made.
 fn hint(row: &Tracking, min_interval: Duration, now: Time) -> Hint {
-    let rested = row.last_checked_at.map(|at| at + delta(min_interval));
+    let is_held = row.lease_until.is_some_and(|until| until > now);
+    let asked_at = if is_held {
+        Some(now)
+    } else {
+        row.last_checked_at
+    };
+    let rested = asked_at.map(|at| at + delta(min_interval));
     Hint {
         id: row.id,
         due_at: rested.map_or(now, |at| at.max(now)),

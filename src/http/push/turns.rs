@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::carriers::push::Pushed;
+use crate::carriers::Pushed;
 use crate::carriers::routes::{ANY, Route};
 use crate::clock::Time;
 use crate::http::Serve;
@@ -17,8 +17,8 @@ use crate::model::Tracking;
 use crate::store::pushed::{Hint, Sought};
 use crate::together::Turns;
 
-/// How long each of the three may take: CDEK, which sends nothing twice, waits 3 s by its older documents.
-const STEP_MAX: Duration = Duration::from_millis(900);
+/// How long each of the three may take: carriers wait some 15 s for an answer.
+const STEP_MAX: Duration = Duration::from_secs(2);
 
 /// What one body told.
 pub struct Body {
@@ -91,7 +91,7 @@ impl Taker {
             for (place, parcel) in body.parcels.iter().enumerate() {
                 for code in &body.route.account.codes {
                     let code = Some(code.as_str()).filter(|code| *code != ANY);
-                    let key = (code, parcel.number.as_str());
+                    let key = (code, parcel.0.as_str());
                     sought.entry(key).or_default().push((nth, place));
                 }
             }
@@ -146,7 +146,7 @@ impl Taker {
         plan: &mut Plan,
         planned: &mut Planned,
         body: &Body,
-        parcel: &Pushed,
+        (_, seen): &Pushed,
         rows: &[Tracking],
     ) -> PushOutcome {
         let is_trusted = body.route.door.as_ref().is_some_and(|it| it.is_trusted());
@@ -156,9 +156,8 @@ impl Taker {
             false => PushOutcome::Known,
         };
         for row in rows {
-            let seen = parcel.told.as_ref();
             let rules = &self.0.pushes;
-            match rules.meaning(row, seen, is_certain, &body.route, body.at) {
+            match rules.meaning(row, seen.as_ref(), is_certain, &body.route, body.at) {
                 Meaning::Publish(checked) => {
                     plan.records.extend(encode(&checked));
                     planned.publishes = true;

@@ -205,6 +205,15 @@ impl Emulator {
         moving.report(now, faults)
     }
 
+    /// The reports of each of a carrier's parcels after each step so far, oldest first, by number.
+    pub fn reports(&self, carrier: &str) -> Vec<(String, Vec<Report>)> {
+        let now = self.0.time.now();
+        let state = self.lock();
+        let of_carrier = state.parcels.iter().filter(|((of, _), _)| of == carrier);
+        let reports = of_carrier.map(|((_, number), moving)| (number.clone(), moving.reports(now)));
+        reports.collect()
+    }
+
     pub fn truth(&self, carrier: &str, number: &str) -> Option<Truth> {
         let now = self.0.time.now();
         let state = self.lock();

@@ -39,6 +39,7 @@ pub fn router(emulator: Emulator) -> Router {
         .route("/v1/admin/seed-v1", post(admin::seed_v1))
         .route("/v1/admin/seed", post(admin::seed))
         .route("/v1/admin/reset", post(admin::reset))
+        .route("/v1/admin/push", post(admin::push))
         .route("/v1/admin/ledger", get(admin::ledger))
         .route("/v1/admin/truth", get(admin::truths))
         .route("/v1/admin/truth/{carrier}/{number}", get(admin::truth))

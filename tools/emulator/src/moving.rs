@@ -136,6 +136,17 @@ impl Moving {
         }
     }
 
+    /// What was reported after each step that has happened.
+    pub fn reports(&self, now: DateTime<Utc>) -> Vec<Report> {
+        let mut times: Vec<DateTime<Utc>> = self.times.clone();
+        times.retain(|at| *at <= now);
+        times.sort_unstable();
+        times.dedup();
+        // What was late is reported now.
+        times.extend(times.last().map(|_| now));
+        times.into_iter().map(|at| self.report(at, &[])).collect()
+    }
+
     pub fn report(&self, now: DateTime<Utc>, faults: &[Fault]) -> Report {
         let reported = self.reported(now);
         let newest = reported

@@ -13,6 +13,7 @@ use crate::faults::Rule;
 use crate::http::aggregators;
 use crate::http::error::{ApiError, Params, read_json};
 use crate::ledger::Ledger;
+use crate::pushes::{Pushed, Pushing};
 use crate::scenario::{Parcel, Step};
 use crate::truth::{Truth, TruthPage};
 
@@ -113,6 +114,12 @@ fn auto_parcel(auto: AutoParcel) -> Parcel {
 pub async fn reset(State(emulator): State<Emulator>) -> Json<Value> {
     emulator.reset();
     Json(json!({"status": "ok"}))
+}
+
+/// `POST /v1/admin/push`: pushes all that a carrier's parcels have had so far, and tells how that was answered.
+pub async fn push(State(emulator): State<Emulator>, body: Body) -> Result<Json<Pushed>, ApiError> {
+    let pushing: Pushing = read_json(body)?;
+    Ok(Json(emulator.push(&pushing).await))
 }
 
 /// `GET /v1/admin/ledger`

@@ -12,7 +12,7 @@ use crate::emulator::Emulator;
 use crate::faults::Fault;
 use crate::http::deliver::deliver;
 use crate::http::error::{ApiError, read_json};
-use crate::moving::ReportedEvent;
+use crate::moving::{Report, ReportedEvent};
 
 /// Upper limit of the numbers in one batch.
 const BATCH_MAX: usize = 30;
@@ -34,7 +34,11 @@ pub async fn one(
 }
 
 pub fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
-    let report = emulator.ask(carrier, number, faults);
+    body(carrier, number, &emulator.ask(carrier, number, faults))
+}
+
+/// What is said of one parcel, asked for or pushed.
+pub fn body(carrier: &str, number: &str, report: &Report) -> Value {
     json!({
         "carrier": carrier,
         "track_number": number,
