@@ -6,7 +6,9 @@
 //!
 //! An event is *superseded* by another of the same code and time if the carrier wrote the other in its place: a whole
 //! answer held the other, no answer ever held both, and it was reported first. An event that is merely missing from an
-//! answer stays. One that came of reading answers otherwise than today is superseded too, until a later check reports it.
+//! answer stays. What was only pushed is superseded by what an answer held of that code and time, whichever came first:
+//! carriers push other words than they answer. One that came of reading answers otherwise than today is superseded too, until
+//! a later check reports it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,6 +25,9 @@ pub const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// The most events of one code and time whose neighbours are told apart; more of them supersede nothing.
 const ALIKE_MAX: usize = 16;
+
+/// Added to the place of an event that was pushed: a place below zero stands in no answer's list.
+const PUSHED: i32 = i32::MIN;
 
 /// Stands among the neighbours of an event that has too many.
 const CROWDED: u64 = 0;
@@ -53,7 +58,7 @@ pub struct Kept {
     pub mapping_version: i32,
     /// The check that reported it first.
     pub first: (Time, Uuid),
-    /// Its place in that check's list.
+    /// Its place in that check's list; below zero if it was pushed.
     pub place: i32,
     /// Whether some whole answer held it.
     pub whole: bool,
@@ -141,6 +146,10 @@ impl History {
         let mut held: Vec<usize> = Vec::with_capacity(events.len());
         for (place, event) in (update.place..).zip(events) {
             let whole = update.held == Held::Whole;
+            let place = match update.held {
+                Held::Pushed => PUSHED.saturating_add(place),
+                Held::Whole | Held::Part | Held::Reread => place,
+            };
             let nth = self.hold(event, journey, first, place, whole);
             let known = &mut self.events[nth];
             if update.held != Held::Reread && known.superseded_at.is_some_and(|at| at < first.0) {
@@ -395,12 +404,18 @@ impl Kept {
         )
     }
 
+    /// Whether no whole answer held it, and it was pushed before any part of one did.
+    fn is_only_pushed(&self) -> bool {
+        self.place < 0 && !self.whole
+    }
+
     /// Whether the carrier wrote `other`, of the same code and time, in this one's place.
     fn gives_way_to(&self, other: &Self) -> bool {
         let names = [CROWDED, name(&other.digest)];
         let together =
             names.iter().any(|name| self.beside.contains(name)) || other.beside.contains(&CROWDED);
-        other.whole && self.first < other.first && !together
+        let is_older = self.first < other.first || self.is_only_pushed();
+        other.whole && is_older && !together
     }
 }
 

@@ -278,12 +278,14 @@ fn journey() -> impl Strategy<Value = Vec<Event>> {
 
 /// What a worker publishes of a journey that grows: whole answers, prefixes and suffixes, some events with another place.
 fn answers() -> impl Strategy<Value = Vec<Update>> {
-    let part = (any::<u8>(), any::<u8>(), any::<u8>(), any::<bool>());
+    let part = (any::<u8>(), any::<u8>(), any::<u8>(), 0..3_u8);
     (journey(), proptest::collection::vec(part, 1..7)).prop_map(|(events, parts)| {
         let mut row = tracking(1, 1);
         let mut history = History::default();
         let mut updates = Vec::new();
-        for (check, (end, start, edited, whole)) in (1_u32..).zip(parts) {
+        for (check, (end, start, edited, held_as)) in (1_u32..).zip(parts) {
+            let held_as = [Held::Whole, Held::Part, Held::Pushed][usize::from(held_as)];
+            let whole = held_as == Held::Whole;
             let end = 1 + usize::from(end) % events.len();
             let start = if whole { 0 } else { usize::from(start) % end };
             let mut held = events[start..end].to_vec();
@@ -293,7 +295,7 @@ fn answers() -> impl Strategy<Value = Vec<Update>> {
             }
             let secs = 1_000 + i64::from(check);
             let mut update = published(&row, secs, check.into(), held);
-            update.held = if whole { Held::Whole } else { Held::Part };
+            update.held = held_as;
             row = merge(&row, &update, &mut history, at(secs));
             updates.push(update);
         }

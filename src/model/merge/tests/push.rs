@@ -90,3 +90,35 @@ fn fold_on(row: &Tracking, events: &[Event], update: &Update) -> Tracking {
     history.add(&seen(1, 5, 1, events.to_vec()), 1);
     merge(row, update, &mut history, at(1_000))
 }
+
+#[test]
+fn what_an_answer_held_takes_the_place_of_what_was_pushed_in_other_words_whichever_came_first() {
+    let polled = Event {
+        message: "Departed from facility".to_owned(),
+        ..event(Status::InTransit, "005", 4)
+    };
+    let pushed = Event {
+        message: "On the way".to_owned(),
+        ..event(Status::InTransit, "005", 4)
+    };
+    let other = event(Status::InTransit, "007", 4);
+    let checked = seen(1, 6, 1, vec![polled]);
+    for (before, after) in [(5, 7), (7, 5)] {
+        let updates = [
+            push(before, 2, pushed.clone()),
+            checked.clone(),
+            push(after, 3, pushed.clone()),
+            push(after, 4, other.clone()),
+        ];
+        let (mut row, mut history) = (tracking(1, 1), History::default());
+        for update in &updates {
+            row = merge(&row, update, &mut history, at(10));
+        }
+        let changed = history.changed();
+        let mut shown: Vec<(&str, bool)> = changed
+            .map(|kept| (kept.status_raw.as_str(), kept.superseded))
+            .collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [("005", false), ("005", true), ("007", false)]);
+    }
+}
