@@ -14,6 +14,7 @@ use crate::plan::decide::{longest_wait, next_check};
 use crate::plan::hazard::{CodeFit, Counts, REFIT_EVERY, events_by_hour, fit};
 use crate::plan::parcel::{Standing, class_of};
 use crate::plan::price::Price;
+use crate::plan::pushed::PushNews;
 use crate::plan::quota::Shares;
 use crate::plan::{Class, HOURS};
 use crate::store::Store;
@@ -36,6 +37,8 @@ pub struct LearnedAccount {
     pub sections: Arc<BTreeMap<String, LearnedSection>>,
     /// When the sections were read.
     sections_read_at: Time,
+    /// What was counted of those whose carriers push.
+    pushed: BTreeMap<String, PushNews>,
 }
 
 /// What was learned about the carriers of one section.
@@ -98,6 +101,12 @@ impl LearnedAccount {
         account.round(self.plan.as_ref().map_or(0, |plan| plan.parcels))
     }
 
+    /// A next check of a section's parcel, put off while its carrier pushes.
+    pub fn while_pushed(&self, section: &str, next: Time, now: Time) -> Time {
+        let news = self.pushed.get(section);
+        news.map_or(next, |news| news.stretched(next, now))
+    }
+
     /// The next check of a parcel that an answer at `now` left in this standing; `None` if the section is not this
     /// account's.
     pub fn next_check(
@@ -154,10 +163,22 @@ impl Learned {
             plan,
             sections,
             sections_read_at,
+            pushed: self.read_pushed(account).await?,
         });
         let mut accounts = self.accounts.write();
         accounts.insert(account.name.clone(), Arc::clone(&learned));
         Ok(learned)
+    }
+
+    async fn read_pushed(
+        &self,
+        account: &Account,
+    ) -> Result<BTreeMap<String, PushNews>, StoreError> {
+        let mut pushed = BTreeMap::new();
+        for name in &account.pushed {
+            pushed.insert(name.clone(), self.store.push_news(name).await?);
+        }
+        Ok(pushed)
     }
 
     async fn read_sections(

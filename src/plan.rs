@@ -16,6 +16,7 @@ pub mod outlook;
 pub mod pace;
 pub mod parcel;
 pub mod price;
+pub mod pushed;
 pub mod quota;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ pub struct Sections(BTreeMap<String, Section>);
 struct Section {
     name: String,
     spelling: Spelling,
+    is_pushed: bool,
 }
 
 impl Sections {
@@ -70,9 +72,33 @@ impl Sections {
         let sections = sections.into_iter();
         Self(
             sections
-                .map(|(name, spelling)| (fold(&name), Section { name, spelling }))
+                .map(|(name, spelling)| {
+                    let section = Section {
+                        name,
+                        spelling,
+                        is_pushed: false,
+                    };
+                    (fold(&section.name), section)
+                })
                 .collect(),
         )
+    }
+
+    /// The same, of which these take what their carriers push.
+    #[must_use]
+    pub fn pushed<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        for name in names {
+            if let Some(section) = self.0.get_mut(&fold(name)) {
+                section.is_pushed = true;
+            }
+        }
+        self
+    }
+
+    /// Whether the section of this name takes what its carrier pushes.
+    pub fn is_pushed(&self, name: &str) -> bool {
+        let section = self.0.get(&fold(name));
+        section.is_some_and(|section| section.is_pushed)
     }
 
     /// The section of a carrier's code.

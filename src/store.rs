@@ -47,6 +47,7 @@ pub mod native;
 pub mod parcels;
 pub mod partitions;
 pub mod processes;
+mod push_news;
 pub mod pushed;
 pub mod readings;
 pub mod rows;

@@ -42,6 +42,8 @@ pub struct Account {
     pub min_interval: Duration,
     /// The sections that share it.
     pub codes: Vec<String>,
+    /// Those of them that take what their carriers push.
+    pub pushed: Vec<String>,
     pub adapter: String,
     /// The address that its first section calls, without credentials.
     pub base_url: String,
@@ -139,6 +141,9 @@ impl Routes {
                 account.calls_per_check = 2;
             }
             account.codes.push((*code).to_owned());
+            if Door::of(section, adapter.as_ref()).is_some() {
+                account.pushed.push((*code).to_owned());
+            }
         }
         let accounts: BTreeMap<String, Arc<Account>> = accounts
             .into_iter()
@@ -215,10 +220,12 @@ impl Routes {
         sections.collect()
     }
 
-    /// The sections with what each minds in the spelling of its numbers.
+    /// The sections with what each minds in the spelling of its numbers, and whether it takes pushes.
     pub fn sections(&self) -> Sections {
-        let routes = self.by_key.values();
-        Sections::spelt(routes.map(|it| (it.section.clone(), it.adapter.spelling())))
+        let routes = || self.by_key.values();
+        let pushed = routes().filter(|it| it.door.is_some());
+        Sections::spelt(routes().map(|it| (it.section.clone(), it.adapter.spelling())))
+            .pushed(pushed.map(|it| it.section.as_str()))
     }
 
     /// What identifies the events of each section in use, as a hash in hexadecimal: text, message, place, time and zone.
@@ -252,6 +259,7 @@ fn new_account(config: &Config, name: &str, section: &CarrierSection) -> Account
         calls_per_check: 1,
         min_interval: section.min_interval.get(),
         codes: Vec::new(),
+        pushed: Vec::new(),
         adapter: section.adapter.clone(),
         base_url: without_credentials(section.base_url.expose()),
     }

@@ -116,9 +116,15 @@ pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str
     if row.status.is_terminal() {
         return;
     }
+    // What was pushed since the last answer is news of this time too, and came after what was known then.
+    let is_pushed = row.status_checked_at > Some(last_ok);
+    let known_at = match is_pushed {
+        true => Some(last_ok),
+        false => row.last_event_at,
+    };
     let mut news: Vec<&Event> = events
         .iter()
-        .filter(|event| row.last_event_at.is_none_or(|at| event.event_time > at))
+        .filter(|event| known_at.is_none_or(|at| event.event_time > at))
         .collect();
     news.sort_by_key(|event| event.event_time);
     // A carrier may list an event more than once.
@@ -127,14 +133,20 @@ pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str
         .into_iter()
         .map(|event| NewsItem {
             at: hours(event.event_time),
-            code: event
-                .sub_status
-                .map_or(event.status.as_str(), SubStatus::as_str),
+            code: code_of(event),
             weight: weight_of(event.status),
             ends: event.status.is_terminal(),
         })
         .collect();
-    let Standing { code, since } = Standing::of(row);
+    let before = events.iter().filter(|event| event.event_time <= last_ok);
+    let before = before.max_by_key(|event| event.event_time);
+    let Standing { code, since } = match before.filter(|_| is_pushed) {
+        Some(event) => Standing {
+            code: code_of(event),
+            since: hours(event.event_time),
+        },
+        None => Standing::of(row),
+    };
     learn(
         code,
         since,
@@ -143,6 +155,11 @@ pub fn learn_from(row: &Tracking, update: &Update, gain: impl FnMut(&'static str
         hours(update.checked_at),
         gain,
     );
+}
+
+fn code_of(event: &Event) -> &'static str {
+    let sub_status = event.sub_status.map(SubStatus::as_str);
+    sub_status.unwrap_or(event.status.as_str())
 }
 
 #[cfg(test)]
@@ -157,7 +174,7 @@ mod tests {
     use crate::model::history::History;
     use crate::model::merge::merge;
     use crate::model::status::Status;
-    use crate::model::{Outcome, Tracking, Update};
+    use crate::model::{Held, Outcome, Tracking, Update};
     use crate::plan::hazard::Gain;
 
     const HOUR: i64 = 3_600;
@@ -172,6 +189,42 @@ mod tests {
             Gain::Event { .. } => taught.entry(code).or_default().0 += 1,
         });
         *row = merge(row, update, &mut History::default(), update.checked_at);
+    }
+
+    #[test]
+    fn news_that_was_pushed_between_two_checks_teaches_as_if_the_second_had_found_it() {
+        let history = |steps: &[(Status, i64)]| {
+            let event =
+                |(status, hour): &(Status, i64)| event(*status, status.as_str(), hour * HOUR);
+            steps.iter().map(event).collect::<Vec<_>>()
+        };
+        let all = [
+            (Status::InTransit, 0),
+            (Status::OutForDelivery, 5),
+            (Status::Delivered, 8),
+        ];
+        let (first, second) = (
+            seen(1, HOUR, 1, history(&all[..1])),
+            seen(1, 10 * HOUR, 4, history(&all)),
+        );
+        let mut taught = [false, true].map(|is_pushed| {
+            let (mut row, mut taught) = (tracking(1, 1), Taught::new());
+            apply(&mut row, &first, &mut taught);
+            if is_pushed {
+                let pushed = Update {
+                    held: Held::Pushed,
+                    ..seen(1, 6 * HOUR, 2, history(&all[1..2]))
+                };
+                apply(&mut row, &pushed, &mut taught);
+            }
+            apply(&mut row, &second, &mut taught);
+            taught
+        });
+        for taught in &mut taught {
+            taught.retain(|_, (events, hours)| *events > 0 || *hours > 0.0);
+        }
+        assert_eq!(taught[0], taught[1]);
+        assert_eq!(taught[0]["OUT_FOR_DELIVERY"].0, 1);
     }
 
     #[test]

@@ -194,16 +194,22 @@ impl Judge<'_> {
             _ => row.status,
         };
         let by_cadence = || self.cadence.after_answer(status, row.id, asked_at);
+        let section = self.sections.of(row.carrier_code.as_str());
         let learned = || {
-            let section = self.sections.of(row.carrier_code.as_str());
             let standing = Standing::after(row, outcome, asked_at);
             self.learned?
                 .next_check(self.account, section, standing, asked_at)
         };
-        match self.account.policy {
+        let next = match self.account.policy {
             Policy::Table => self.cadence.by_table(status, row.id, asked_at),
             Policy::Learned if !status.is_terminal() => learned().unwrap_or_else(by_cadence),
             Policy::Fixed | Policy::Learned => by_cadence(),
+        };
+        // Of a parcel that the carrier does not know yet it may never push anything.
+        let is_known = matches!(outcome, Outcome::Seen { .. }) && !status.is_terminal();
+        match self.learned.filter(|_| is_known) {
+            Some(learned) => learned.while_pushed(section, next, asked_at),
+            None => next,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::model::{Tracking, Update};
 use crate::plan::hazard::factors::Cell;
 use crate::plan::hazard::{Counts, Gain, Leave, REFIT_EVERY, left_after};
 use crate::plan::parcel::{class_of, learn_from, word};
+use crate::plan::pushed::PushNews;
 use crate::plan::{AGES, SLOTS, Sections};
 use crate::store::Store;
 use crate::store::dialect::Dialect;
@@ -20,12 +21,18 @@ use crate::store::rows::{Readable, Unreadable};
 pub(super) struct Lesson {
     cells: BTreeMap<(String, &'static str, usize, usize), (f64, f64)>,
     leaves: BTreeMap<(String, &'static str), Leave>,
+    /// By the sections whose carriers push.
+    pushed: BTreeMap<String, PushNews>,
 }
 
 impl Lesson {
     /// Adds what `update` teaches; `row` is the tracking before it.
     pub(super) fn add(&mut self, sections: &Sections, row: &Tracking, update: &Update) {
         let section = sections.of(row.carrier_code.as_str());
+        if sections.is_pushed(section) {
+            let news = self.pushed.entry(section.to_owned()).or_default();
+            news.add(row, update);
+        }
         learn_from(row, update, |code, gain| match gain {
             Gain::Watched { age, slot, hours } => {
                 if hours.is_finite() {
@@ -55,6 +62,7 @@ impl Store {
         transaction: &Transaction,
         lesson: Lesson,
     ) -> Result<(), StoreError> {
+        self.write_push_news(transaction, lesson.pushed).await?;
         if lesson.cells.is_empty() {
             return Ok(());
         }

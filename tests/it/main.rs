@@ -48,6 +48,7 @@ mod prices;
 mod process;
 mod publisher;
 mod push;
+mod push_thins;
 mod pushed;
 mod real;
 mod recording;

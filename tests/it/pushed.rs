@@ -1,6 +1,9 @@
 //! What every store promises of what carriers push: numbers are found in any spelling, and hints make parcels due once.
 
 use chrono::TimeDelta;
+use trackbox::model::{Held, Update};
+use trackbox::plan::Sections;
+use trackbox::plan::pushed::PushNews;
 use trackbox::store::pushed::{Hint, Sought};
 
 use crate::support::fixture::{Applier, TestStore, claim, code, number, on_every_store, read};
@@ -103,6 +106,49 @@ async fn a_hint_makes_a_parcel_due_once_in_ten_minutes_and_leaves_its_lease() {
             .expect("applies");
         let checked = read(&store, ids[1]).await;
         assert_eq!(checked.next_check_at - at(630), TimeDelta::seconds(60));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_told_first_is_counted_by_section_where_the_carrier_pushes() {
+    on_every_store(async |TestStore { store, .. }| {
+        let names = ["CDEK", "OTHER"].map(str::to_owned);
+        let store = store.learning_by(Sections::new(names).pushed(["CDEK"]));
+        let mut applier = Applier::new(&store).await;
+        for carrier in ["CDEK", "OTHER"] {
+            let id = crate::support::fixture::create(&store, carrier, 1).await[0].id;
+            let pushed = |secs, check, events: &[(&str, i64)]| Update {
+                held: Held::Pushed,
+                ..seen(id, secs, check, events)
+            };
+            let updates = vec![
+                seen(id, 10, 1, &[("IN_TRANSIT", 0)]),
+                pushed(30, 2, &[("OUT_FOR_DELIVERY", 25)]),
+                pushed(31, 3, &[("OUT_FOR_DELIVERY", 25)]),
+                seen(
+                    id,
+                    60,
+                    4,
+                    &[
+                        ("IN_TRANSIT", 0),
+                        ("OUT_FOR_DELIVERY", 25),
+                        ("EXCEPTION", 50),
+                    ],
+                ),
+                pushed(20, 5, &[("IN_TRANSIT", 0)]),
+            ];
+            applier.apply(&store, updates).await.expect("applies");
+        }
+        let counted = store.push_news("CDEK").await.expect("reads");
+        let expected = PushNews {
+            heard_at: Some(at(31)),
+            told: 1.0,
+            found: 1.0,
+        };
+        assert_eq!(counted, expected);
+        let others = store.push_news("OTHER").await.expect("reads");
+        assert_eq!(others, PushNews::default());
     })
     .await;
 }
