@@ -335,7 +335,7 @@ fn read(route: &Route, asked: &Asked, answer: &Archived, at: Time) -> Option<Ver
             let own = sightings.into_iter().find(|it| it.asked == *asked);
             own.map(|sighting| sighting.verdict)
         }
-        Ok(Step::Send(..)) | Err(_) => None,
+        Ok(Step::Send(..) | Step::Wait(_)) | Err(_) => None,
     }
 }
 

@@ -38,8 +38,7 @@ use crate::carriers::reading::complaint::{not_in_form, refused, words_of_error};
 use crate::carriers::reading::number::another;
 use crate::carriers::{
     Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Pushed, Sighting, State, Step,
-    Verdict,
-    reading,
+    Verdict, reading,
 };
 use crate::clock::Time;
 use crate::model::Event;

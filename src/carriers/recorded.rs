@@ -12,9 +12,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::carriers::adapters::Adapter;
-use crate::carriers::{
-    Access, Answer, Asked, Carrier, Pushed, Sighting, State, Step, Verdict,
-};
+use crate::carriers::{Access, Answer, Asked, Carrier, Sighting, State, Step, Verdict};
 use crate::clock::Time;
 use crate::model::answer::alone;
 use crate::model::{CarrierCode, Event, TrackNumber};

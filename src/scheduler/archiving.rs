@@ -263,6 +263,7 @@ mod tests {
             secret: String::new(),
             domain: String::new(),
             zone: UTC,
+            registers: false,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What every store promises of what carriers push: numbers are found in any spelling, and hints make parcels due once.
 
 use chrono::TimeDelta;
+use trackbox::model::tenant::Tenant;
 use trackbox::model::{Held, Update};
 use trackbox::plan::Sections;
 use trackbox::plan::pushed::PushNews;
@@ -22,7 +23,10 @@ async fn numbers_are_found_in_any_spelling_and_only_under_their_carrier() {
     on_every_store(async |TestStore { store, .. }| {
         let pairs = [("CDEK", "a 1"), ("X", "A1"), ("Y", "A1"), ("CDEK", "A2")];
         let pairs = pairs.map(|(carrier, text)| (code(carrier), number(text)));
-        let rows = store.create_or_get(&pairs, at(0)).await.expect("creates");
+        let rows = store
+            .create_or_get(Tenant::DEFAULT, &pairs, at(0))
+            .await
+            .expect("creates");
         let wanted = [
             sought(Some("cdek"), "A1"),
             sought(Some("CDEK"), "a2"),

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use trackbox::model::Tracking;
 use trackbox::model::status::Status;
+use trackbox::model::tenant::Tenant;
 
 use crate::support::fixture::{code, number, read_all};
 use crate::support::pipe::{Pipe, Setup};
@@ -114,7 +115,10 @@ async fn pipe(url: &str, register: bool) -> (Pipe, Vec<Tracking>) {
     let pairs: Vec<_> = (0..100)
         .map(|n| (code("CDEK"), number(&format!("NUMBER{n}"))))
         .collect();
-    let created = pipe.parts.current.create_or_get(&pairs, pipe.clock.now());
+    let created = pipe
+        .parts
+        .current
+        .create_or_get(Tenant::DEFAULT, &pairs, pipe.clock.now());
     let rows = created.await.expect("creates");
     (pipe, rows)
 }

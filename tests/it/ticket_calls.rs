@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use trackbox::model::Tracking;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::claims::{Claim, Take};
 use trackbox::store::tickets::NewTicket;
 use trackbox_emulator::faults::Fault;
@@ -96,7 +97,9 @@ async fn the_answer_of_a_ticket_is_of_the_time_when_its_numbers_were_asked_for()
     let refreshed = pipe
         .parts
         .current
-        .refresh(rows[0].id, pipe.clock.now(), |_| Duration::ZERO)
+        .refresh(Tenant::DEFAULT, rows[0].id, pipe.clock.now(), |_| {
+            Duration::ZERO
+        })
         .await;
     refreshed.expect("refreshes");
     pipe.run_for(Duration::from_secs(4)).await;

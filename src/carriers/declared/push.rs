@@ -32,7 +32,13 @@ impl PushRule {
         }
         let (item, event) = (section.section("item"), section.section("event"));
         let item = match (item.is_there(), event.is_there()) {
-            (true, true) => Some(ItemRule::read(&item, &event, map, root.has("map_of"), version)?),
+            (true, true) => Some(ItemRule::read(
+                &item,
+                &event,
+                map,
+                root.has("map_of"),
+                version,
+            )?),
             (false, false) => None,
             _ => {
                 let advice =

@@ -228,19 +228,6 @@ fn unknown(word: &str) -> String {
     )
 }
 
-/// A text as one segment of a URL's path. It is escaped, so no text can change the path.
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte));
-            }
-            _ => segment.push_str(&format!("%{byte:02X}")),
-        }
-        segment
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, proptest};
