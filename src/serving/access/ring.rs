@@ -22,6 +22,9 @@ use crate::store::error::StoreError;
 /// How long an answer of the database is believed, counted from when it was asked.
 const BELIEVED: Duration = Duration::from_secs(10);
 
+/// How long the database may take to say again whether there was ever a key: while it is away, reads go on from the cache.
+const ASK_MAX: Duration = Duration::from_secs(1);
+
 /// How long a key is remembered as one that was known.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -150,10 +153,21 @@ impl Ring {
             Some((false, asked_at)) if self.is_believed(asked_at) => return Ok(false),
             _ => {}
         }
-        let asked_at = self.clock.monotonic();
-        let had_a_key = match (self.store.had_a_key().await, last) {
+        let mut asked_at = self.clock.monotonic();
+        let question = self.store.had_a_key();
+        let asked = match last {
+            None => question.await,
+            Some(_) => {
+                let asked = tokio::time::timeout(ASK_MAX, question).await;
+                asked.unwrap_or_else(|_| Err(StoreError::timed_out()))
+            }
+        };
+        let had_a_key = match (asked, last) {
             (Ok(had_a_key), _) => had_a_key,
-            (Err(error), Some(_)) if error.is_unavailable() => false,
+            (Err(error), Some(_)) if error.is_unavailable() => {
+                asked_at = self.clock.monotonic();
+                false
+            }
             (Err(error), _) => return Err(error),
         };
         let mut now = self.had_a_key.lock();
