@@ -198,8 +198,8 @@ async fn a_port_for_other_machines_answers_without_a_key_only_if_it_is_told_to()
         world.wait_until_ready().await;
         assert_eq!(ask(&format!("{}/carriers", world.api), "").await, status);
         assert_eq!(ask(&format!("{}/metrics", world.api), "").await, status);
-        assert!(world.log().contains(told), "{}", world.log());
         let key = make(&world, "--scope READ").await;
+        assert!(world.log().contains(told), "{}", world.log());
         assert_eq!(ask(&format!("{}/carriers", world.api), &key).await, 200);
         stop(child, || world.log()).await;
     }
