@@ -13,6 +13,7 @@ use axum::http::request::Parts as Head;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use crate::carriers::Pushed;
@@ -32,8 +33,8 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 const TURNS: usize = 2;
 const PARCELS_MAX: usize = 500;
 
-/// The most bodies that wait for a turn; further ones are refused at once.
-const WAITING_MAX: usize = 4_000;
+/// The most bodies that are read or wait for a turn, so that they need 128 MiB at most; further ones are refused at once.
+const BODIES_MAX: usize = 512;
 
 /// The section's name in metrics if there is no such section, or its secret is another.
 const STRANGER: &str = "(none)";
@@ -42,7 +43,7 @@ const STRANGER: &str = "(none)";
 struct Door {
     serve: Serve,
     taker: Together<Taker>,
-    waiting: tokio::sync::Semaphore,
+    bodies: Semaphore,
 }
 
 /// What a body told.
@@ -64,6 +65,11 @@ async fn take(
     else {
         door.count(STRANGER, PushOutcome::Stranger);
         return Err(layers::lost());
+    };
+    let Ok(_one_of_them) = door.bodies.try_acquire() else {
+        door.count(&route.section, PushOutcome::Failed);
+        let detail = "too much is being pushed at once";
+        return Err(Problem::unavailable(detail, None));
     };
     let limits = head.extensions.get::<RequestLimits>().copied();
     let limits = limits.unwrap_or_default();
@@ -88,7 +94,7 @@ impl Door {
         Self {
             taker: Together::new(Taker(serve.clone()), TURNS, PARCELS_MAX),
             serve,
-            waiting: tokio::sync::Semaphore::new(WAITING_MAX),
+            bodies: Semaphore::new(BODIES_MAX),
         }
     }
 
@@ -123,21 +129,25 @@ impl Door {
     }
 
     /// Publishes what is believed, makes the other parcels due, and counts both.
-    async fn take_in(&self, route: &Route, parcels: Vec<Pushed>) -> Result<(), Problem> {
-        let busy = || Problem::unavailable("too much is being pushed at once", None);
+    async fn take_in(self: &Arc<Self>, route: &Route, parcels: Vec<Pushed>) -> Result<(), Problem> {
         let failed = |problem| {
             self.count(&route.section, PushOutcome::Failed);
             problem
         };
-        let _waiting = self.waiting.try_acquire().map_err(|_| failed(busy()))?;
         let body = Body {
             route: route.clone(),
             at: self.serve.clock.now(),
             parcels,
         };
         let size = body.parcels.len();
-        let taken = self.taker.run(body, size).await;
-        let taken = taken.unwrap_or_else(|stopped| Err(stopped.to_string()));
+        let door = Arc::clone(self);
+        // A task of its own: a carrier that hangs up must not stop the turn in which others wait.
+        let turn = tokio::spawn(async move { door.taker.run(body, size).await });
+        let taken = match turn.await {
+            Ok(Ok(taken)) => taken,
+            Ok(Err(stopped)) => Err(stopped.to_string()),
+            Err(ended) => Err(ended.to_string()),
+        };
         let outcomes = taken.map_err(|reason| {
             let cause = anyhow::anyhow!("what {} pushed was not taken: {reason}", route.section);
             let detail = "the bus or the database does not take it now";
