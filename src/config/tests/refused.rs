@@ -38,7 +38,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
         (
             "port = 1",
             "port",
-            "the sections are adapters, archive, cache, carriers.CODE, consume, demo, facts, http, kafka, log, redis, store, tls, work",
+            "the sections are adapters, archive, cache, carriers.CODE, consume, demo, facts, http, kafka, log, redis, retention, store, tls, work",
         ),
         (
             "[redis]\nzzzzzzzz = 1",
