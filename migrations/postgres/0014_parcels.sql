@@ -97,7 +97,7 @@ CREATE TABLE changes (
     tenant_id      INTEGER     NOT NULL,
     -- Without gaps.
     seq            BIGINT      NOT NULL,
-    -- 0 created, 1 updated, 2 edited, 3 removed; 9 of a parcel that was removed since.
+    -- 0 created, 1 updated, 2 edited, 3 removed.
     kind           SMALLINT    NOT NULL,
     tracking_id    BIGINT      NOT NULL,
     -- Of an update: its number among the parcel's. Of others: the number of the last one.
@@ -120,7 +120,9 @@ CREATE TABLE changes (
     events         TEXT        NOT NULL DEFAULT '',
     events_total   INTEGER     NOT NULL DEFAULT 0,
     revised        TEXT        NOT NULL DEFAULT '',
-    -- What was edited or removed, as JSON.
+    -- Whether the parcel was removed since, and with it what is said here.
+    gone           BOOLEAN     NOT NULL DEFAULT FALSE,
+    -- Which parcel was removed, as JSON.
     detail         TEXT,
     PRIMARY KEY (tenant_id, seq)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);

@@ -205,7 +205,7 @@ impl Asked {
             || self
                 .types
                 .iter()
-                .any(|it| Some(it.as_str()) == message::type_of(change.kind));
+                .any(|it| it == message::type_of(change.kind));
         of_type
             && self
                 .tracking_id

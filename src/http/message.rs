@@ -124,15 +124,14 @@ struct EventData {
     superseded: bool,
 }
 
-/// The type of a kind; `None` for one that is not told.
-pub fn type_of(kind: Kind) -> Option<&'static str> {
+/// The type of a kind.
+pub fn type_of(kind: Kind) -> &'static str {
     let [created, updated, edited, removed] = TYPES;
     match kind {
-        Kind::Created => Some(created),
-        Kind::Updated => Some(updated),
-        Kind::Edited => Some(edited),
-        Kind::Removed => Some(removed),
-        Kind::Gone => None,
+        Kind::Created => created,
+        Kind::Updated => updated,
+        Kind::Edited => edited,
+        Kind::Removed => removed,
     }
 }
 
@@ -148,7 +147,7 @@ pub fn of(change: &ToldChange) -> Message {
     Message {
         id: identity.id(),
         cursor: Cursor::behind(change.seq, identity).text(),
-        kind: type_of(change.kind).unwrap_or_default(),
+        kind: type_of(change.kind),
         timestamp: change.at,
         data: Data {
             tracking_id: identity.tracking_id.to_string(),

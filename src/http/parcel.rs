@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::clock::Time;
 use crate::http::Serve;
 use crate::http::by_ids::{IDS_MAX, StringOrNumber, check};
 use crate::http::lines::{Line, Word};
 use crate::http::trackings::{TAG, Tracking, documented_as, example, one};
 use crate::http::words::{self, Documented};
+use crate::model::act::{Act, Deed};
 use crate::model::owned::view;
 use crate::model::parcel::Edit;
 use crate::model::shown::Shown;
-use crate::serving::caller::{Reads, Writes};
+use crate::serving::caller::{Caller, Reads, Writes};
 use crate::serving::docs;
 use crate::serving::extract::Json;
 use crate::serving::id::{Id, IdPath};
@@ -157,6 +159,7 @@ async fn remove_tracking(
         .current
         .remove(caller.tenant, &[path.id()?], now)
         .await?;
+    note_removed(&serve, &caller, &acted, now).await?;
     match acted.parcels.into_iter().next() {
         Some(Ok(Some(_))) => Ok(axum::Json(Removed {})),
         Some(Ok(None) | Err(_)) | None => Err(path.not_found()),
@@ -219,7 +222,28 @@ async fn remove_trackings(
     let ids = check(&request.ids)?;
     let now = serve.clock.now();
     let acted = serve.current.remove(caller.tenant, &ids, now).await?;
+    note_removed(&serve, &caller, &acted, now).await?;
     results(&ids, acted, Word::Removed)
+}
+
+/// Notes who removed parcels, each once.
+async fn note_removed(
+    serve: &Serve,
+    caller: &Caller,
+    acted: &Acted,
+    now: Time,
+) -> Result<(), Problem> {
+    let removed = acted.parcels.iter().flatten().flatten();
+    let mut ids: Vec<i64> = removed.map(|(row, _)| row.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let acts = ids.into_iter().map(|id| Act {
+        tracking: Some(id),
+        ..caller.act(Deed::ParcelRemoved, format!("tracking {id}"))
+    });
+    let acts: Vec<Act> = acts.collect();
+    serve.store.note_acts(&acts, now).await?;
+    Ok(())
 }
 
 fn results(ids: &[i64], acted: Acted, done: Word) -> Result<axum::Json<Results>, Problem> {

@@ -15,6 +15,7 @@ pub enum Deed {
     TenantEnabled,
     PauseLifted,
     DeadLetterRetried,
+    ParcelRemoved,
 }
 
 /// One act, to be noted. It names what was acted on and holds none of its values.

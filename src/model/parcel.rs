@@ -108,6 +108,15 @@ pub struct Edit {
 }
 
 impl Edit {
+    /// The same, but its labels are added to those that are there.
+    #[must_use]
+    pub fn adding_labels(&self) -> Self {
+        let mut edit = self.clone();
+        let labels = edit.labels.take().into_iter().flatten();
+        edit.add_labels.extend(labels);
+        edit
+    }
+
     /// The words after the edit.
     ///
     /// # Errors

@@ -432,17 +432,16 @@ impl Store {
         };
         let statements = [
             format!(
-                "UPDATE changes {by_parcel} SET kind = :gone, status = 0, sub_status = NULL, status_raw = '', status_at = NULL, was_status = NULL, \
+                "UPDATE changes {by_parcel} SET gone = TRUE, status = 0, sub_status = NULL, status_raw = '', status_at = NULL, was_status = NULL, \
                  was_sub_status = NULL, facts = NULL, was_facts = NULL, events = '', events_total = 0, revised = '', detail = NULL \
-                 FROM {from} WHERE changes.tenant_id = u.of_tenant AND changes.tracking_id = u.row_id AND changes.kind <> :gone"
+                 FROM {from} WHERE changes.tenant_id = u.of_tenant AND changes.tracking_id = u.row_id AND NOT changes.gone"
             ),
             format!(
                 "DELETE FROM parcels WHERE (tenant_id, tracking_id) IN (SELECT u.of_tenant, u.row_id FROM {from})"
             ),
         ];
         for sql in statements {
-            let sql = self.sql(sql).bind("gone", Kind::Gone.code());
-            let sql = sql.bind_set(set.clone());
+            let sql = self.sql(sql).bind_set(set.clone());
             transaction.execute_raw(sql.statement()).await?;
         }
         for (_, held) in &acts.removed {

@@ -27,6 +27,29 @@ impl Store {
         note(&self.writer, act, now).await
     }
 
+    /// Notes many acts that are done already, in one statement.
+    pub async fn note_acts(&self, acts: &[Act], now: Time) -> Result<(), StoreError> {
+        if acts.is_empty() {
+            return Ok(());
+        }
+        let set = self
+            .set(acts)
+            .column("tenant_id", |act| act.tenant.id())
+            .nullable("key_id", |act| act.key)
+            .column("act", |act| act.deed.to_string())
+            .column("object", |act| act.object.clone())
+            .nullable("tracking_id", |act| act.tracking);
+        let sql = format!(
+            "INSERT INTO acts ({}, at) SELECT {}, :now FROM {} WHERE TRUE ORDER BY u.nth",
+            set.names(""),
+            set.names("u."),
+            set.from()
+        );
+        let sql = self.sql(sql).bind("now", now).bind_set(set);
+        self.writer.execute_raw(sql.statement()).await?;
+        Ok(())
+    }
+
     /// The newest acts in the tenant's log with an id below `before_id`, at most `limit`; with `tracking` only those on this
     /// parcel.
     pub async fn acts(

@@ -83,6 +83,8 @@ impl From<StoreError> for PageError {
 
 /// A row of the page, with the names of its events.
 struct Row {
+    /// Whether there is something to be told.
+    is_told: bool,
     change: ToldChange,
     events: Vec<u64>,
     revised: Vec<u64>,
@@ -118,7 +120,9 @@ impl Readable for Row {
             }
             Some(_) | None => None,
         };
+        let known = Kind::from_code(kind);
         Ok(Self {
+            is_told: known.is_some() && !get::<bool>(row, "gone")?,
             change: ToldChange {
                 seq: get(row, "seq")?,
                 identity: Identity {
@@ -128,7 +132,7 @@ impl Readable for Row {
                     change_seq: get(row, "change_seq")?,
                     cause: get::<Key>(row, "cause")?.0,
                 },
-                kind: Kind::from_code(kind),
+                kind: known.unwrap_or(Kind::Edited),
                 at: get::<Stamp>(row, "at")?.0,
                 status: Status::from_code(get(row, "status")?),
                 sub_status: word("sub_status")?,
@@ -262,7 +266,7 @@ impl Store {
         let sql = format!(
             "SELECT c.tenant_id AS of_tenant, c.seq, c.kind, c.tracking_id AS of_tracking, c.change_seq, c.cause, c.at, c.status, \
              c.sub_status, c.direction, c.status_raw, c.status_at, c.was_status, c.was_sub_status, c.facts, c.was_facts, c.events, \
-             c.events_total, c.revised, c.detail, t.carrier_code, t.track_number, {COLUMNS} FROM changes AS c \
+             c.events_total, c.revised, c.gone, c.detail, t.carrier_code, t.track_number, {COLUMNS} FROM changes AS c \
              LEFT JOIN parcels AS p ON p.tenant_id = c.tenant_id AND p.tracking_id = c.tracking_id \
              LEFT JOIN trackings AS t ON t.id = p.tracking_id \
              WHERE c.tenant_id = :tenant AND c.seq > :after AND c.seq <= :until ORDER BY c.seq"
@@ -278,7 +282,7 @@ impl Store {
         let mut rows: Vec<Row> = self.rows.readable(&found);
         let last = rows.last().map(|row| &row.change);
         let next = last.map_or(after, |last| Cursor::behind(last.seq, &last.identity));
-        rows.retain(|row| row.change.kind != Kind::Gone);
+        rows.retain(|row| row.is_told);
         self.add_events(&mut rows).await?;
         Ok(Page {
             changes: rows.into_iter().map(|row| row.change).collect(),

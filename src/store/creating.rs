@@ -106,11 +106,17 @@ impl WholeStore {
         before_commit: impl AsyncFnOnce(&Fences),
     ) -> Result<Creation, StoreError> {
         let (wanted, places) = self.wanted(wishes);
+        let merged: Vec<Edit> = match on_existing {
+            OnExisting::Keep => Vec::new(),
+            OnExisting::Merge => wishes.iter().map(|it| it.edit.adding_labels()).collect(),
+        };
         // Of each tracking, what is said about it.
         let mut edits: Vec<Vec<&Edit>> = vec![Vec::new(); wanted.len()];
-        for (wish, nth) in std::iter::zip(wishes, &places) {
-            if on_existing == OnExisting::Merge || edits[*nth].is_empty() {
-                edits[*nth].push(&wish.edit);
+        for (place, nth) in places.iter().enumerate() {
+            match merged.get(place) {
+                Some(edit) => edits[*nth].push(edit),
+                None if edits[*nth].is_empty() => edits[*nth].push(&wishes[place].edit),
+                None => {}
             }
         }
         let transaction = self.begin().await?;

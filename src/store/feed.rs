@@ -37,8 +37,6 @@ pub enum Kind {
     Edited,
     /// The shop has it no more.
     Removed,
-    /// One of a parcel that was removed since: nothing to be told.
-    Gone,
 }
 
 impl Kind {
@@ -49,18 +47,17 @@ impl Kind {
             Self::Updated => 1,
             Self::Edited => 2,
             Self::Removed => 3,
-            Self::Gone => 9,
         }
     }
 
-    /// The kind of that number; one of a newer program is not told.
-    pub fn from_code(code: i16) -> Self {
+    /// The kind of that number; `None` for one of a newer program, which this one cannot tell.
+    pub fn from_code(code: i16) -> Option<Self> {
         match code {
-            0 => Self::Created,
-            1 => Self::Updated,
-            2 => Self::Edited,
-            3 => Self::Removed,
-            _ => Self::Gone,
+            0 => Some(Self::Created),
+            1 => Some(Self::Updated),
+            2 => Some(Self::Edited),
+            3 => Some(Self::Removed),
+            _ => None,
         }
     }
 }

@@ -190,6 +190,9 @@ async fn a_removed_parcel_is_gone_with_all_that_was_told_of_it() {
     assert_eq!(removed["type"], "tracking.removed");
     assert_eq!(removed["data"]["orderId"], "17");
     assert_eq!(removed["data"]["trackNumber"], "A");
+    let acts = api.get(&format!("/acts?trackingId={}", ids[0])).await.ok();
+    assert_eq!(acts["acts"][0]["act"], "PARCEL_REMOVED", "{acts}");
+    assert_eq!(acts["acts"].as_array().map(Vec::len), Some(1));
     // Who follows from before goes on without a gap.
     let cursor = before["cursor"].as_str().expect("a cursor");
     let rest = api.get(&format!("/changes?after={cursor}")).await.ok();
@@ -322,14 +325,15 @@ async fn parcels_are_found_by_what_people_know_of_them() {
     };
     api.apply(0, &[seen(b, 1)], Vec::new()).await;
     for (query, expected) in [
-        ("", vec![b, c, a]),
+        // All of one moment: the newest parcel first.
+        ("", vec![c, b, a]),
         ("number=ra%20123", vec![a, b]),
         ("number=RA123456", vec![a]),
         ("orderId=%20A-18", vec![b]),
         ("label=x", vec![c, a]),
         ("status=in_transit", vec![b]),
-        ("status=IN_TRANSIT,UNKNOWN", vec![b, c, a]),
-        ("carrierCode=cdek", vec![b, c, a]),
+        ("status=IN_TRANSIT,UNKNOWN", vec![c, b, a]),
+        ("carrierCode=cdek", vec![c, b, a]),
         ("carrierCode=cdek&status=UNKNOWN", vec![c, a]),
         ("carrierCode=DHL,CDEK&label=y", vec![b]),
         ("failing=true", vec![]),
@@ -341,7 +345,7 @@ async fn parcels_are_found_by_what_people_know_of_them() {
         assert_eq!(found.1, None, "{query}");
     }
     patch(&api, a, &json!({"state": "ARCHIVED"})).await.ok();
-    assert_eq!(list(&api, "").await.0.iter().collect::<Vec<_>>(), [b, c]);
+    assert_eq!(list(&api, "").await.0.iter().collect::<Vec<_>>(), [c, b]);
     assert_eq!(
         list(&api, "state=ARCHIVED")
             .await
@@ -390,7 +394,7 @@ async fn paging_gives_each_parcel_once() {
         ("", 130),
         ("label=even", 65),
         ("number=N", 130),
-        ("label=odd&number=N1", 20),
+        ("label=odd&number=N1", 21),
     ] {
         let mut seen = Vec::new();
         let mut cursor = String::new();
