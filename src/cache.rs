@@ -1,6 +1,7 @@
 //! What processes share besides the database: the cache of current states, the limiter of calls, and the accounts' tokens.
 
 pub mod bell;
+pub mod known;
 pub mod limiter;
 pub mod memory;
 pub mod redis;
@@ -8,43 +9,9 @@ pub mod tokens;
 
 use std::sync::Arc;
 
+use crate::cache::known::{Cached, Family, Known};
 use crate::cache::memory::{MemoryCache, MemoryTicket};
 use crate::cache::redis::values::{RedisCache, RedisTicket};
-use crate::model::owned::Owned;
-use crate::model::shown::Shown;
-use crate::model::tenant::Tenant;
-
-/// What is cached of a tracking: two texts, each with a version of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Its state.
-    Tracking,
-    /// Its owners' views.
-    Owned,
-}
-
-/// A text of a family.
-pub trait Cached {
-    const FAMILY: Family;
-
-    fn id(&self) -> i64;
-    fn version(&self) -> i64;
-    fn text(&self) -> &Arc<[u8]>;
-}
-
-/// Both texts of a tracking.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    pub shown: Shown,
-    pub owned: Owned,
-}
-
-impl Known {
-    /// The state, and what this tenant is shown beside it; `None` if it is not its own.
-    pub fn of(&self, tenant: Tenant) -> Option<(&Shown, &[u8])> {
-        Some((&self.shown, self.owned.view(tenant)?))
-    }
-}
 
 /// Current states by tracking id. It never fails: what it cannot give is a miss. A clone is the same cache.
 ///
@@ -132,38 +99,6 @@ impl Cache {
             Self::None | Self::Memory(_) => {}
             Self::Redis(cache) => cache.mend().await,
         }
-    }
-}
-
-impl Cached for Shown {
-    const FAMILY: Family = Family::Tracking;
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> i64 {
-        self.version
-    }
-
-    fn text(&self) -> &Arc<[u8]> {
-        &self.fields
-    }
-}
-
-impl Cached for Owned {
-    const FAMILY: Family = Family::Owned;
-
-    fn id(&self) -> i64 {
-        self.id
-    }
-
-    fn version(&self) -> i64 {
-        self.version
-    }
-
-    fn text(&self) -> &Arc<[u8]> {
-        &self.views
     }
 }
 

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::quota::Period;
 
 pub use choice::{KafkaSasl, KafkaSecurity, LogFormat, Policy, Preset};
+pub use span::Span;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -380,19 +381,6 @@ pub enum Per {
     Span(Duration),
     Calendar(Period),
 }
-
-/// A length of time: whole milliseconds, at most 100 years.
-///
-/// Read from `500ms`, `10s`, `5m`, `1h`, `1d` or a bare number of seconds; written in the shortest of these that is
-/// exact.
-///
-/// A field names the range of its spans with `from` and `to` if it is another.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(try_from = "serde_json::Value", into = "String")]
-#[schemars(with = "String", extend("format" = "time", "from" = "1ms", "to" = "365d"))]
-pub struct Span(Duration);
 
 /// A text that is never shown: only [`Secret::expose`] returns it.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]

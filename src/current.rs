@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::cache::bell::Bell;
-use crate::cache::{Cache, Family, Known, Lookup, Ticket};
+use crate::cache::known::{Family, Known};
+use crate::cache::{Cache, Lookup, Ticket};
 use crate::clock::Time;
 use crate::metrics::Metrics;
 use crate::model::owned::Owned;

@@ -44,6 +44,7 @@ pub mod logins;
 pub mod migrate;
 mod moving;
 pub mod native;
+mod owning;
 pub mod parcels;
 pub mod partitions;
 pub mod processes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::cache::{Cached, Family, Known};
+use crate::cache::known::{Cached, Family, Known};
 use crate::model::owned::Owned;
 use crate::model::shown::Shown;
 
@@ -161,7 +161,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{FENCES_MAX, MemoryCache};
-    use crate::cache::Family::Tracking;
+    use crate::cache::known::Family::Tracking;
     use crate::model::fixture::{owned, shown};
 
     fn cache() -> MemoryCache {

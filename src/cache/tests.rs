@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Family::{Owned as Views, Tracking};
-use super::{Cache, Known, Ticket};
+use super::{Cache, Ticket};
+use crate::cache::known::Family::{Owned as Views, Tracking};
+use crate::cache::known::Known;
 use crate::cache::memory::MemoryCache;
 use crate::cache::redis::Redis;
 use crate::cache::redis::fixture::{PrivateRedis, connect, random_prefix};

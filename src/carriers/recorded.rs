@@ -95,7 +95,10 @@ pub fn given(access: Access, case: &Path) -> Result<(Value, Access), String> {
     Ok((given, access))
 }
 
-/// A recorded answer, the account that got it, and what it had asked for; `None` of a body that the carrier pushed.
+/// The account that got an answer, what it had asked for, and the answer.
+pub type Recorded = (Arc<dyn Carrier>, State, Answer);
+
+/// A recorded answer; `None` of a body that the carrier pushed.
 ///
 /// # Errors
 /// What cannot be read.
@@ -104,7 +107,7 @@ pub fn recorded(
     access: &Access,
     given: &Value,
     case: &Path,
-) -> Result<Option<(Arc<dyn Carrier>, State, Answer)>, String> {
+) -> Result<Option<Recorded>, String> {
     if given["pushed"] == json!(true) {
         return Ok(None);
     }

@@ -1,12 +1,12 @@
-//! How a [`Span`] is read and written.
+//! Lengths of time, and how they are read and written.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::config::Span;
 
 /// The units, longest first, with their milliseconds.
 const UNITS: &[(&str, u64)] = &[
@@ -22,6 +22,19 @@ const MILLIS_MAX: u64 = 100 * 365 * 86_400_000;
 
 /// Why a text is no span.
 const NO_SPAN: &str = "not a time such as 500ms, 10s, 5m, 1h, 1d, or a number of seconds";
+
+/// A length of time: whole milliseconds, at most 100 years.
+///
+/// Read from `500ms`, `10s`, `5m`, `1h`, `1d` or a bare number of seconds; written in the shortest of these that is
+/// exact.
+///
+/// A field names the range of its spans with `from` and `to` if it is another.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "serde_json::Value", into = "String")]
+#[schemars(with = "String", extend("format" = "time", "from" = "1ms", "to" = "365d"))]
+pub struct Span(pub(super) Duration);
 
 impl Span {
     pub const fn from_millis(millis: u64) -> Self {

@@ -4,10 +4,12 @@ mod access;
 mod bad_input;
 mod contract;
 mod edges;
+mod feed;
 mod openapi;
 mod parcels;
 mod plans;
 mod push;
+mod shops;
 mod spellings;
 
 use std::sync::Arc;

@@ -2,7 +2,11 @@
 
 use std::sync::OnceLock;
 
-use aide::openapi::{self, Components, Info, License, OpenApi, ReferenceOr, SecurityScheme};
+use aide::generate::GenContext;
+use aide::openapi::{
+    self, Components, Info, License, OpenApi, Operation, Parameter, ReferenceOr, SecurityScheme,
+};
+use aide::operation::{ParamLocation, add_parameters, parameters_from_schema};
 use aide::swagger::Swagger;
 use axum::Router;
 use axum::body::Bytes;
@@ -116,4 +120,32 @@ fn required_but(schema: &mut Schema, optional: &[&str]) {
     if let Some(names) = fields.map(names) {
         schema.insert("required".to_owned(), Value::Array(names));
     }
+}
+
+/// Documents the fields of an object's schema as parameters, each with its first example.
+pub fn document_parameters(
+    ctx: &mut GenContext,
+    operation: &mut Operation,
+    schema: Schema,
+    location: ParamLocation,
+) {
+    let mut parameters = parameters_from_schema(ctx, schema, location);
+    for parameter in &mut parameters {
+        let (Parameter::Path {
+            parameter_data: data,
+            ..
+        }
+        | Parameter::Query {
+            parameter_data: data,
+            ..
+        }) = parameter
+        else {
+            continue;
+        };
+        if let aide::openapi::ParameterSchemaOrContent::Schema(schema) = &data.format {
+            let examples = schema.json_schema.get("examples");
+            data.example = examples.and_then(|examples| examples.get(0)).cloned();
+        }
+    }
+    add_parameters(ctx, operation, parameters);
 }

@@ -6,18 +6,19 @@ use std::time::Duration;
 
 use aide::OperationInput;
 use aide::generate::GenContext;
-use aide::openapi::{MediaType, Operation, Parameter, RequestBody, SchemaObject};
-use aide::operation::{ParamLocation, add_parameters, parameters_from_schema, set_body};
+use aide::openapi::{MediaType, Operation, RequestBody, SchemaObject};
+use aide::operation::{ParamLocation, set_body};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt as _;
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use tokio::time::{Instant, timeout_at};
 
+use crate::serving::docs::document_parameters;
 use crate::serving::problem::{FieldError, Kind, Problem};
 
 /// The most bytes of a refused body that are read and dropped: a client that is still sending would otherwise lose the
@@ -266,34 +267,6 @@ impl<T: JsonSchema> OperationInput for Query<T> {
         let schema = ctx.schema.subschema_for::<T>();
         document_parameters(ctx, operation, schema, ParamLocation::Query);
     }
-}
-
-/// Documents the fields of an object's schema as parameters, each with its first example.
-pub fn document_parameters(
-    ctx: &mut GenContext,
-    operation: &mut Operation,
-    schema: Schema,
-    location: ParamLocation,
-) {
-    let mut parameters = parameters_from_schema(ctx, schema, location);
-    for parameter in &mut parameters {
-        let (Parameter::Path {
-            parameter_data: data,
-            ..
-        }
-        | Parameter::Query {
-            parameter_data: data,
-            ..
-        }) = parameter
-        else {
-            continue;
-        };
-        if let aide::openapi::ParameterSchemaOrContent::Schema(schema) = &data.format {
-            let examples = schema.json_schema.get("examples");
-            data.example = examples.and_then(|examples| examples.get(0)).cloned();
-        }
-    }
-    add_parameters(ctx, operation, parameters);
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use schemars::json_schema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::serving::extract::{Path, document_parameters};
+use crate::serving::docs::document_parameters;
+use crate::serving::extract::Path;
 use crate::serving::problem::{FieldError, Kind, Problem};
 
 /// What a client wrote as an id.

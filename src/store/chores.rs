@@ -71,7 +71,7 @@ impl Store {
         struct Count {
             n: i64,
         }
-        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM trackings WHERE owners < 1 AND owners < 0 LIMIT :max) AS some";
+        let sql = "SELECT COUNT(*) AS n FROM (SELECT 1 AS one FROM trackings WHERE owners < 1 AND owners < 0 LIMIT :max) AS few";
         let sql = self.sql(sql).bind("max", i64::from(max));
         let count = Count::find_by_statement(sql.statement());
         Ok(count.one(&self.reader).await?.map_or(0, |count| count.n))
@@ -109,8 +109,8 @@ impl Store {
         for head in self.heads().await? {
             let transaction = self.begin().await?;
             let sql = format!(
-                "SELECT MAX(some.seq) AS seq FROM (SELECT seq, at FROM changes WHERE tenant_id = :tenant AND seq >= :from \
-                 ORDER BY seq LIMIT {PRUNED}) AS some WHERE some.at < :before"
+                "SELECT MAX(few.seq) AS seq FROM (SELECT seq, at FROM changes WHERE tenant_id = :tenant AND seq >= :from \
+                 ORDER BY seq LIMIT {PRUNED}) AS few WHERE few.at < :before"
             );
             let bound = |sql: String| {
                 let sql = self.sql(sql).bind("tenant", head.tenant_id);

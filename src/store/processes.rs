@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 use crate::store::Store;
 use crate::store::column::{Key, Stamp};
+use crate::store::dialect::Dialect;
 use crate::store::error::StoreError;
 
 /// A process as it registers.
@@ -17,9 +18,6 @@ pub struct Process {
     pub roles: String,
     pub started_at: Time,
 }
-
-/// The migration that gave trackings their owners. Consumers from before it write no changes.
-const OWNERS: i64 = 14;
 
 #[derive(FromQueryResult)]
 struct Member {
@@ -66,13 +64,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::OldConsumers`].
     pub(super) async fn refuse_old_consumers(&self) -> Result<(), StoreError> {
-        let applied = self.migration_status().await?;
-        let is_applied = |version: i64| {
-            let mut known = applied.iter().filter(|it| it.version == version);
-            known.any(|it| it.applied)
+        let sql = match self.dialect {
+            Dialect::Sqlite => {
+                "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'consumer_members'"
+            }
+            Dialect::Postgres => {
+                "SELECT 1 FROM pg_catalog.pg_class WHERE oid = to_regclass('consumer_members')"
+            }
         };
-        // The table of members exists since the first migration.
-        if !is_applied(1) || is_applied(OWNERS) {
+        // The migration that gave trackings their owners gave it another name.
+        if self
+            .writer
+            .query_one_raw(self.sql(sql).statement())
+            .await?
+            .is_none()
+        {
             return Ok(());
         }
         let now = self.time().await?;

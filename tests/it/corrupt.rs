@@ -85,7 +85,7 @@ async fn a_corrupt_time_or_id_hides_no_other_parcel_of_its_carrier() {
     let database = Database::connect(&url).await.expect("connects");
     for sql in [
         "UPDATE trackings SET next_check_at = -9223372036854775807 WHERE id = 1",
-        "INSERT INTO consumer_members VALUES ('trackbox', 'nobody', 9000000000000000)",
+        "INSERT INTO consumers VALUES ('trackbox', 'nobody', 9000000000000000)",
     ] {
         database.execute_unprepared(sql).await.expect("spoils");
     }

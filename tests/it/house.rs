@@ -81,10 +81,13 @@ const TIERS: &[&[(&str, &str)]] = &[
             "what every role's HTTP shares: who calls, problems, extractors, limits, documents, health",
         ),
     ],
-    &[(
-        "replay",
-        "archived answers read again: what today's files would make of a parcel",
-    )],
+    &[
+        ("feed", "wakes those who wait for changes"),
+        (
+            "replay",
+            "archived answers read again: what today's files would make of a parcel",
+        ),
+    ],
     // The roles do not know each other: they meet in the database and on the bus.
     &[
         ("http", "role `serve`: the API, one file a resource"),

@@ -11,7 +11,7 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use fred::types::Builder;
 use fred::types::config::Config;
-use trackbox::cache::Known;
+use trackbox::cache::known::Known;
 use trackbox::cache::redis::Redis;
 use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;

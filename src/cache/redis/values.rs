@@ -17,8 +17,8 @@ use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
+use crate::cache::known::{Cached, Family, Known};
 use crate::cache::redis::{Redis, RedisError};
-use crate::cache::{Cached, Family, Known};
 use crate::model::owned::Owned;
 use crate::model::shown::Shown;
 
@@ -333,7 +333,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{READER_MAX, RedisCache, RedisTicket};
-    use crate::cache::Known;
+    use crate::cache::known::Known;
     use crate::cache::redis::fixture::{connect, random_prefix};
     use crate::model::fixture::{owned, shown};
 

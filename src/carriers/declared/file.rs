@@ -6,8 +6,9 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::carriers::declared::condition::Condition;
+use crate::carriers::declared::context::Context;
 use crate::carriers::declared::facts::FactsRule;
-use crate::carriers::declared::item::{Context, ItemRule};
+use crate::carriers::declared::item::ItemRule;
 use crate::carriers::declared::path::Path;
 use crate::carriers::declared::push::PushRule;
 use crate::carriers::declared::request::{Of, RequestRule};

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::carriers::declared::condition::{Subject, any};
+use crate::carriers::declared::context::Context;
 use crate::carriers::declared::file::File;
-use crate::carriers::declared::item::Context;
 use crate::carriers::reading::complaint::not_in_form;
 use crate::carriers::reading::number::{Told, another};
 use crate::carriers::{Asked, CarrierError, FailureOf, Sighting, State, Verdict};

@@ -4,7 +4,8 @@ use serde_json::Value;
 use strum::VariantNames as _;
 
 use crate::carriers::declared::condition::{Condition, Subject, any};
-use crate::carriers::declared::item::{Context, ItemRule};
+use crate::carriers::declared::context::Context;
+use crate::carriers::declared::item::ItemRule;
 use crate::carriers::declared::path::{Path, first_text};
 use crate::carriers::declared::toml::Section;
 use crate::carriers::push::{PARCELS_MAX, Signature, SignatureMethod};

@@ -72,12 +72,12 @@ const OPERATIONS: &[(&str, &str, May)] = &[
 ];
 
 /// An API that other machines may reach.
-async fn shut() -> Api {
+pub(super) async fn shut() -> Api {
     Api::with(|config| config.http.listen = "0.0.0.0:8080".parse().expect("an address")).await
 }
 
 /// A new key; returns it as the header that it is sent in.
-async fn key(api: &Api, tenant: Tenant, scope: Scope, is_operator: bool) -> String {
+pub(super) async fn key(api: &Api, tenant: Tenant, scope: Scope, is_operator: bool) -> String {
     let new = NewKey {
         tenant,
         key: ApiKey::generate().expect("has random numbers"),
@@ -92,13 +92,13 @@ async fn key(api: &Api, tenant: Tenant, scope: Scope, is_operator: bool) -> Stri
     format!("Bearer {}", new.key.expose())
 }
 
-async fn shop(api: &Api) -> Tenant {
+pub(super) async fn shop(api: &Api) -> Tenant {
     let code = TenantCode::parse("shop").expect("a code");
     let made = api.serve.store.create_tenant(&code, "Shop", None, at(0));
     made.await.expect("creates").expect("is new").tenant
 }
 
-async fn call(api: &Api, method: &str, path: &str, key: &str, body: &Value) -> Answer {
+pub(super) async fn call(api: &Api, method: &str, path: &str, key: &str, body: &Value) -> Answer {
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
     let body = if body.is_null() {
         Vec::new()
@@ -391,106 +391,4 @@ async fn the_first_key_ends_the_open_mode_and_the_log_knows_who_lifted_a_pause()
     call(&api, "get", "/acts?trackingId=x", &mine, &Value::Null)
         .await
         .problem(422);
-}
-
-/// Whatever a shop asks about another's parcel, it hears what it hears of one that does not exist.
-#[tokio::test]
-async fn another_shops_parcels_do_not_exist() {
-    let api = shut().await;
-    let theirs = key(&api, Tenant::DEFAULT, Scope::Write, false).await;
-    let ours = key(&api, shop(&api).await, Scope::Write, false).await;
-    let item = json!({"items": [{"carrierCode": "CDEK", "trackNumber": "N1", "orderId": "SECRET-17", "labels": ["SECRET"]}]});
-    let made = call(&api, "post", "/trackings", &theirs, &item).await.ok();
-    let id = made["trackings"][0]["id"]
-        .as_str()
-        .expect("an id")
-        .to_owned();
-    let unknown = "4711";
-    let requests = |id: &str| {
-        let one = format!("/trackings/{id}");
-        vec![
-            ("get", one.clone(), Value::Null),
-            ("patch", one.clone(), json!({"title": "x"})),
-            ("delete", one.clone(), Value::Null),
-            ("get", format!("{one}/events"), Value::Null),
-            ("get", format!("{one}/schedule"), Value::Null),
-            ("post", format!("{one}/refresh"), Value::Null),
-            (
-                "post",
-                "/trackings/get-by-ids".to_owned(),
-                json!({"ids": [id]}),
-            ),
-            (
-                "post",
-                "/trackings/edit".to_owned(),
-                json!({"ids": [id], "set": {"title": "x"}}),
-            ),
-            ("post", "/trackings/remove".to_owned(), json!({"ids": [id]})),
-            ("get", format!("/changes?trackingId={id}"), Value::Null),
-        ]
-    };
-    for ((method, path, body), (_, other_path, other_body)) in
-        requests(&id).into_iter().zip(requests(unknown))
-    {
-        let text = |answer: &Answer| {
-            let text = String::from_utf8_lossy(&answer.bytes)
-                .replace(unknown, "ID")
-                .replace(&id, "ID");
-            // What differs for each request.
-            let mut json: Value = serde_json::from_str(&text).unwrap_or_default();
-            json["requestId"].take();
-            json
-        };
-        let answer = call(&api, method, &path, &ours, &body).await;
-        let other = call(&api, method, &other_path, &ours, &other_body).await;
-        assert_eq!(
-            (answer.status, text(&answer)),
-            (other.status, text(&other)),
-            "{method} {path}"
-        );
-    }
-    for path in [
-        "/trackings",
-        "/trackings?orderId=SECRET-17",
-        "/trackings?label=SECRET",
-        "/trackings?number=N1",
-        "/trackings/summary",
-        "/changes",
-    ] {
-        let answer = call(&api, "get", path, &ours, &Value::Null).await;
-        let text = String::from_utf8_lossy(&answer.bytes).into_owned();
-        assert!(
-            !text.contains("SECRET") && !text.contains("N1"),
-            "{path}: {text}"
-        );
-    }
-    // The same number is one tracking, of which each sees its own words.
-    let mine = json!({"items": [{"carrierCode": "CDEK", "trackNumber": "N1", "orderId": "MINE"}]});
-    let shared = call(&api, "post", "/trackings", &ours, &mine).await.ok();
-    assert_eq!(shared["trackings"][0]["id"], id.as_str());
-    assert_eq!(shared["trackings"][0]["orderId"], "MINE");
-    assert_eq!(shared["results"][0]["result"], "CREATED");
-    let list = call(&api, "get", "/trackings", &theirs, &Value::Null)
-        .await
-        .ok();
-    assert_eq!(list["trackings"][0]["orderId"], "SECRET-17");
-    call(
-        &api,
-        "delete",
-        &format!("/trackings/{id}"),
-        &theirs,
-        &Value::Null,
-    )
-    .await
-    .ok();
-    let kept = call(
-        &api,
-        "get",
-        &format!("/trackings/{id}"),
-        &ours,
-        &Value::Null,
-    )
-    .await
-    .ok();
-    assert_eq!(kept["orderId"], "MINE", "the other one keeps it");
 }
