@@ -90,7 +90,8 @@ async fn serve_or_pass_on(mut client: TcpStream, page: String, behind: Option<St
     };
     if begin[..read] == *ask.as_bytes() {
         let mut rest = [0; 4_096];
-        client.read(&mut rest).await.expect("reads the request");
+        let read = client.read(&mut rest).await;
+        assert!(read.expect("reads") > 0, "the rest of the request");
         let answer = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
             page.len()
