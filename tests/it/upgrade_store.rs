@@ -129,7 +129,7 @@ async fn work_goes_on_in_a_database_of_the_version_before() {
         let taken = store.take_calls("CDEK", 100, &limits, &even, at(60));
         assert_eq!(taken.await.expect("takes").calls, 70);
         let mut applier = Applier::new(&store).await;
-        assert_eq!((applier.offset, applier.ownership.epoch), (5, 2));
+        assert_eq!((applier.offset, applier.ownership.epoch), (5, 3));
         let again = Update {
             checked_at: at(9_000),
             check_id: Uuid::from_u128(10),
