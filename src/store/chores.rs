@@ -77,7 +77,8 @@ impl Store {
         Ok(count.one(&self.reader).await?.map_or(0, |count| count.n))
     }
 
-    /// Deletes some of the trackings that nobody has any more, with their events; how many.
+    /// Deletes some of the trackings that nobody has any more, with their events and their archived answers; how many. Answers
+    /// in a database of the archive's own go when the archive finds that their parcels are gone.
     pub async fn forget_some(&self) -> Result<usize, StoreError> {
         let transaction = self.begin().await?;
         let sql = format!(
@@ -90,7 +91,11 @@ impl Store {
         if rows.is_empty() {
             return Ok(0);
         }
-        for table in ["call_splits WHERE tracking_id", "trackings WHERE id"] {
+        for table in [
+            "call_splits WHERE tracking_id",
+            "archived_answers WHERE tracking_id",
+            "trackings WHERE id",
+        ] {
             let set = self.set(&rows).column("row_id", |row| row.id);
             let sql = format!(
                 "DELETE FROM {table} IN (SELECT u.row_id FROM {})",

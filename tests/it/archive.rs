@@ -1,6 +1,7 @@
 //! What every archive promises: an answer is kept once for what is read of it, the oldest go first, and a parcel's go with it.
 
 use trackbox::model::archived::Archived;
+use trackbox::model::tenant::Tenant;
 use trackbox::store::Store;
 use trackbox::store::archive::Amount;
 use uuid::Uuid;
@@ -124,6 +125,23 @@ async fn the_answers_of_a_parcel_go_with_it_and_those_of_no_parcel_are_found() {
             store.archived(&[id, gone]).await.expect("reads"),
             [answer(id, 1, 1)]
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_parcels_answers_go_with_its_last_owner() {
+    on_every_store(async |TestStore { store, .. }| {
+        let rows = create(&store, "CDEK", 2).await;
+        let (gone, kept) = (rows[0].id, rows[1].id);
+        let answers = [answer(gone, 10, 1), answer(kept, 10, 1)];
+        store.archive(&answers).await.expect("keeps");
+        let ids = [gone];
+        let removing = store.remove(Tenant::DEFAULT, &ids, at(20), async |_| {});
+        removing.await.expect("removes");
+        assert_eq!(store.forget_some().await.expect("forgets"), 1);
+        let left = store.archived(&[gone, kept]).await.expect("reads");
+        assert_eq!(left, answers[1..]);
     })
     .await;
 }
