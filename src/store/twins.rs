@@ -21,6 +21,9 @@ use crate::store::{Store, WholeStore};
 /// How many trackings are given their keys in one transaction, in which others cannot write.
 const BATCH: i64 = 2_000;
 
+/// How often a transaction is begun until the database counts as away; each time waits some seconds for other writers.
+const BEGINS_MAX: u32 = 30;
+
 /// How many batches are between two lines of the log.
 const LOGGED_EVERY: u64 = 50;
 
@@ -61,7 +64,7 @@ impl WholeStore {
         let (mut after, mut batches, mut keyed, mut folded) = (0, 0, 0, 0);
         // Looked for outside a transaction first: mostly there are none.
         while !self.unkeyed(&self.reader, after).await?.is_empty() {
-            let transaction = self.begin().await?;
+            let transaction = self.begin_patiently().await?;
             if self.dialect == Dialect::Postgres {
                 // Writers that are under way finish first, and the next ones wait. Readers do not.
                 let lock = "LOCK TABLE trackings IN EXCLUSIVE MODE";
@@ -100,6 +103,17 @@ impl WholeStore {
 }
 
 impl Store {
+    /// Begins a transaction although other programs fold too: a step of theirs may take longer than others wait for.
+    async fn begin_patiently(&self) -> Result<Transaction, StoreError> {
+        for _ in 1..BEGINS_MAX {
+            match self.begin().await {
+                Err(error) if error.may_pass() => tracing::debug!("waits to fold: {error}"),
+                begun => return begun,
+            }
+        }
+        self.begin().await
+    }
+
     async fn unkeyed(
         &self,
         connection: &impl ConnectionTrait,
