@@ -74,12 +74,9 @@ impl Store {
             .column("size_bytes", size_bytes)
             .column("body", |row| row.body.clone());
         let sql = format!(
-            "INSERT INTO archived_answers ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (tracking_id, reading) DO UPDATE SET last_asked_at = excluded.last_asked_at, \
+            "{} ON CONFLICT (tracking_id, reading) DO UPDATE SET last_asked_at = excluded.last_asked_at, \
              last_check_id = excluded.last_check_id WHERE archived_answers.last_asked_at < excluded.last_asked_at",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            set.insert_into("archived_answers")
         );
         let sql = self.sql(sql).bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;

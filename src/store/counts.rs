@@ -92,11 +92,8 @@ impl Store {
         let added = ["calls", "numbers", "claimed", "late", "first", "idle"]
             .map(|name| format!("{name} = call_minutes.{name} + excluded.{name}"));
         let sql = format!(
-            "INSERT INTO call_minutes ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (minute, budget) DO UPDATE SET {}",
-            set.names(""),
-            set.names("u."),
-            set.from(),
+            "{} ON CONFLICT (minute, budget) DO UPDATE SET {}",
+            set.insert_into("call_minutes"),
             added.join(", ")
         );
         let sql = self.sql(sql).bind_set(set);
@@ -118,12 +115,9 @@ impl Store {
             .column("words", |(_, errors)| errors.words.clone())
             .column("last_at", |(_, errors)| errors.last_at);
         let sql = format!(
-            "INSERT INTO call_errors ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (hour, budget, kind) DO UPDATE SET count = call_errors.count + excluded.count, \
+            "{} ON CONFLICT (hour, budget, kind) DO UPDATE SET count = call_errors.count + excluded.count, \
              words = excluded.words, last_at = excluded.last_at",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            set.insert_into("call_errors")
         );
         let sql = self.sql(sql).bind_set(set);
         self.writer.execute_raw(sql.statement()).await?;

@@ -326,12 +326,7 @@ impl Store {
         if entries.iter().any(|(.., it)| it.what.detail().is_some()) {
             set = set.nullable("detail", |(.., it)| it.what.detail().cloned());
         }
-        let sql = format!(
-            "INSERT INTO changes ({}) SELECT {} FROM {} WHERE TRUE",
-            set.names(""),
-            set.names("u."),
-            set.from()
-        );
+        let sql = set.insert_into("changes");
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
         Ok(())

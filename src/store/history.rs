@@ -237,10 +237,15 @@ impl Store {
             .await?;
         let odd = with_rare_facts(with_facts(self.set(&odd)));
         self.insert_events(transaction, odd, now).await?;
-        self.update_events(transaction, &known).await?;
-        let rewritten = known.into_iter().filter(|(_, kept)| kept.rewritten);
-        self.rewrite_events(transaction, &rewritten.collect::<Vec<_>>())
+        self.update_events(transaction, with_rare_facts(with_facts(self.set(&known))))
             .await?;
+        let rewritten = known.into_iter().filter(|(_, kept)| kept.rewritten);
+        let rewritten: Vec<_> = rewritten.collect();
+        // The carrier's record as it is read today.
+        let records = self
+            .set(&rewritten)
+            .column(Column::PayloadJson.as_str(), |(_, kept)| payload(kept));
+        self.update_events(transaction, records).await?;
         Ok(counts)
     }
 
@@ -284,38 +289,15 @@ impl Store {
         Ok(())
     }
 
-    /// Gives events the carrier's record as it is read today.
-    async fn rewrite_events(
-        &self,
-        transaction: &Transaction,
-        rows: &[(i64, &Kept)],
-    ) -> Result<(), StoreError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let set = self
-            .set(rows)
-            .column(Column::PayloadJson.as_str(), |(_, kept)| payload(kept));
-        let assignments = set.assignments();
-        let set = set.column("row_id", |(_, kept)| kept.id.unwrap_or_default());
-        let sql = format!(
-            "UPDATE tracking_events SET {assignments} FROM {} WHERE tracking_events.id = u.row_id",
-            set.from()
-        );
-        let sql = self.sql(sql).bind_set(set);
-        transaction.execute_raw(sql.statement()).await?;
-        Ok(())
-    }
-
+    /// Writes a set of what known events have now.
     async fn update_events(
         &self,
         transaction: &Transaction,
-        rows: &[(i64, &Kept)],
+        set: Set<'_, (i64, &Kept)>,
     ) -> Result<(), StoreError> {
-        if rows.is_empty() {
+        if set.is_empty() {
             return Ok(());
         }
-        let set = with_rare_facts(with_facts(self.set(rows)));
         let assignments = set.assignments();
         let set = set.column("row_id", |(_, kept)| kept.id.unwrap_or_default());
         let sql = format!(

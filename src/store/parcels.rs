@@ -237,12 +237,7 @@ impl Store {
                     .column("labels", |it| it.words.labels_json())
                     .column("metadata", |it| it.words.metadata_json());
             }
-            let sql = format!(
-                "INSERT INTO parcels ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth ON CONFLICT DO NOTHING",
-                set.names(""),
-                set.names("u."),
-                set.from()
-            );
+            let sql = format!("{} ON CONFLICT DO NOTHING", set.insert_into("parcels"));
             let sql = self.sql(sql).bind_set(set);
             transaction.execute_raw(sql.statement()).await?;
             let labels = parcels.iter().flat_map(|it| {
@@ -274,10 +269,8 @@ impl Store {
             .column("tracking_id", |(_, id, _)| *id)
             .column("label", |(.., label)| (*label).to_owned());
         let sql = format!(
-            "INSERT INTO parcel_labels ({}) SELECT {} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            "{} ON CONFLICT DO NOTHING",
+            set.insert_into("parcel_labels")
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
@@ -303,11 +296,8 @@ impl Store {
             .column("archived", |((.., archived), _)| *archived)
             .column("n", |(_, by)| *by);
         let sql = format!(
-            "INSERT INTO parcel_counts ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (tenant_id, carrier_code, status, archived) DO UPDATE SET n = parcel_counts.n + excluded.n",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            "{} ON CONFLICT (tenant_id, carrier_code, status, archived) DO UPDATE SET n = parcel_counts.n + excluded.n",
+            set.insert_into("parcel_counts")
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;

@@ -52,14 +52,11 @@ impl Store {
         let kept =
             "CASE WHEN push_news.told + push_news.found > :remembered_max THEN 0.5 ELSE 1.0 END";
         let sql = format!(
-            "INSERT INTO push_news ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (section) DO UPDATE SET \
+            "{} ON CONFLICT (section) DO UPDATE SET \
              heard_at = CASE WHEN excluded.heard_at IS NULL OR push_news.heard_at > excluded.heard_at \
              THEN push_news.heard_at ELSE excluded.heard_at END, \
              told = push_news.told * {kept} + excluded.told, found = push_news.found * {kept} + excluded.found",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            set.insert_into("push_news")
         );
         let sql = self.sql(sql).bind("remembered_max", REMEMBERED_MAX);
         let sql = sql.bind_set(set);

@@ -169,6 +169,18 @@ impl<'a, R> Set<'a, R> {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// The INSERT of all its rows into `table`, in their order. What is to become of a conflict may follow: without the WHERE,
+    /// SQLite would take its ON for that of a join.
+    pub fn insert_into(&self, table: &str) -> String {
+        format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {} WHERE TRUE ORDER BY {}.nth",
+            self.names(""),
+            self.names(&format!("{}.", self.alias)),
+            self.from(),
+            self.alias
+        )
+    }
+
     /// The FROM item that makes the table `u`.
     pub fn from(&self) -> String {
         let columns: Vec<String> = std::iter::zip(&self.read, &self.names)

@@ -237,11 +237,8 @@ impl Store {
             .column(Column::Error.as_str(), |letter| letter.error.clone())
             .column(Column::At.as_str(), |letter| letter.at);
         let sql = format!(
-            "INSERT INTO dead_letters ({}) SELECT {} FROM {} WHERE TRUE ORDER BY u.nth \
-             ON CONFLICT (topic, partition, record_offset) DO NOTHING",
-            set.names(""),
-            set.names("u."),
-            set.from()
+            "{} ON CONFLICT (topic, partition, record_offset) DO NOTHING",
+            set.insert_into("dead_letters")
         );
         let sql = self.sql(sql).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
