@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::cache::bell::Bell;
-use crate::cache::known::{Family, Known};
+use crate::cache::known::{Family, Known, Seen};
 use crate::cache::{Cache, Lookup, Ticket};
 use crate::clock::Time;
 use crate::metrics::Metrics;
@@ -81,9 +81,9 @@ impl Current {
         Self { bell, ..self }
     }
 
-    /// What is known of these trackings of the tenant's, in the order of the ids, from the cache if it has them; `None` if it
+    /// What the tenant is shown of these trackings, in the order of the ids, from the cache if it has them; `None` if it
     /// has no such tracking. The id of a tracking that was folded into another one gives that one.
-    pub async fn get(&self, tenant: Tenant, ids: &[i64]) -> Result<Vec<Option<Known>>, StoreError> {
+    pub async fn get(&self, tenant: Tenant, ids: &[i64]) -> Result<Vec<Option<Seen>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,10 +104,8 @@ impl Current {
                 }
             }
         }
-        for found in &mut found {
-            found.take_if(|known| known.owned.view(tenant).is_none());
-        }
-        Ok(found)
+        let seen = |known: Option<Known>| known?.seen_by(tenant);
+        Ok(found.into_iter().map(seen).collect())
     }
 
     /// Reads trackings that the cache has not, and caches them. By the ids that were asked for.

@@ -1,5 +1,6 @@
 //! What is cached of a tracking.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::owned::Owned;
@@ -31,10 +32,31 @@ pub struct Known {
     pub owned: Owned,
 }
 
+/// A tracking as one of its owners is shown it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub shown: Shown,
+    owned: Owned,
+    /// Where the owner's view is.
+    place: Range<usize>,
+}
+
 impl Known {
-    /// The state, and what this tenant is shown beside it; `None` if it is not its own.
-    pub fn of(&self, tenant: Tenant) -> Option<(&Shown, &[u8])> {
-        Some((&self.shown, self.owned.view(tenant)?))
+    /// What this tenant is shown of it; `None` if it is not its own.
+    pub fn seen_by(self, tenant: Tenant) -> Option<Seen> {
+        let place = self.owned.place(tenant)?;
+        Some(Seen {
+            shown: self.shown,
+            owned: self.owned,
+            place,
+        })
+    }
+}
+
+impl Seen {
+    /// What the owner is shown beside the state.
+    pub fn view(&self) -> &[u8] {
+        self.owned.views.get(self.place.clone()).unwrap_or_default()
     }
 }
 

@@ -52,9 +52,9 @@ async fn get_trackings_by_ids(
     let found = serve.current.get(caller.tenant, &ids).await?;
     let mut trackings = Trackings::default();
     // One that was folded into another parcel's keeps the id that the client knows.
-    for (id, known) in std::iter::zip(ids, found) {
-        if let Some((shown, view)) = known.as_ref().and_then(|it| it.of(caller.tenant)) {
-            trackings.add(id, shown, view, &[]);
+    for (id, seen) in std::iter::zip(ids, found) {
+        if let Some(seen) = seen {
+            trackings.add(id, &seen.shown, seen.view(), &[]);
         }
     }
     Ok(trackings)

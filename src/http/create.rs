@@ -165,7 +165,9 @@ async fn create_trackings(
         }
         trackings.add(row.id, &Shown::of(row), &view(parcel), &on_it);
     }
-    let lines: Vec<Line> = results.iter().map(|(place, it)| line(*place, it)).collect();
+    let lines = results.iter();
+    let lines = lines.map(|(place, it)| line(*place, it.as_ref()));
+    let lines: Vec<Line> = lines.collect();
     Ok(Created {
         trackings: trackings.with_field("results", &lines),
         is_repetition: false,
@@ -179,9 +181,9 @@ async fn again(serve: &Serve, tenant: Tenant, lines: Vec<Line>) -> Result<Create
     let ids: Vec<i64> = ids.filter(|id| seen.insert(*id)).collect();
     let known = serve.current.get(tenant, &ids).await?;
     let mut trackings = Trackings::default();
-    for (id, known) in std::iter::zip(ids, known) {
-        if let Some((shown, view)) = known.as_ref().and_then(|it| it.of(tenant)) {
-            trackings.add(id, shown, view, &[]);
+    for (id, seen) in std::iter::zip(ids, known) {
+        if let Some(seen) = seen {
+            trackings.add(id, &seen.shown, seen.view(), &[]);
         }
     }
     Ok(Created {
@@ -209,7 +211,7 @@ enum Came {
     Before(Vec<Line>),
 }
 
-fn line(place: usize, result: &Result<Made, Errors>) -> Line {
+fn line(place: usize, result: Result<&Made, &Errors>) -> Line {
     match result {
         Ok(made) if made.is_new => Line::done(place, Word::Created, made.row.id),
         Ok(made) => Line::done(place, Word::Exists, made.row.id),
@@ -217,18 +219,13 @@ fn line(place: usize, result: &Result<Made, Errors>) -> Line {
     }
 }
 
-/// What came of all lines in their order: of those with a wish, and of those that were refused.
-fn in_order(
-    places: &[usize],
-    made: &[Option<Result<Made, TooMuch>>],
-    refused: &[(usize, Errors)],
-) -> Vec<(usize, Result<Made, Errors>)> {
-    let made = std::iter::zip(places, made);
-    let made = made.filter_map(|(place, made)| {
-        let made = made.as_ref()?.as_ref().ok()?;
-        Some((*place, Ok(made.clone())))
-    });
-    let refused = refused.iter().map(|(place, it)| (*place, Err(it.clone())));
+/// What came of all lines in their order: of those with a wish, without corrupt rows, and of those that were refused.
+fn in_order<M, E>(
+    made: impl Iterator<Item = (usize, Option<M>)>,
+    refused: impl Iterator<Item = (usize, E)>,
+) -> Vec<(usize, Result<M, E>)> {
+    let made = made.filter_map(|(place, made)| Some((place, Ok(made?))));
+    let refused = refused.map(|(place, errors)| (place, Err(errors)));
     let mut results: Vec<_> = made.chain(refused).collect();
     results.sort_by_key(|(place, _)| *place);
     results
@@ -260,8 +257,11 @@ async fn create(
         }
         let now = serve.clock.now();
         let outcome = |made: &[Option<Result<Made, TooMuch>>]| {
-            let results = in_order(&places, made, &refused);
-            let lines: Vec<Line> = results.iter().map(|(place, it)| line(*place, it)).collect();
+            let made = made.iter().map(|made| made.as_ref()?.as_ref().ok());
+            let made = places.iter().copied().zip(made);
+            let refused = refused.iter().map(|(place, errors)| (*place, errors));
+            let results = in_order(made, refused).into_iter();
+            let lines: Vec<Line> = results.map(|(place, it)| line(place, it)).collect();
             // Texts and numbers always serialize.
             serde_json::to_string(&lines).unwrap_or_default()
         };
@@ -284,7 +284,9 @@ async fn create(
             }
         }
         if refused.len() == refused_before {
-            return Ok(Came::Now(in_order(&places, &made, &refused)));
+            let made = made.into_iter().map(|made| made?.ok());
+            let made = places.into_iter().zip(made);
+            return Ok(Came::Now(in_order(made, refused.into_iter())));
         }
         // Nothing was done. Once more, without what was refused.
         let mut kept = made.iter().map(|made| !is_refused(made));

@@ -120,9 +120,9 @@ async fn list_trackings(
         .await?;
     let known = serve.current.get(caller.tenant, &found.ids).await?;
     let mut trackings = Trackings::default();
-    for (id, known) in std::iter::zip(found.ids, known) {
-        if let Some((shown, view)) = known.as_ref().and_then(|it| it.of(caller.tenant)) {
-            trackings.add(id, shown, view, &[]);
+    for (id, seen) in std::iter::zip(found.ids, known) {
+        if let Some(seen) = seen {
+            trackings.add(id, &seen.shown, seen.view(), &[]);
         }
     }
     let next = found.next.map(|place| cursor(&place, &filter));

@@ -108,10 +108,9 @@ async fn get_tracking(
 ) -> Result<One, Problem> {
     let id = path.id()?;
     let found = serve.current.get(caller.tenant, &[id]).await?;
-    let known = found.into_iter().next().flatten();
-    let shown = known.as_ref().and_then(|known| known.of(caller.tenant));
-    let (shown, view) = shown.ok_or_else(|| path.not_found())?;
-    Ok(One(one(id, shown, view)))
+    let seen = found.into_iter().next().flatten();
+    let seen = seen.ok_or_else(|| path.not_found())?;
+    Ok(One(one(id, &seen.shown, seen.view())))
 }
 
 /// Edit a parcel

@@ -1,5 +1,6 @@
 //! Who has a tracking, and what each of them is shown beside it: its own words, as JSON that is made once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -49,13 +50,19 @@ impl Owned {
 
     /// What this tenant is shown; `None` if the tracking is not its own.
     pub fn view(&self, tenant: Tenant) -> Option<&[u8]> {
+        self.views.get(self.place(tenant)?)
+    }
+
+    /// Where in the text that is.
+    pub fn place(&self, tenant: Tenant) -> Option<Range<usize>> {
         let mut rest: &[u8] = &self.views;
         while !rest.is_empty() {
             let (id, after) = number(rest)?;
             let (length, after) = number(after)?;
             let (view, next) = after.split_at_checked(usize::try_from(length).ok()?)?;
             if id == i64::from(tenant.id()) {
-                return Some(view);
+                let end = self.views.len() - next.len();
+                return Some(end - view.len()..end);
             }
             rest = next;
         }
