@@ -8,7 +8,7 @@ use clap::Args;
 use crate::app::parts::{Wanted, archive, open_database};
 use crate::carriers::routes::{ANY, Routes};
 use crate::clock::Time;
-use crate::commands::topic::{bar, tell_when_applied, time, with_topic};
+use crate::commands::topic::{Chosen, bar, tell_when_applied, time, with_topic};
 use crate::config::Config;
 use crate::kafka::record::Outgoing;
 use crate::model::CarrierCode;
@@ -28,15 +28,8 @@ pub struct Replay {
     /// Only parcels whose answers said something new since this day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Time>,
-    /// Only parcels of this carrier.
-    #[arg(long, value_name = "CODE", value_parser = |code: &str| CarrierCode::parse(code))]
-    carrier: Option<CarrierCode>,
-    /// How many changed parcels are shown one by one.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    show: u64,
-    /// Makes the changes, through the topic. Without this they are only shown.
-    #[arg(long)]
-    apply: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// What a replay reads.
@@ -54,7 +47,7 @@ struct From<'a> {
 /// If a database or the bus cannot be reached, or, to apply, another process keeps this one's bus to itself.
 pub async fn run(config: &Config, replay: &Replay) -> anyhow::Result<()> {
     let names = config.facts.in_messages;
-    if !replay.apply {
+    if !replay.chosen.apply {
         let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
         store.migrate().await?;
         let place = archive(config, &store);
@@ -138,7 +131,7 @@ async fn read(
             };
             let replayed = reading.replay(&row, events, &answers);
             if let replay::Replay::Differs(difference) = &replayed {
-                if summary.differ < replay.show {
+                if summary.differ < replay.chosen.show {
                     bar.suspend(|| println!("{}", line(difference)));
                 }
                 records.extend(difference.message());
@@ -154,7 +147,7 @@ async fn read(
 
 /// The code by which the archive has the carrier's answers.
 fn asked_code(routes: &Routes, replay: &Replay) -> anyhow::Result<Option<CarrierCode>> {
-    let Some(code) = &replay.carrier else {
+    let Some(code) = &replay.chosen.carrier else {
         return Ok(None);
     };
     let route = routes.resolve(code);
@@ -181,7 +174,7 @@ async fn note_readings(from: &From<'_>, replay: &Replay) -> anyhow::Result<()> {
     if replay.since.is_some() {
         return Ok(());
     }
-    let code = replay.carrier.as_ref();
+    let code = replay.chosen.carrier.as_ref();
     let section = code.and_then(|code| from.routes.resolve(code));
     let section = section.map(|route| route.section.as_str());
     let mut readings: BTreeMap<String, String> = from.routes.readings();

@@ -6,10 +6,9 @@ use clap::Args;
 use crate::app::parts::{Wanted, open_database};
 use crate::carriers::routes::Routes;
 use crate::clock::Time;
-use crate::commands::topic::{bar, tell_when_applied, time, with_topic};
+use crate::commands::topic::{Chosen, bar, tell_when_applied, time, with_topic};
 use crate::config::Config;
 use crate::kafka::record::Outgoing;
-use crate::model::CarrierCode;
 use crate::reread::{Difference, Summary, words};
 use crate::store::Store;
 
@@ -22,15 +21,8 @@ pub struct Reread {
     /// Only parcels that changed since this day or time, such as 2026-11-01 or 2026-11-01T12:00:00Z.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Time>,
-    /// Only parcels of this carrier.
-    #[arg(long, value_name = "CODE", value_parser = |code: &str| CarrierCode::parse(code))]
-    carrier: Option<CarrierCode>,
-    /// How many changed parcels are shown one by one.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    show: u64,
-    /// Makes the changes, through the topic. Without this they are only shown.
-    #[arg(long)]
-    apply: bool,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Reads anew what `reread` says, and prints what changes.
@@ -38,7 +30,7 @@ pub struct Reread {
 /// # Errors
 /// If the database or the bus cannot be reached, or, to apply, another process keeps this one's bus to itself.
 pub async fn run(config: &Config, reread: &Reread) -> anyhow::Result<()> {
-    if !reread.apply {
+    if !reread.chosen.apply {
         let store = open_database(config, Wanted::BY_A_COMMAND).await?.store();
         store.migrate().await?;
         let routes = Routes::new(config)?;
@@ -69,7 +61,7 @@ async fn read(
     reread: &Reread,
     publish: impl AsyncFn(Vec<Outgoing>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Summary> {
-    if let Some(carrier) = &reread.carrier {
+    if let Some(carrier) = &reread.chosen.carrier {
         ensure!(
             routes.resolve(carrier).is_some(),
             "the configuration has no [carriers.{carrier}] and no [carriers.\"*\"]"
@@ -84,7 +76,7 @@ async fn read(
     let (mut summary, mut after) = (Summary::default(), 0);
     loop {
         let page = store
-            .full_histories(after, PAGE, reread.carrier.as_ref(), reread.since)
+            .full_histories(after, PAGE, reread.chosen.carrier.as_ref(), reread.since)
             .await;
         let (page, last) = page.context("cannot read the parcels")?;
         let Some(last) = last else {
@@ -95,7 +87,7 @@ async fn read(
         for (row, events) in page {
             summary.parcels += 1;
             if let Some(difference) = Difference::of(&row, events, routes, now) {
-                if summary.differ < reread.show {
+                if summary.differ < reread.chosen.show {
                     bar.suspend(|| println!("{}", line(&difference)));
                 }
                 summary.note(&difference);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, NaiveDate, Utc};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::app::parts::{Parts, Wanted, connect};
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::kafka::Bus;
 use crate::kafka::record::Outgoing;
 use crate::metrics::Metrics;
+use crate::model::CarrierCode;
 
 /// How long one publication may be retried while the bus is away.
 const PUBLISH_MAX: Duration = Duration::from_secs(60);
@@ -23,7 +25,21 @@ const PUBLISH_MAX: Duration = Duration::from_secs(60);
 /// How long the consumer in this process may take to apply what was published last.
 const DRAIN_MAX: Duration = Duration::from_secs(600);
 
-/// Where the changes go.
+/// Which parcels such a command takes, and what it does with them.
+#[derive(Args)]
+pub struct Chosen {
+    /// Only parcels of this carrier.
+    #[arg(long, value_name = "CODE", value_parser = |code: &str| CarrierCode::parse(code))]
+    pub carrier: Option<CarrierCode>,
+    /// How many changed parcels are shown one by one.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: u64,
+    /// Makes the changes, through the topic. Without this they are only shown.
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// The topic that the changes are published on.
 pub struct Topic(Bus);
 
 impl Topic {
