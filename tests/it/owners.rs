@@ -53,6 +53,16 @@ fn kinds(changes: &[ToldChange]) -> Vec<(Kind, i64)> {
     kinds.collect()
 }
 
+/// Runs statements beside the program.
+async fn execute(test: &TestStore, statements: &[&str]) {
+    let database = sea_orm::Database::connect(&test.url).await;
+    let database = database.expect("connects");
+    for sql in statements {
+        let done = database.execute_unprepared(sql).await;
+        done.expect("is a statement");
+    }
+}
+
 /// Reads the rows of a query as JSON texts.
 async fn texts(test: &TestStore, sql: &str) -> Vec<String> {
     let database = sea_orm::Database::connect(&test.url)

@@ -1,11 +1,10 @@
 //! The consumer's chores, and what the program before owners left.
 
-use sea_orm::ConnectionTrait as _;
 use trackbox::model::parcel::Edit;
 use trackbox::model::tenant::Tenant;
 use trackbox::store::feed::Kind;
 
-use crate::owners::{counts, have, kinds, no_cache, texts, told};
+use crate::owners::{counts, execute, have, kinds, no_cache, texts, told};
 use crate::support::fixture::{Applier, TestStore, create, on_every_store};
 use crate::support::messages::seen;
 use crate::support::time::at;
@@ -16,19 +15,15 @@ async fn chores_adopt_forget_and_prune_in_steps() {
     on_every_store(async |test: TestStore| {
         let store = &test.store;
         let rows = create(store, "CDEK", 5).await;
-        let database = sea_orm::Database::connect(&test.url)
-            .await
-            .expect("connects");
-        for sql in [
-            "DELETE FROM parcels",
-            "DELETE FROM parcel_counts",
-            "UPDATE trackings SET owners = -1",
-        ] {
-            database
-                .execute_unprepared(sql)
-                .await
-                .expect("makes it old");
-        }
+        execute(
+            &test,
+            &[
+                "DELETE FROM parcels",
+                "DELETE FROM parcel_counts",
+                "UPDATE trackings SET owners = -1",
+            ],
+        )
+        .await;
         assert_eq!(store.to_adopt(3).await.expect("counts"), 3);
         assert_eq!(store.adopt_some().await.expect("adopts"), 5);
         assert_eq!(store.adopt_some().await.expect("adopts"), 0);
@@ -133,21 +128,17 @@ async fn trackings_from_before_are_the_default_tenants_and_are_adopted_when_touc
     on_every_store(async |test: TestStore| {
         let store = &test.store;
         let rows = create(store, "CDEK", 3).await;
-        let database = sea_orm::Database::connect(&test.url)
-            .await
-            .expect("connects");
-        for sql in [
-            "DELETE FROM parcels",
-            "DELETE FROM changes",
-            "DELETE FROM feed_heads",
-            "DELETE FROM parcel_counts",
-            "UPDATE trackings SET owners = -1",
-        ] {
-            database
-                .execute_unprepared(sql)
-                .await
-                .expect("makes it old");
-        }
+        execute(
+            &test,
+            &[
+                "DELETE FROM parcels",
+                "DELETE FROM changes",
+                "DELETE FROM feed_heads",
+                "DELETE FROM parcel_counts",
+                "UPDATE trackings SET owners = -1",
+            ],
+        )
+        .await;
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let stranger = Tenant::from_row(2);
         for id in &ids {

@@ -1,7 +1,6 @@
 //! The feed under fire: no gaps, nothing missed, nothing twice.
 
 use futures_util::future::join_all;
-use sea_orm::ConnectionTrait as _;
 use trackbox::model::change::Cursor;
 use trackbox::model::parcel::Edit;
 use trackbox::model::tenant::Tenant;
@@ -11,7 +10,7 @@ use trackbox::store::error::StoreError;
 use trackbox::store::feed::Kind;
 use trackbox::store::idempotency::Once;
 
-use crate::owners::{counts, have, kinds, no_cache, told};
+use crate::owners::{counts, execute, have, kinds, no_cache, told};
 use crate::support::fixture::{Applier, TestStore, code, number, on_every_store};
 use crate::support::messages::seen;
 use crate::support::time::at;
@@ -137,15 +136,14 @@ async fn a_cursor_from_after_the_backup_is_found_out() {
         let before = store.changes(a, None, 10).await.expect("reads").next;
         have(store, a, "N2", at(1)).await;
         let lost = store.changes(a, None, 10).await.expect("reads").next;
-        let database = sea_orm::Database::connect(&test.url)
-            .await
-            .expect("connects");
-        for sql in [
-            "DELETE FROM changes WHERE seq = 2",
-            "UPDATE feed_heads SET last_seq = 1",
-        ] {
-            database.execute_unprepared(sql).await.expect("restores");
-        }
+        execute(
+            &test,
+            &[
+                "DELETE FROM changes WHERE seq = 2",
+                "UPDATE feed_heads SET last_seq = 1",
+            ],
+        )
+        .await;
         assert!(
             store.changes(a, Some(lost), 10).await.is_err(),
             "it is not there yet"
