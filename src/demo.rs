@@ -65,7 +65,7 @@ fn adapt(config: &mut Config, demo: &Demo) {
     // Its parcels are invented, so they must reach no real topic or cache.
     config.kafka.brokers.clear();
     config.redis.url = SecretUrl::new("");
-    // For the same reason whoever can reach it may look at it, also in a container.
+    // So anyone who can reach it may look at it too, even from outside a container.
     config.http.open = true;
     let emulator = SecretUrl::new(format!("http://{}", config.demo.emulator_listen));
     if demo.speed.is_some() {

@@ -105,7 +105,7 @@ pub async fn open_database(config: &Config, wanted: Wanted) -> anyhow::Result<Wh
     Ok(database.learning_by(Routes::new(config)?.sections()))
 }
 
-/// Where the archive is.
+/// The database of the archive: its own if `archive.url` names one, else that of the parcels.
 pub fn archive(config: &Config, parcels: &Store) -> ArchivePlace {
     let url = &config.archive.url;
     if url.is_empty() {

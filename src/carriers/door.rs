@@ -1,6 +1,6 @@
 //! Who may push to a section, and whether it is believed.
 //!
-//! A secret in the address keeps strangers out, also where a carrier signs nothing.
+//! A secret in the address keeps strangers out, even if the carrier signs nothing.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use crate::consumer::parts::ConsumerParts;
 use crate::outage::Outage;
 use crate::store::error::StoreError;
 
-/// How often the chores are done. What nobody has any more is deleted within a minute.
+/// How often the chores are done: often enough to delete within a minute what nobody has any more.
 const EVERY: Duration = Duration::from_secs(20);
 
 /// The rest between two steps of one chore, so that it takes a small part of the database's time.

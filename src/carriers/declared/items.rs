@@ -83,7 +83,8 @@ pub fn items(
     })
 }
 
-/// The parts about each number, where the first path leads to any; `None` if none does, or what stands there is no list.
+/// The parts about each number. They are those of the first path that leads somewhere; `None` if none does, or if it leads to
+/// no list.
 pub fn parts_about<'v>(
     file: &File,
     asked: &[Asked],

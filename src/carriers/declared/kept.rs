@@ -14,7 +14,7 @@ use crate::carriers::declared::path::Path;
 use crate::carriers::declared::xml;
 use crate::carriers::{Answer, Asked, reading};
 
-/// Names of fields that lie in each other, from the outside to the inside: a field with these is left out wherever it stands.
+/// The path to a field by names, the outermost first. A field with this path is left out wherever the path begins.
 type Names<'f> = Vec<&'f str>;
 
 /// As [`Carrier::kept`](crate::carriers::Carrier::kept). Nothing is kept of what is neither JSON nor XML, since nobody can tell
@@ -122,7 +122,7 @@ fn xml(answer: &Answer, secrets: &str, dropped: &[Names<'_>]) -> Option<String> 
     Some(replaced(text, &places, |_| Cow::Borrowed("")))
 }
 
-/// Notes where the dropped elements and attributes of an element stand, and those of the elements in it.
+/// Notes the places of the dropped elements and attributes in an element, at any depth.
 fn note_dropped<'n>(
     node: Node<'n, '_>,
     dropped: &[Names<'_>],

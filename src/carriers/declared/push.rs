@@ -62,7 +62,7 @@ impl PushRule {
     /// item is read, and `verdict` what that makes of one.
     ///
     /// # Errors
-    /// If it names no number where it should.
+    /// [`CarrierError`] if a parcel has no number.
     pub fn pushed(
         &self,
         answered: &ItemRule,

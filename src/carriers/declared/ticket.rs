@@ -17,7 +17,7 @@ const NAME_CHARS_MAX: usize = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TicketRule {
     pub request: RequestRule,
-    /// Where the answer to the request for the numbers has it.
+    /// The paths to the ticket in the answer to the request for the numbers.
     id: Vec<Path>,
     wait: Span,
     ends_after: Span,
