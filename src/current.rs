@@ -139,15 +139,11 @@ impl Current {
         id: i64,
     ) -> Result<Option<Tracking>, StoreError> {
         let ticket = self.cache.ticket().await;
-        let rows = self.database.trackings_by_ids(&[id]).await?;
-        let Some(row) = rows.into_iter().next() else {
-            return Ok(None);
-        };
-        if !self.database.owns(tenant, row.id).await? {
-            return Ok(None);
+        let row = self.database.tracking_of(tenant, id).await?;
+        if let Some(row) = &row {
+            self.cache.put(&[Shown::of(row)], &ticket).await;
         }
-        self.cache.put(&[Shown::of(&row)], &ticket).await;
-        Ok(Some(row))
+        Ok(row)
     }
 
     /// As [`WholeStore::create`]. A new tracking changes within seconds, so it is cached when it is read.

@@ -237,6 +237,9 @@ impl Store {
                     "idle_in_transaction_session_timeout",
                     IDLE_IN_TRANSACTION_MS,
                 ),
+                // Every statement leads by an index whatever its parameters are, so planning it anew each time finds nothing
+                // better, and takes as long as the statement.
+                ("plan_cache_mode", "force_generic_plan"),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections.postgres.max(2))

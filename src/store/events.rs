@@ -1,9 +1,6 @@
 //! Events: a tracking's history, and the report of unmapped codes.
 
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, FromQueryResult as _,
-    QueryFilter as _, QueryOrder as _, QueryResult, QuerySelect as _, QueryTrait as _,
-};
+use sea_orm::{ConnectionTrait as _, FromQueryResult as _, QueryResult};
 
 use crate::clock::Time;
 use crate::model::status::{Status, SubStatus};
@@ -11,8 +8,10 @@ use crate::model::tenant::Tenant;
 use crate::model::{Event, TrackingEvent};
 use crate::store::Store;
 use crate::store::column::Stamp;
-use crate::store::entity::event::{Column, Entity, Model};
+use crate::store::entity::columns;
+use crate::store::entity::event::{Entity, Model};
 use crate::store::error::StoreError;
+use crate::store::parcels::OWNED;
 use crate::store::rows::{Readable, Unreadable, get};
 
 /// How many of the newest unmapped events the report covers.
@@ -73,37 +72,46 @@ impl Store {
         limit: u32,
         offset: u64,
     ) -> Result<Option<Vec<TrackingEvent>>, StoreError> {
-        let mut id = tracking_id;
-        if !self.owns(tenant, id).await? {
-            match self.aliases(&[id]).await?.get(&id) {
-                Some(alias) if self.owns(tenant, *alias).await? => id = *alias,
-                Some(_) | None => return Ok(None),
-            }
+        // Most have some, so that one question answers both.
+        let events = self
+            .events_of(tenant, tracking_id, superseded, limit, offset)
+            .await?;
+        if !events.is_empty() || self.owns(tenant, tracking_id).await? {
+            return Ok(Some(events));
         }
-        self.events_of(id, superseded, limit, offset)
-            .await
-            .map(Some)
+        match self.aliases(&[tracking_id]).await?.get(&tracking_id) {
+            Some(alias) if self.owns(tenant, *alias).await? => {
+                let events = self.events_of(tenant, *alias, superseded, limit, offset);
+                events.await.map(Some)
+            }
+            Some(_) | None => Ok(None),
+        }
     }
 
+    /// None also if the tracking is not the tenant's.
     async fn events_of(
         &self,
+        tenant: Tenant,
         tracking_id: i64,
         superseded: bool,
         limit: u32,
         offset: u64,
     ) -> Result<Vec<TrackingEvent>, StoreError> {
-        let select = Entity::find()
-            .filter(Column::TrackingId.eq(tracking_id))
-            .filter(Column::Stated.eq(false))
-            .apply_if((!superseded).then_some(()), |events, ()| {
-                events.filter(Column::Superseded.eq(false))
-            })
-            .order_by_desc(Column::EventTime)
-            .order_by_desc(Column::Id)
-            .limit(u64::from(limit))
-            // Both databases read it as a signed number.
-            .offset(offset.min(i64::MAX.unsigned_abs()));
-        self.find(select).await
+        let valid = if superseded { "" } else { "AND NOT superseded" };
+        let sql = format!(
+            "SELECT {} FROM tracking_events WHERE tracking_id = :id AND NOT stated {valid} \
+             AND EXISTS (SELECT 1 FROM trackings AS t WHERE t.id = :id AND {OWNED}) \
+             ORDER BY event_time DESC, id DESC LIMIT :limit OFFSET :offset",
+            columns::<Entity>("")
+        );
+        let sql = self.sql(sql).bind("id", tracking_id);
+        let sql = sql.bind("tenant", tenant.id());
+        let sql = sql.bind("limit", i64::from(limit));
+        // Both databases read it as a signed number.
+        let offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        let sql = sql.bind("offset", offset);
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        self.rows.answer(&found)
     }
 
     /// The unmapped codes among the newest unmapped events, the most frequent first, at most `limit`.

@@ -24,6 +24,10 @@ const TABLE: &str = "parcels";
 /// The columns of a [`Parcel`].
 pub(super) const COLUMNS: &str = "p.tenant_id, p.tracking_id, p.state, p.order_id, p.title, p.note, p.labels, p.metadata, p.created_at";
 
+/// Whether the tracking `t` is that of `:tenant`.
+pub(super) const OWNED: &str = "(t.owners < 0 AND :tenant = 1 OR EXISTS \
+     (SELECT 1 FROM parcels AS p WHERE p.tenant_id = :tenant AND p.tracking_id = t.id))";
+
 /// A parcel that a tenant is to have.
 #[derive(Clone, Debug)]
 pub(super) struct NewParcel {
@@ -168,8 +172,7 @@ impl WholeStore {
 impl Store {
     /// Whether this tracking is the tenant's.
     pub async fn owns(&self, tenant: Tenant, tracking_id: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM trackings AS t WHERE t.id = :id AND (t.owners < 0 AND :tenant = 1 OR EXISTS \
-                   (SELECT 1 FROM parcels AS p WHERE p.tenant_id = :tenant AND p.tracking_id = t.id))";
+        let sql = format!("SELECT 1 FROM trackings AS t WHERE t.id = :id AND {OWNED}");
         let sql = self.sql(sql).bind("id", tracking_id);
         let sql = sql.bind("tenant", tenant.id());
         let found = self.reader.query_one_raw(sql.statement()).await?;

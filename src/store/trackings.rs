@@ -19,6 +19,7 @@ use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::facts;
+use crate::store::parcels::OWNED;
 use crate::store::rows::{self, Readable, get};
 use crate::store::sql::Sql;
 use crate::store::{Store, WholeStore};
@@ -89,6 +90,22 @@ impl WholeStore {
         self.rows.answer(&found)
     }
 
+    /// The tenant's tracking of this id, or the one that it was folded into; `None` if the tenant has no such tracking.
+    pub async fn tracking_of(
+        &self,
+        tenant: Tenant,
+        id: i64,
+    ) -> Result<Option<Tracking>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM trackings AS t WHERE t.id = \
+             COALESCE((SELECT a.tracking_id FROM tracking_aliases AS a WHERE a.old_id = :id), :id) AND {OWNED}",
+            columns::<Entity>("t.")
+        );
+        let sql = self.sql(sql).bind("id", id).bind("tenant", tenant.id());
+        let found = self.reader.query_all_raw(sql.statement()).await?;
+        Ok(self.rows.answer(&found)?.into_iter().next())
+    }
+
     /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal. `rests` says how long
     /// it is not asked for again after a check.
     ///
@@ -102,13 +119,9 @@ impl WholeStore {
         rests: impl FnOnce(&CarrierCode) -> Duration,
         before_write: impl AsyncFnOnce(&Change),
     ) -> Result<Option<Refresh>, StoreError> {
-        let found = self.trackings_by_ids(&[id]).await?;
-        let Some(old) = found.into_iter().next() else {
+        let Some(old) = self.tracking_of(tenant, id).await? else {
             return Ok(Some(Refresh::Unknown));
         };
-        if !self.owns(tenant, old.id).await? {
-            return Ok(Some(Refresh::Unknown));
-        }
         let last = old.refreshed_at.max(old.last_checked_at);
         if last.is_some_and(|last| now - last < REFRESH_QUIET) {
             return Ok(Some(Refresh::TooSoon));
