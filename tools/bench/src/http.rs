@@ -1,6 +1,7 @@
 //! A plain HTTP/1.1 client on one connection that stays open: no more work than the measurement needs.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,6 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use trackbox::model::key::ApiKey;
 
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -15,17 +17,25 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// The largest answer.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Of every `trackbox` that is measured: an installation of use has keys.
+pub static KEY: LazyLock<ApiKey> = LazyLock::new(|| ApiKey::generate().expect("has randomness"));
+
+fn common_headers() -> String {
+    format!("host: bench\r\nauthorization: Bearer {}\r\n", KEY.expose())
+}
+
 /// A request's bytes.
 pub fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+    format!("GET {path} HTTP/1.1\r\n{}\r\n", common_headers()).into_bytes()
 }
 
 /// A request's bytes, with a JSON body.
 pub fn post(path: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     let length = body.len();
+    let headers = common_headers();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command};
+use trackbox::clock::machine_now;
+use trackbox::model::tenant::{Scope, Tenant};
+use trackbox::store::api_keys::NewKey;
+use trackbox::store::{Connections, WholeStore};
 
 use crate::Options;
 use crate::http;
@@ -41,6 +45,28 @@ fn free_address() -> SocketAddr {
     }
 }
 
+/// Gives the store of these settings the key that all requests are made with, unless it has it.
+async fn with_key(settings: &Settings) -> anyhow::Result<()> {
+    let url = settings.iter().find(|(name, _)| *name == "STORE__URL");
+    let (_, url) = url.context("every place has a store")?;
+    let store = WholeStore::open(url, Connections::default()).await?;
+    store.migrate().await?;
+    if store.key_by_hash(&http::KEY.hash()).await?.is_none() {
+        let key = NewKey {
+            tenant: Tenant::DEFAULT,
+            key: http::KEY.clone(),
+            name: "bench".to_owned(),
+            scope: Scope::Admin,
+            is_operator: true,
+            per_second: 0,
+            expires_at: None,
+        };
+        store.add_key(&key, None, machine_now()).await?;
+    }
+    store.close().await;
+    Ok(())
+}
+
 impl TrackBox {
     /// Starts a role (or `all`) in `folder` and waits until it is ready.
     pub async fn start(
@@ -64,6 +90,7 @@ impl TrackBox {
         for (name, value) in settings {
             command.env(format!("TRACKBOX_{name}"), value);
         }
+        with_key(settings).await?;
         let began = Instant::now();
         let child = command
             .arg(role)

@@ -38,6 +38,22 @@ const EVENTS_POSTGRES: &str = "INSERT INTO tracking_events (tracking_id, status,
      FROM UNNEST ($2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::bytea[]) \
      AS e (id, status, raw, event_time, digest) ON CONFLICT DO NOTHING";
 
+const LIST_POSTGRES: &str = "UPDATE parcels SET status = 6, changed_at = $2 WHERE tracking_id = ANY ($1) \
+     RETURNING tenant_id, tracking_id, state, carrier_code";
+
+const HEAD_POSTGRES: &str = "INSERT INTO feed_heads (tenant_id, last_seq, last_at) VALUES (1, $1, $2) \
+     ON CONFLICT (tenant_id) DO UPDATE SET last_seq = feed_heads.last_seq + excluded.last_seq, \
+     last_at = excluded.last_at RETURNING last_seq";
+
+const CHANGES_POSTGRES: &str = "INSERT INTO changes (tenant_id, seq, kind, tracking_id, change_seq, cause, at, status, \
+     direction, status_raw, status_at, was_status, events, events_total) \
+     SELECT 1, $2 + u.nth, 1, u.row_id, 1, u.cause, $1, 6, 'FORWARD', '4', $3, 1, u.names, 3 \
+     FROM UNNEST ($4::bigint[], $5::uuid[], $6::text[]) WITH ORDINALITY AS u (row_id, cause, names, nth)";
+
+const COUNTS_POSTGRES: &str = "INSERT INTO parcel_counts (tenant_id, carrier_code, status, archived, n) \
+     VALUES (1, $1, 1, FALSE, -$2), (1, $1, 6, FALSE, $2) \
+     ON CONFLICT (tenant_id, carrier_code, status, archived) DO UPDATE SET n = parcel_counts.n + excluded.n";
+
 const CLAIM_SQLITE: &str = "UPDATE trackings SET lease_until = ?2, next_check_at = ?2 WHERE id IN ( \
      SELECT id FROM trackings WHERE carrier_code = ?1 AND payer = 0 AND active \
      AND (CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END) = 1 AND next_check_at <= ?3 \
@@ -61,6 +77,22 @@ const EVENTS_SQLITE: &str = "INSERT INTO tracking_events (tracking_id, status, s
      payload_json, journey, digest, mapping_version, created_at) \
      SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 'Omsk', '', '', 1, unhex(value ->> 4), 1, ?1 \
      FROM json_each(?2) WHERE TRUE ON CONFLICT DO NOTHING";
+
+const LIST_SQLITE: &str = "UPDATE parcels SET status = 6, changed_at = ?2 \
+     WHERE tracking_id IN (SELECT value FROM json_each(?1)) RETURNING tenant_id, tracking_id, state, carrier_code";
+
+const HEAD_SQLITE: &str = "INSERT INTO feed_heads (tenant_id, last_seq, last_at) VALUES (1, ?1, ?2) \
+     ON CONFLICT (tenant_id) DO UPDATE SET last_seq = feed_heads.last_seq + excluded.last_seq, \
+     last_at = excluded.last_at RETURNING last_seq";
+
+const CHANGES_SQLITE: &str = "INSERT INTO changes (tenant_id, seq, kind, tracking_id, change_seq, cause, at, status, \
+     direction, status_raw, status_at, was_status, events, events_total) \
+     SELECT 1, ?2 + key + 1, 1, value ->> 0, 1, value ->> 1, ?1, 6, 'FORWARD', '4', ?3, 1, value ->> 2, 3 \
+     FROM json_each(?4)";
+
+const COUNTS_SQLITE: &str = "INSERT INTO parcel_counts (tenant_id, carrier_code, status, archived, n) \
+     VALUES (1, ?1, 1, FALSE, -?2), (1, ?1, 6, FALSE, ?2) \
+     ON CONFLICT (tenant_id, carrier_code, status, archived) DO UPDATE SET n = parcel_counts.n + excluded.n";
 
 /// What happened to each parcel, and how many hours ago.
 const EVENTS: [(&str, &str, i64); 3] = [
@@ -97,6 +129,21 @@ fn events(ids: &[i64], now: DateTime<Utc>) -> Vec<Event> {
         })
     };
     ids.iter().flat_map(of).collect()
+}
+
+/// What the owner of each parcel is told: the check, and the names of its events.
+fn told(ids: &[i64], checks: &[Uuid], events: &[Event]) -> Vec<(i64, Uuid, String)> {
+    let names = |events: &[Event]| {
+        let name = |event: &Event| hex(&event.digest[..8]);
+        events.iter().map(name).collect::<Vec<_>>().join(",")
+    };
+    let each = ids.iter().zip(checks).zip(events.chunks(EVENTS.len()));
+    each.map(|((id, check), events)| (*id, *check, names(events)))
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Pinned {
@@ -152,6 +199,8 @@ impl Pinned {
         let now = machine_now();
         let (next, events) = (now + TimeDelta::days(300), events(ids, now));
         let at = now - TimeDelta::hours(1);
+        let checks: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
+        let (told, count) = (told(ids, &checks, &events), ids.len() as i64);
         let written = match self {
             Self::Postgres(connection) => {
                 let mut transaction = connection.begin().await?;
@@ -159,18 +208,17 @@ impl Pinned {
                     let read = sqlx::query(read).bind(ids);
                     read.fetch_all(&mut *transaction).await?;
                 }
-                let count = ids.len();
-                let checks: Vec<Uuid> = ids.iter().map(|_| Uuid::now_v7()).collect();
+                let all = ids.len();
                 let write = sqlx::query(WRITE_POSTGRES)
                     .bind(now)
                     .bind(ids)
-                    .bind(vec!["DELIVERED"; count])
-                    .bind(vec!["4"; count])
-                    .bind(vec![at; count])
-                    .bind(vec![now; count])
-                    .bind(checks)
-                    .bind(vec![next; count])
-                    .bind(vec![2_i64; count]);
+                    .bind(vec!["DELIVERED"; all])
+                    .bind(vec!["4"; all])
+                    .bind(vec![at; all])
+                    .bind(vec![now; all])
+                    .bind(&checks)
+                    .bind(vec![next; all])
+                    .bind(vec![2_i64; all]);
                 let written = write.execute(&mut *transaction).await?.rows_affected();
                 fn column<T>(events: &[Event], of: impl Fn(&Event) -> T) -> Vec<T> {
                     events.iter().map(of).collect()
@@ -183,6 +231,21 @@ impl Pinned {
                     .bind(column(&events, |event| event.time))
                     .bind(column(&events, |event| event.digest.clone()));
                 insert.execute(&mut *transaction).await?;
+                let list = sqlx::query(LIST_POSTGRES).bind(ids).bind(now);
+                list.fetch_all(&mut *transaction).await?;
+                let head = sqlx::query(HEAD_POSTGRES).bind(count).bind(now);
+                let head = head.fetch_one(&mut *transaction).await?;
+                let before = head.get::<i64, _>(0) - count;
+                let changes = sqlx::query(CHANGES_POSTGRES)
+                    .bind(now)
+                    .bind(before)
+                    .bind(at)
+                    .bind(ids)
+                    .bind(&checks)
+                    .bind(told.iter().map(|it| it.2.as_str()).collect::<Vec<_>>());
+                changes.execute(&mut *transaction).await?;
+                let counts = sqlx::query(COUNTS_POSTGRES).bind(CARRIER).bind(count);
+                counts.execute(&mut *transaction).await?;
                 transaction.commit().await?;
                 written
             }
@@ -194,22 +257,31 @@ impl Pinned {
                     read.fetch_all(&mut *transaction).await?;
                 }
                 let (at, next) = (at.timestamp_micros(), next.timestamp_micros());
-                let row = |id: &i64| {
-                    let check = Uuid::now_v7().to_string();
+                let row = |(id, check): (&i64, &Uuid)| {
                     json!([id, "DELIVERED", "4", at, now, check, next, 2])
                 };
-                let rows = json!(ids.iter().map(row).collect::<Vec<_>>()).to_string();
+                let rows = ids.iter().zip(&checks).map(row);
+                let rows = json!(rows.collect::<Vec<_>>()).to_string();
                 let write = sqlx::query(WRITE_SQLITE).bind(now).bind(rows);
                 let written = write.execute(&mut *transaction).await?.rows_affected();
                 let rows = events.iter().map(|event| {
-                    let digest: String =
-                        event.digest.iter().map(|it| format!("{it:02x}")).collect();
+                    let digest = hex(&event.digest);
                     let time = event.time.timestamp_micros();
                     json!([event.tracking_id, event.status, event.raw, time, digest])
                 });
                 let rows = json!(rows.collect::<Vec<_>>()).to_string();
                 let insert = sqlx::query(EVENTS_SQLITE).bind(now).bind(rows);
                 insert.execute(&mut *transaction).await?;
+                let list = sqlx::query(LIST_SQLITE).bind(json!(ids).to_string());
+                list.bind(now).fetch_all(&mut *transaction).await?;
+                let head = sqlx::query(HEAD_SQLITE).bind(count).bind(now);
+                let head = head.fetch_one(&mut *transaction).await?;
+                let before = head.get::<i64, _>(0) - count;
+                let changes = sqlx::query(CHANGES_SQLITE).bind(now).bind(before);
+                let changes = changes.bind(at).bind(json!(told).to_string());
+                changes.execute(&mut *transaction).await?;
+                let counts = sqlx::query(COUNTS_SQLITE).bind(CARRIER).bind(count);
+                counts.execute(&mut *transaction).await?;
                 transaction.commit().await?;
                 written
             }

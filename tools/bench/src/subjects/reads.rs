@@ -25,10 +25,11 @@ const CONNECTIONS: usize = 12;
 
 const EVENTS: &str = "SELECT id, tracking_id, status, status_raw, event_time, location, message, payload_json, created_at, \
     sub_status, superseded FROM tracking_events WHERE tracking_id = $1 AND NOT superseded AND NOT stated \
-    ORDER BY event_time DESC, id DESC LIMIT 100";
+    AND EXISTS (SELECT 1 FROM parcels WHERE tenant_id = 1 AND parcels.tracking_id = $1) ORDER BY event_time DESC, id DESC LIMIT 100";
 
 const REFRESH: &str = "UPDATE trackings SET priority = 1, active = TRUE, refreshed_at = $2, next_check_at = $2, \
-    version = version + 1, updated_at = $2 WHERE id = $1";
+    version = version + 1, updated_at = $2 WHERE id = $1 \
+    AND EXISTS (SELECT 1 FROM parcels WHERE tenant_id = 1 AND parcels.tracking_id = $1)";
 
 pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
     let place = Place::engines().await?;
