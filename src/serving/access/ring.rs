@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -55,6 +56,8 @@ pub struct Known {
 struct Entry {
     /// On the monotonic clock.
     asked_at: Duration,
+    /// How often all was to be forgotten before it was asked.
+    forgotten: u64,
     verdict: Verdict,
 }
 
@@ -64,6 +67,8 @@ pub struct Ring {
     clock: Clock,
     metrics: Arc<Metrics>,
     entries: Cache<KeyHash, Entry>,
+    /// How often all was to be forgotten.
+    forgotten: AtomicU64,
     /// When each key was looked up last: that is its last use, to ten seconds.
     used: Mutex<HashMap<i64, Time>>,
     /// Whether there has ever been a key, and when that was asked.
@@ -80,6 +85,7 @@ impl Ring {
                 .max_capacity(KEYS_MAX)
                 .time_to_live(REMEMBERED)
                 .build(),
+            forgotten: AtomicU64::new(0),
             used: Mutex::default(),
             had_a_key: Mutex::default(),
         }
@@ -88,7 +94,8 @@ impl Ring {
     /// What the database said of this key in the last ten seconds.
     pub fn fresh(&self, hash: &KeyHash) -> Option<Verdict> {
         let entry = self.entries.get(hash)?;
-        self.is_believed(entry.asked_at).then_some(entry.verdict)
+        let is_of_now = entry.forgotten == self.forgotten.load(Ordering::Acquire);
+        (is_of_now && self.is_believed(entry.asked_at)).then_some(entry.verdict)
     }
 
     /// Whether the key was a known one when it was looked up last.
@@ -100,6 +107,7 @@ impl Ring {
     /// Asks the database. Every key costs the same one question, whatever becomes of it.
     pub async fn look_up(&self, hash: KeyHash) -> Result<Verdict, StoreError> {
         let asked_at = self.clock.monotonic();
+        let forgotten = self.forgotten.load(Ordering::Acquire);
         self.metrics.key_lookups().inc();
         let found = self.store.key_by_hash(&hash).await?;
         let verdict = match found {
@@ -111,6 +119,7 @@ impl Ring {
         };
         let entry = Entry {
             asked_at,
+            forgotten,
             verdict: verdict.clone(),
         };
         self.entries.insert(hash, entry);
@@ -177,9 +186,10 @@ impl Ring {
         Ok(had_a_key)
     }
 
-    /// Believes nothing that the database has said of keys and of there being none.
+    /// Believes nothing that the database has said of keys and of there being none. Which keys were known, and what they
+    /// used of their limits, stays.
     pub fn forget(&self) {
-        self.entries.invalidate_all();
+        self.forgotten.fetch_add(1, Ordering::Release);
         let mut had_a_key = self.had_a_key.lock();
         had_a_key.take_if(|(had, _)| !*had);
     }

@@ -296,6 +296,8 @@ async fn a_client_with_twenty_wrong_keys_in_a_minute_waits_but_known_keys_go_on_
     );
     world.clock.advance(Duration::from_secs(10));
     assert_eq!(world.reads(&good).await, 200, "it was known before");
+    world.gate.forget_keys();
+    assert_eq!(world.reads(&good).await, 200, "it is known still");
     let (new, _) = world.add(Tenant::DEFAULT, Scope::Read, |_| ()).await;
     assert_eq!(world.reads(&new).await, 429);
     world.clock.advance(Duration::from_secs(50));
