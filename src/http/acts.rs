@@ -27,6 +27,7 @@ pub struct Which {
     #[serde(flatten)]
     page: ListQuery<Cursor, 100, 500>,
     /// Only those on this parcel: the id of its tracking.
+    #[schemars(regex(pattern = "^(-?[0-9]+)?$"), example = &"1")]
     tracking_id: Option<String>,
 }
 

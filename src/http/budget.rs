@@ -26,7 +26,7 @@ use crate::plan::outlook::{Supply, staleness};
 use crate::plan::pace::by_hour;
 use crate::plan::quota::Shares;
 use crate::serving::caller::Operates;
-use crate::serving::docs;
+use crate::serving::docs::{self, PLAIN};
 use crate::serving::extract::Path;
 use crate::serving::operation::{documented, get};
 use crate::serving::problem::{FieldError, Kind, Problem};
@@ -41,7 +41,7 @@ const MINUTES_SHOWN: i64 = 10;
 #[schemars(inline)]
 pub struct CarrierPath {
     /// The carrier's code, as in a tracking.
-    #[schemars(example = &"CDEK")]
+    #[schemars(regex(pattern = PLAIN), length(min = 1, max = 64), example = &"CDEK")]
     code: String,
 }
 

@@ -14,6 +14,7 @@ use crate::serving::extract::Json;
 use crate::serving::id::Id;
 use crate::serving::list::List;
 use crate::serving::operation::{documented, post};
+use crate::serving::page::any_number;
 use crate::serving::problem::{FieldError, Problem};
 
 /// The most ids of one request.
@@ -24,7 +25,7 @@ pub const IDS_MAX: usize = 10_000;
 pub struct GetByIds {
     /// At most 10,000 ids, as strings or numbers.
     #[serde(default)]
-    #[schemars(with = "Vec<StringOrNumber>", length(max = 10_000))]
+    #[schemars(with = "Option<Vec<StringOrNumber>>", length(max = 10_000))]
     ids: List<Id, IDS_MAX>,
 }
 
@@ -33,8 +34,8 @@ pub struct GetByIds {
 #[serde(untagged)]
 #[expect(dead_code, reason = "documents what List<Id> reads")]
 pub enum StringOrNumber {
-    String(String),
-    Number(i64),
+    String(#[schemars(regex(pattern = "^-?[0-9]+$"))] String),
+    Number(#[schemars(transform = any_number)] i64),
 }
 
 /// Look parcels up

@@ -20,6 +20,7 @@ use crate::serving::caller::Reads;
 use crate::serving::extract::Query;
 use crate::serving::id::Id;
 use crate::serving::operation::{documented, get};
+use crate::serving::page::{any_number, limit, number};
 use crate::serving::problem::{FieldError, Kind, Problem};
 use crate::store::changes::{PAGE_MAX, PageError};
 
@@ -40,17 +41,23 @@ struct ChangesQuery {
     #[schemars(example = &"latest")]
     after: Option<String>,
     /// How many at most: 1 to 500, default 100.
-    #[schemars(with = "Option<u32>", example = 100)]
+    #[schemars(with = "Option<u32>", transform = any_number, example = 100)]
     limit: Option<String>,
     /// How many seconds to wait for a change if there is none: 0 to 25, default 0.
-    #[schemars(with = "Option<u32>", example = 0)]
+    #[schemars(with = "Option<u32>", transform = any_number, example = 0)]
     wait: Option<String>,
     /// Only these types, separated by commas.
-    #[schemars(example = &"tracking.updated")]
+    #[schemars(regex(pattern = types_pattern()), example = &"tracking.updated")]
     types: Option<String>,
     /// Only the changes of this tracking.
-    #[schemars(example = &"1")]
+    #[schemars(regex(pattern = "^(-?[0-9]+)?$"), example = &"1")]
     tracking_id: Option<String>,
+}
+
+/// The pattern of a list of types.
+fn types_pattern() -> String {
+    let one = message::TYPES.join("|").replace('.', r"\.");
+    format!("^(({one})(,({one}))*)?$")
 }
 
 /// A part of the feed.
@@ -152,18 +159,9 @@ fn expired(error: PageError) -> Problem {
 
 impl Asked {
     fn read(query: &ChangesQuery, serve: &Serve) -> Result<Self, Problem> {
-        let number = |name: &str, text: &Option<String>, default: u64, max: u64| {
-            let Some(text) = text.as_deref().filter(|text| !text.is_empty()) else {
-                return Ok(default);
-            };
-            let number: Option<u64> = text.parse().ok();
-            number.map(|number| number.min(max)).ok_or_else(|| {
-                let detail = format!("{name} must be a whole number from 0 to {max}");
-                Problem::invalid_at(FieldError::parameter(name, detail))
-            })
-        };
-        let limit = number("limit", &query.limit, 100, u64::from(PAGE_MAX))?.max(1);
-        let wait = Duration::from_secs(number("wait", &query.wait, 0, WAIT_MAX)?);
+        let limit = limit(query.limit.as_deref(), 100, PAGE_MAX).map_err(Problem::invalid_at)?;
+        let wait = number("wait", query.wait.as_deref()).map_err(Problem::invalid_at)?;
+        let wait = Duration::from_secs(wait.unwrap_or(0).min(WAIT_MAX));
         let longest = serve.http.request_timeout.get().saturating_sub(ANSWER_TIME);
         let types = query.types.as_deref().unwrap_or_default();
         let types = types.split(',').map(str::trim).filter(|it| !it.is_empty());
@@ -193,7 +191,7 @@ impl Asked {
             },
         };
         Ok(Self {
-            limit: u32::try_from(limit).unwrap_or(PAGE_MAX),
+            limit,
             until: Instant::now() + wait.min(longest),
             types,
             tracking_id,

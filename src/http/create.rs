@@ -22,7 +22,7 @@ use crate::model::shown::Shown;
 use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::serving::caller::Writes;
-use crate::serving::docs;
+use crate::serving::docs::{self, NAMING};
 use crate::serving::list::List;
 use crate::serving::once::OnceJson;
 use crate::serving::operation::{documented, post};
@@ -64,10 +64,10 @@ enum Existing {
 #[schemars(rename = "CreateTracking")]
 struct Wanted {
     /// The carrier's code, as the configuration names it: free text without control characters.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(regex(pattern = NAMING), length(min = 1, max = 64))]
     carrier_code: &'static str,
     /// The number on the parcel: free text without control characters.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(regex(pattern = NAMING), length(min = 1, max = 64))]
     track_number: &'static str,
     #[serde(flatten)]
     words: words::Documented,

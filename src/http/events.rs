@@ -17,7 +17,7 @@ use crate::serving::docs;
 use crate::serving::extract::Query;
 use crate::serving::id::IdPath;
 use crate::serving::operation::{documented, get};
-use crate::serving::page::{ListQuery, Offset, flag};
+use crate::serving::page::{FLAG, ListQuery, Offset, flag};
 use crate::serving::problem::Problem;
 
 /// A part of a history, newest first.
@@ -57,7 +57,7 @@ struct EventsQuery {
     #[serde(flatten)]
     part: ListQuery<Offset, 100, 500>,
     /// Whether events that are superseded are listed too; default false.
-    #[schemars(with = "Option<bool>", example = false)]
+    #[schemars(regex(pattern = FLAG), example = &"false")]
     superseded: Option<String>,
 }
 

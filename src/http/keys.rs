@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use crate::clock::{Time, cut};
@@ -17,7 +18,7 @@ use crate::http::{ALWAYS, Serve};
 use crate::model::key::ApiKey;
 use crate::model::tenant::{Scope, Tenant, name};
 use crate::serving::caller::{Administers, Caller};
-use crate::serving::docs;
+use crate::serving::docs::{self, NAMING};
 use crate::serving::extract::{Json, Query};
 use crate::serving::id::{HasId, IdPath};
 use crate::serving::operation::{Tag, delete, documented, get, patch, post};
@@ -43,19 +44,29 @@ const PER_SECOND_MAX: u16 = 10_000;
 #[serde(rename_all = "camelCase")]
 pub struct CreateKey {
     /// What people call it: 1 to 100 characters.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(regex(pattern = NAMING), length(min = 1, max = 100))]
     name: String,
     scope: Scope,
     /// Whether it is an operator's. Only an operator makes one, for the tenant `default`.
     #[serde(default)]
     operator: bool,
     /// The most requests a second, counted in each process; 0 means no limit of its own.
-    #[serde(default, alias = "per_second")]
+    #[serde(default, alias = "per_second", deserialize_with = "whole")]
     #[schemars(range(max = 10_000))]
     per_second: u16,
     /// When it stops working; null means never.
     #[serde(default, alias = "expires_at")]
     expires_at: Option<Time>,
+}
+
+/// A whole number, which may be written as `5.0`; the largest for one that is larger.
+fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<u16, D::Error> {
+    let number = f64::deserialize(json)?;
+    if number >= 0.0 && number.fract() == 0.0 {
+        Ok(number as u16)
+    } else {
+        Err(D::Error::custom("must be a whole number from 0 to 10000"))
+    }
 }
 
 /// A key, without the key itself.
@@ -260,6 +271,10 @@ async fn change_key(
         .store
         .set_key_expiry(caller.tenant, id, expires_at, caller.key, now);
     let row = changed.await?.ok_or_else(|| path.not_found())?;
+    if row.revoked_at.is_some() {
+        let detail = format!("the key {id} was revoked, for good; make a new one with POST /keys");
+        return Err(Problem::new(Kind::NotFound, detail));
+    }
     serve.gate.forget_keys();
     Ok(Answer(row.into()))
 }

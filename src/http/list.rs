@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use strum::VariantArray;
 
 use crate::carriers::routes::Meant;
 use crate::clock::Time;
@@ -20,15 +21,16 @@ use crate::model::CarrierCode;
 use crate::model::parcel::{self, order_key};
 use crate::model::status::Status;
 use crate::serving::caller::Reads;
+use crate::serving::docs::PLAIN;
 use crate::serving::extract::Query;
 use crate::serving::operation::{documented, get};
-use crate::serving::page::flag;
+use crate::serving::page::{FLAG, any_number, flag, limit};
 use crate::serving::problem::{FieldError, Problem};
 use crate::store::search::{Filter, Place};
 
 /// How many parcels a page has, and at most.
-const PAGE: usize = 50;
-const PAGE_MAX: usize = 500;
+const PAGE: u32 = 50;
+const PAGE_MAX: u32 = 500;
 
 /// The most words that a parameter lists.
 const WORDS_MAX: usize = 40;
@@ -38,17 +40,17 @@ const WORDS_MAX: usize = 40;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ListQuery {
     /// How many at most: 1 to 500, default 50.
-    #[schemars(with = "Option<u32>", example = 50)]
+    #[schemars(with = "Option<u32>", transform = any_number, example = 50)]
     limit: Option<String>,
     /// The `nextCursor` of the previous answer.
     cursor: Option<String>,
     /// FOLLOWED, STOPPED, ARCHIVED; left out: all but archived ones.
-    #[schemars(example = &"FOLLOWED")]
+    #[schemars(regex(pattern = any_of::<parcel::State>()), example = &"FOLLOWED")]
     state: Option<String>,
     /// Such as IN_TRANSIT,EXCEPTION.
-    #[schemars(example = &"IN_TRANSIT")]
+    #[schemars(regex(pattern = any_of::<Status>()), example = &"IN_TRANSIT")]
     status: Option<String>,
-    #[schemars(example = &"CDEK")]
+    #[schemars(regex(pattern = PLAIN), length(max = 64), example = &"CDEK")]
     carrier_code: Option<String>,
     #[schemars(example = &"express")]
     label: Option<String>,
@@ -59,7 +61,7 @@ struct ListQuery {
     #[schemars(example = &"12345")]
     number: Option<String>,
     /// Whether the last three checks failed.
-    #[schemars(with = "Option<bool>", example = false)]
+    #[schemars(regex(pattern = FLAG), example = &"false")]
     failing: Option<String>,
 }
 
@@ -98,13 +100,7 @@ async fn list_trackings(
     Query(query): Query<ListQuery>,
 ) -> Result<Listed, Problem> {
     let filter = query.filter(&serve)?;
-    let limit = match query.limit.as_deref() {
-        None | Some("") => PAGE,
-        Some(text) => match text.parse::<usize>() {
-            Ok(limit) => limit.clamp(1, PAGE_MAX),
-            Err(_) => return Err(wrong("limit", "must be a whole number from 1 to 500")),
-        },
-    };
+    let limit = limit(query.limit.as_deref(), PAGE, PAGE_MAX).map_err(Problem::invalid_at)?;
     let after = match query.cursor.as_deref() {
         None | Some("") => None,
         Some(text) => Some(read_cursor(text, &filter).ok_or_else(|| {
@@ -116,7 +112,7 @@ async fn list_trackings(
     };
     let found = serve
         .store
-        .find_parcels(caller.tenant, &filter, after.as_ref(), limit)
+        .find_parcels(caller.tenant, &filter, after.as_ref(), limit as usize)
         .await?;
     let known = serve.current.get(caller.tenant, &found.ids).await?;
     let mut trackings = Trackings::default();
@@ -185,6 +181,13 @@ fn words<T>(
     }
     let read = |word: &&str| read(word).ok_or_else(|| wrong(name, format_args!("has no {word}")));
     words.iter().map(read).collect()
+}
+
+/// The pattern of a list of the names of `T`.
+fn any_of<T: VariantArray + Copy + Into<&'static str>>() -> String {
+    let names: Vec<&str> = T::VARIANTS.iter().map(|it| (*it).into()).collect();
+    let one = names.join("|");
+    format!("^(({one})(,({one}))*)?$")
 }
 
 /// What tells the questions of cursors apart.

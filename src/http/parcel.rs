@@ -52,18 +52,21 @@ pub struct PatchTracking {
 /// What may be said of a parcel that is there.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "EditTracking")]
+#[schemars(rename = "EditTracking", transform = docs::some_required)]
 struct Change {
     #[serde(flatten)]
     words: Documented,
     /// Labels to add to those that it has.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<words::Label>>")]
     add_labels: Option<Vec<String>>,
     /// Labels to take away.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<words::Label>>")]
     remove_labels: Option<Vec<String>>,
     /// STOPPED: no more checks for you, and no more changes told. ARCHIVED: also out of the lists. FOLLOWED: as before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "crate::model::parcel::State", default)]
     state: Option<crate::model::parcel::State>,
 }
 
@@ -87,7 +90,7 @@ fn read_edit(json: &RawValue, pointer: &str) -> Result<Edit, Problem> {
         let detail = format!("{} fields are not valid; nothing was changed", errors.len());
         return Err(Problem::invalid(detail, errors));
     }
-    if edit == Edit::default() {
+    if edit == Edit::default() && !sent.names_labels() {
         let detail = format!(
             "{place} names nothing that can be changed; there are orderId, title, note, labels, addLabels, removeLabels, metadata \
              and state"
@@ -170,8 +173,7 @@ async fn remove_tracking(
 #[schemars(transform = docs::all_required)]
 pub struct EditTrackings {
     /// At most 10,000 ids, as strings or numbers.
-    #[serde(default)]
-    #[schemars(with = "Vec<StringOrNumber>", length(max = 10_000))]
+    #[schemars(with = "Option<Vec<StringOrNumber>>", length(max = 10_000))]
     ids: List<Id, IDS_MAX>,
     #[schemars(with = "Change")]
     set: Box<RawValue>,
@@ -182,8 +184,7 @@ pub struct EditTrackings {
 #[schemars(transform = docs::all_required)]
 pub struct RemoveTrackings {
     /// At most 10,000 ids, as strings or numbers.
-    #[serde(default)]
-    #[schemars(with = "Vec<StringOrNumber>", length(max = 10_000))]
+    #[schemars(with = "Option<Vec<StringOrNumber>>", length(max = 10_000))]
     ids: List<Id, IDS_MAX>,
 }
 

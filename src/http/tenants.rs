@@ -13,7 +13,7 @@ use crate::http::keys::{self, CreateKey, Once};
 use crate::http::{ALWAYS, Serve};
 use crate::model::tenant::{TenantCode, name};
 use crate::serving::caller::{Administers, Operates};
-use crate::serving::docs;
+use crate::serving::docs::{self, NAMING};
 use crate::serving::extract::{Json, Path, Query};
 use crate::serving::operation::{Tag, documented, get, patch, post};
 use crate::serving::page::{Cursor, ListQuery};
@@ -27,12 +27,15 @@ pub const TAG: Tag = Tag {
     problems: ALWAYS,
 };
 
+/// The pattern of a tenant's code.
+const CODE: &str = "^[a-z0-9-]{1,40}$";
+
 /// The tenant of a path.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantPath {
     /// The tenant's code.
-    #[schemars(example = &"shop")]
+    #[schemars(regex(pattern = CODE), example = &"shop")]
     tenant_code: String,
 }
 
@@ -40,10 +43,10 @@ pub struct TenantPath {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct CreateTenant {
     /// 1 to 40 of the characters a-z, 0-9 and -.
-    #[schemars(regex(pattern = "^[a-z0-9-]{1,40}$"))]
+    #[schemars(regex(pattern = CODE))]
     code: String,
     /// What people call it: 1 to 100 characters. Default: its code.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(regex(pattern = NAMING), length(min = 1, max = 100))]
     name: Option<String>,
 }
 

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::model::parcel::{
     Edit, LABEL_CHARS_MAX, LABELS_MAX, METADATA_KEY_CHARS_MAX, METADATA_KEYS_MAX, NOTE_CHARS_MAX,
     ORDER_CHARS_MAX, State, TITLE_CHARS_MAX,
 };
+use crate::serving::docs::{NAMING, PLAIN, PLAIN_LINES};
 use crate::serving::list::{self, List};
 use crate::serving::problem::FieldError;
 
@@ -51,28 +53,59 @@ pub struct Sent<'a> {
     pub state: Option<&'a RawValue>,
 }
 
+impl Sent<'_> {
+    /// Whether labels are to be added or taken away, though it may be none.
+    pub fn names_labels(&self) -> bool {
+        self.add_labels.is_some() || self.remove_labels.is_some()
+    }
+}
+
 /// What a request may say of a parcel. A field that is left out stays as it is, and null clears it.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ParcelWords")]
 pub struct Documented {
     /// The shop's order.
-    #[schemars(length(max = 128))]
+    #[schemars(regex(pattern = PLAIN), length(max = 128))]
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
-    #[schemars(length(max = 200))]
+    #[schemars(regex(pattern = PLAIN), length(max = 200))]
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    #[schemars(length(max = 2_000))]
+    #[schemars(regex(pattern = PLAIN_LINES), length(max = 2_000))]
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     /// At most 20 labels of at most 64 characters.
-    #[schemars(length(max = 20))]
+    #[schemars(with = "Option<Vec<Label>>", length(max = 20))]
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<String>>,
     /// Texts by key: at most 50 keys of at most 40 characters, 4 KiB as JSON. A key whose value is null is removed.
+    #[schemars(with = "Metadata", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// A label.
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "documents what is read as text")]
+pub struct Label(#[schemars(regex(pattern = NAMING), length(min = 1, max = 64))] String);
+
+/// Texts by key.
+#[derive(JsonSchema)]
+#[schemars(inline, transform = with_keys)]
+#[expect(dead_code, reason = "documents what is read as text")]
+struct Metadata(BTreeMap<String, Option<Text>>);
+
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "documents what is read as text")]
+struct Text(#[schemars(regex(pattern = PLAIN_LINES))] String);
+
+fn with_keys(schema: &mut Schema) {
+    let keys = json!({"pattern": NAMING, "minLength": 1, "maxLength": METADATA_KEY_CHARS_MAX});
+    schema.insert("propertyNames".to_owned(), keys);
+    schema.insert("maxProperties".to_owned(), METADATA_KEYS_MAX.into());
 }
 
 impl Documented {
@@ -215,7 +248,7 @@ fn metadata(
             || key.chars().any(char::is_control)
         {
             let detail = format!(
-                "a key must have 1 to {METADATA_KEY_CHARS_MAX} characters and no control characters, this has {length}"
+                "a key must have 1 to {METADATA_KEY_CHARS_MAX} characters, not only blanks and no control characters; this has {length}"
             );
             errors.push(FieldError::at(at, detail));
             continue;
@@ -235,7 +268,7 @@ fn metadata(
 
 /// A state by its name.
 fn state(json: &RawValue) -> Result<State, String> {
-    let name = list::string(Some(json))?;
+    let name = list::string(Some(json)).unwrap_or_default();
     name.parse()
         .map_err(|_| "must be FOLLOWED, STOPPED or ARCHIVED".to_owned())
 }

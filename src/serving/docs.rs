@@ -14,7 +14,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use schemars::Schema;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::serving::caller::KEYS;
 use crate::serving::operation::Tag;
@@ -22,6 +22,15 @@ use crate::serving::operation::Tag;
 /// Lets the page load and request nothing but what this server serves.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The pattern of a text without control characters.
+pub const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
+/// The same with lines and tabs.
+pub const PLAIN_LINES: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$";
+
+/// The same as [`PLAIN`] of a text that also has something beside blanks.
+pub const NAMING: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
 
 /// How the document describes keys.
 fn keys() -> SecurityScheme {
@@ -107,6 +116,16 @@ pub fn all_required(schema: &mut Schema) {
 /// The same, but for fields that answers leave out if there is nothing to say.
 pub fn all_required_but(optional: &'static [&'static str]) -> impl FnMut(&mut Schema) {
     move |schema| required_but(schema, optional)
+}
+
+/// An object must have at least one of its fields.
+pub fn some_required(schema: &mut Schema) {
+    let one = |name: &String| json!({"required": [name]});
+    let fields = schema.get("properties").and_then(Value::as_object);
+    if let Some(fields) = fields {
+        let any = fields.keys().map(one).collect();
+        schema.insert("anyOf".to_owned(), Value::Array(any));
+    }
 }
 
 fn required_but(schema: &mut Schema, optional: &[&str]) {

@@ -59,7 +59,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        parse(&read(request).await?).map(Self)
+        parse_object(&read(request).await?).map(Self)
     }
 }
 
@@ -165,6 +165,19 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
         .ok()?
         .parse()
         .ok()
+}
+
+/// Reads a JSON object. The fields of a type would be read from a list too, by their order; only the empty one is taken for
+/// an object without fields, by the wire contract.
+pub(super) fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let value = parse(bytes)?;
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let list = text.trim_ascii().strip_prefix(b"[");
+    if list.is_some_and(|list| list.trim_ascii() != b"]") {
+        let detail = "must be a JSON object, this is a list";
+        return Err(Problem::invalid_at(FieldError::at("", detail)));
+    }
+    Ok(value)
 }
 
 /// Reads JSON, with or without a byte order mark; an error has a line and column, or a JSON pointer.

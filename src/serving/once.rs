@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OnceJson<T> {
                 fingerprint: hash.finalize().into(),
             }
         });
-        let body = extract::parse(&bytes)?;
+        let body = extract::parse_object(&bytes)?;
         Ok(Self { body, once })
     }
 }

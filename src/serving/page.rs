@@ -11,7 +11,7 @@ use crate::serving::problem::{FieldError, Problem};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct ListQuery<S, const DEFAULT: u32, const MAX: u32> {
-    #[schemars(with = "Option<i64>", transform = describe_limit::<DEFAULT, MAX>)]
+    #[schemars(with = "Option<i64>", transform = any_number, transform = describe_limit::<DEFAULT, MAX>)]
     limit: Option<String>,
     #[serde(flatten)]
     pub start: S,
@@ -27,7 +27,7 @@ pub struct First {}
 #[schemars(inline)]
 pub struct Offset {
     /// How many to skip; default 0.
-    #[schemars(with = "Option<i64>", example = 0)]
+    #[schemars(with = "Option<i64>", transform = any_number, example = 0)]
     offset: Option<String>,
 }
 
@@ -36,6 +36,7 @@ pub struct Offset {
 #[schemars(inline)]
 pub struct Cursor {
     /// The `nextCursor` of the previous answer.
+    #[schemars(regex(pattern = "^([0-9]{1,18})?$"))]
     cursor: Option<String>,
 }
 
@@ -79,6 +80,13 @@ impl<const DEFAULT: u32, const MAX: u32> ListQuery<Cursor, DEFAULT, MAX> {
     }
 }
 
+/// For a number that is read leniently: those that are too large or negative too.
+pub fn any_number(schema: &mut Schema) {
+    for limit in ["format", "minimum", "maximum"] {
+        schema.remove(limit);
+    }
+}
+
 fn describe_limit<const DEFAULT: u32, const MAX: u32>(schema: &mut Schema) {
     let description = format!("How many at most: 1 to {MAX}, default {DEFAULT}.");
     schema.insert("description".to_owned(), description.into());
@@ -91,7 +99,7 @@ fn describe_limit<const DEFAULT: u32, const MAX: u32>(schema: &mut Schema) {
 ///
 /// # Errors
 /// Names the parameter if it is not a whole number.
-fn number(name: &str, text: Option<&str>) -> Result<Option<u64>, FieldError> {
+pub fn number(name: &str, text: Option<&str>) -> Result<Option<u64>, FieldError> {
     let text = text.unwrap_or_default();
     if text.is_empty() {
         return Ok(None);
@@ -109,6 +117,9 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<u64>, FieldError> {
     Ok((!negative).then(|| digits.parse().unwrap_or(u64::MAX)))
 }
 
+/// The pattern of a [`flag`].
+pub const FLAG: &str = "^(true|false|1|0)?$";
+
 /// A query parameter that is true or false; absent or empty: false.
 ///
 /// # Errors
@@ -125,7 +136,10 @@ pub fn flag(name: &str, text: Option<&str>) -> Result<bool, Problem> {
 }
 
 /// A limit: `default` if it is absent, empty, negative or 0; at most `max`.
-fn limit(text: Option<&str>, default: u32, max: u32) -> Result<u32, FieldError> {
+///
+/// # Errors
+/// If it is not a whole number.
+pub fn limit(text: Option<&str>, default: u32, max: u32) -> Result<u32, FieldError> {
     let limit = number("limit", text)?.filter(|limit| *limit > 0);
     Ok(limit.map_or(default, |limit| {
         u32::try_from(limit).unwrap_or(max).min(max)

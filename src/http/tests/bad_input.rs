@@ -102,6 +102,9 @@ async fn empty_and_oversized_lists_are_refused() {
         );
         assert_eq!(answer.pointers(), ["/items"]);
     }
+    let answer = api.post_bytes("/trackings", b"[[]]".to_vec()).await;
+    let refused = "must be a JSON object, this is a list";
+    assert_eq!(answer.problem(422), refused);
     let items = vec![item("CDEK", "A"); 10_001];
     let answer = api.post("/trackings", &json!({"items": items})).await;
     assert_eq!(

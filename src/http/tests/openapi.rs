@@ -66,10 +66,10 @@ async fn the_examples_of_the_document_work_as_they_stand() {
         let operations = item.as_object().expect("operations").iter();
         operations.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
     });
-    // What removes the parcel comes last: one by one, then with others.
+    // What ends a key comes behind what changes it, and what removes the parcel last: one by one, then with others.
     let removes = |(path, method): (&str, &str)| match path {
         "/trackings/remove" => 2,
-        "/trackings/{trackingId}" if method == "delete" => 1,
+        "/trackings/{trackingId}" | "/keys/{keyId}" if method == "delete" => 1,
         _ => 0,
     };
     let mut operations: Vec<_> = operations.collect();

@@ -79,7 +79,7 @@ async fn an_edit_that_says_nothing_or_too_much_changes_nothing() {
     for (body, part) in [
         (json!({}), "names nothing"),
         (json!({"lables": ["x"]}), "names nothing"),
-        (json!([1]), "must be an object"),
+        (json!([1]), "must be a JSON object"),
         (json!({"state": "GONE"}), "1 fields are not valid"),
         (
             json!({"title": 7, "labels": [""]}),
