@@ -10,6 +10,7 @@ use trackbox::kafka::record::Outgoing;
 use uuid::Uuid;
 
 use crate::support::fleet::{Fleet, TOPIC};
+use crate::support::follower::{assert_adds_up, follow};
 use crate::support::process::{pause, signal};
 use crate::support::reader::read_all_along;
 use crate::support::truth;
@@ -100,6 +101,8 @@ async fn nine_processes_killed_and_misled_lose_and_double_nothing() {
         (1..=20_000).step_by(10).collect(),
         reading.clone(),
     ));
+    let following = CancellationToken::new();
+    let follower = tokio::spawn(follow(fleet.apis.clone(), following.clone()));
     fleet.wait_until_shared(3).await;
 
     signal(&fleet.processes["work-1"], "-STOP");
@@ -147,8 +150,11 @@ async fn nine_processes_killed_and_misled_lose_and_double_nothing() {
     assert_clocks_were_wrong(&fleet.world.log(), 600);
     assert_eq!(fleet.stolen_leases().await, 0);
     assert_the_judge_can_say_no(&fleet).await;
+    following.cancel();
+    let told = follower.await.expect("was told in order");
     let (world, _postgres) = fleet.stop().await;
     world.assert_truth().await;
+    assert_adds_up(&told, &world).await;
     let store = world.store().await;
     let letters = store.dead_letters(None, 100).await.expect("lists");
     assert_eq!(letters.len(), garbage, "{letters:?}");

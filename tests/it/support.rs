@@ -8,6 +8,7 @@ pub mod consumers;
 pub mod engines;
 pub mod fixture;
 pub mod fleet;
+pub mod follower;
 pub mod large;
 pub mod limits;
 pub mod messages;
