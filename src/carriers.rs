@@ -12,6 +12,7 @@ mod error;
 #[cfg(test)]
 mod fixture;
 pub mod login;
+pub mod offer;
 pub mod push;
 pub mod reading;
 pub mod recorded;

@@ -36,6 +36,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::quota::Period;
+use crate::model::tenant::TenantCode;
 
 pub use choice::{KafkaSasl, KafkaSecurity, LogFormat, Policy, Preset};
 pub use span::Span;
@@ -359,6 +360,12 @@ pub struct CarrierSection {
     /// The account that the calls count for, shared by all sections that name it; defaults to the section's name.
     #[schemars(extend("format" = "account", "examples" = ["shared-account"]))]
     pub budget: Option<String>,
+    /// The tenants that may name the section; to all others its code is unknown. Left out: all tenants.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        extend("format" = "tenant", "examples" = [["shop-a", "shop-b"]])
+    )]
+    pub tenants: Option<Vec<TenantCode>>,
 }
 
 /// At most `calls` in any span of time, or in each day or month of the calendar of `zone`.

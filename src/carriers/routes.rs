@@ -14,11 +14,11 @@ use crate::carriers::Carrier;
 use crate::carriers::door::Door;
 use crate::carriers::sections::{Adapted, adapters, without_credentials};
 use crate::config::check::Mistakes;
-use crate::config::keys::nearest;
 use crate::config::mistakes::ConfigError;
 use crate::config::{CarrierSection, Config, Policy};
 use crate::model::limits::Limits;
-use crate::model::number::{fold, skeleton};
+use crate::model::number::fold;
+use crate::model::tenant::TenantCode;
 use crate::model::{CarrierCode, Tracking};
 use crate::plan::Sections;
 
@@ -76,9 +76,17 @@ pub struct Route {
     pub timeout: Duration,
     /// How it takes what its carrier pushes; `None` if it takes nothing.
     pub door: Option<Arc<Door>>,
+    /// The tenants that may name its section; `None` for all.
+    pub tenants: Option<Vec<TenantCode>>,
 }
 
 impl Route {
+    /// Whether this tenant may name its section.
+    pub fn serves(&self, tenant: &TenantCode) -> bool {
+        let tenants = self.tenants.as_ref();
+        tenants.is_none_or(|tenants| tenants.contains(tenant))
+    }
+
     /// Whether one call may ask for parcels of both.
     pub fn calls_as(&self, other: &Route) -> bool {
         Arc::ptr_eq(&self.adapter, &other.adapter)
@@ -101,19 +109,6 @@ impl Route {
             ..row
         }
     }
-}
-
-/// What a request means by a carrier's code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meant {
-    /// A section by its name, or by a spelling of it that differs only in blanks, invisible characters and case.
-    Section(CarrierCode),
-    /// [`ANY`], with a section whose name is similar.
-    Any { similar: Option<String> },
-    /// Most probably this section: its name looks the same in another alphabet.
-    LookAlike(String),
-    /// No section serves it; the name of this one is similar.
-    Unknown { similar: Option<String> },
 }
 
 /// All routes of a configuration.
@@ -158,6 +153,7 @@ impl Routes {
                 door: Door::of(&section, adapter.as_ref()).map(Arc::new),
                 adapter,
                 timeout: timeout.get(),
+                tenants: section.tenants,
             };
             (fold(code), route)
         };
@@ -186,25 +182,6 @@ impl Routes {
         self.by_key.get(&fold(name))
     }
 
-    /// What a request means by `code`.
-    pub fn meant(&self, code: &CarrierCode) -> Meant {
-        let section = |route: &Route| CarrierCode::parse(route.section.as_str()).ok();
-        if let Some(name) = self.by_key.get(&fold(code.as_str())).and_then(section) {
-            return Meant::Section(name);
-        }
-        let mut names = self.known();
-        names.retain(|name| name != ANY);
-        let looks = skeleton(code.as_str());
-        if let Some(alike) = names.iter().find(|name| skeleton(name) == looks) {
-            return Meant::LookAlike(alike.clone());
-        }
-        let similar = nearest(code.as_str(), names.clone()).or_else(|| nearest(&looks, names));
-        match self.by_key.contains_key(ANY) {
-            true => Meant::Any { similar },
-            false => Meant::Unknown { similar },
-        }
-    }
-
     /// The same routes, with another adapter for a configured code: one that no configuration names.
     #[must_use]
     pub fn with_adapter(mut self, code: &CarrierCode, adapter: Arc<dyn Carrier>) -> Self {
@@ -212,12 +189,6 @@ impl Routes {
             route.adapter = adapter;
         }
         self
-    }
-
-    /// The names of the sections in use; [`ANY`] among them serves every code.
-    pub fn known(&self) -> Vec<String> {
-        let sections = self.by_key.values().map(|route| route.section.clone());
-        sections.collect()
     }
 
     /// The sections with what each minds in the spelling of its numbers, and whether it takes pushes.

@@ -91,6 +91,7 @@ impl Default for CarrierSection {
             push_key_before: Secret::default(),
             push_trust: false,
             budget: None,
+            tenants: None,
         }
     }
 }

@@ -215,6 +215,15 @@ fn carrier(config: &Config, code: &str, section: &CarrierSection, mistakes: &mut
         lease(config, &["carriers", code, "timeout"], timeout, mistakes);
     }
     push_secrets(code, section, mistakes);
+    tenants(code, section, mistakes);
+}
+
+/// A section that no tenant may name would be of no use, and an empty list may have been meant for all of them.
+fn tenants(code: &str, section: &CarrierSection, mistakes: &mut Mistakes<'_>) {
+    if section.tenants.as_ref().is_some_and(Vec::is_empty) {
+        let advice = "list the tenants that may name the section, or leave it out for all of them";
+        mistakes.add(&["carriers", code, "tenants"], "is empty", advice);
+    }
 }
 
 /// Secrets in an address are long, and of what an address holds as it is.

@@ -12,6 +12,7 @@ use crate::config::Per;
 use crate::config::keys::quoted;
 use crate::config::secret::{MASK, hide_password, is_masked};
 use crate::model::CarrierCode;
+use crate::model::tenant::TenantCode;
 
 /// The most characters of one text.
 const TEXT_CHARS_MAX: usize = 4_096;
@@ -53,6 +54,7 @@ pub fn expected(format: &str) -> &'static str {
         "span of a limit" => {
             "a time from 1s to 24h such as 5s, 10m or 1h, or day or month, which go by the calendar of zone"
         }
+        "tenant" => "a tenant's code: 1 to 40 of the characters a-z, 0-9 and -",
         "account" => "a name of 1 to 64 characters, the same one in all sections that share it",
         "secret" => "the secret itself",
         _ => "at most 4096 characters",
@@ -111,6 +113,7 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
             Ok(_) => Ok(text.to_owned()),
             Err(why) => refused(&format!("which is {why}")),
         },
+        "tenant" if TenantCode::parse(text).is_err() => refused("which is no tenant's code"),
         "account" => match CarrierCode::parse(text) {
             Ok(_) => Ok(text.to_owned()),
             Err(error) => refused(&format!("which is no name: it {error}")),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::carriers::offer::Offer;
 use crate::clock::Time;
 use crate::config::Per;
 use crate::http::accounts::{self, AccountOverview, Counts};
@@ -186,7 +187,7 @@ struct Codes {
 /// List the accounts at the carriers
 ///
 /// Limits, calls used, pauses with their reason, and how many parcels are due or failing. Without an operator's key only the
-/// codes.
+/// codes that you may name.
 #[apply(documented)]
 async fn list_carriers(
     caller: Reads,
@@ -194,10 +195,13 @@ async fn list_carriers(
 ) -> Result<axum::Json<CarriersAnswer>, Problem> {
     if !caller.operator {
         let accounts = serve.routes.accounts();
-        let carriers = accounts.iter().map(|account| Codes {
-            codes: account.codes.clone(),
+        let offer = Offer::of(&serve.routes, &caller.shop);
+        let codes = accounts.iter().map(|account| {
+            let codes = account.codes.iter().filter(|it| offer.has_section(it));
+            codes.cloned().collect::<Vec<String>>()
         });
-        let carriers = carriers.collect();
+        let carriers = codes.filter(|codes| !codes.is_empty());
+        let carriers = carriers.map(|codes| Codes { codes }).collect();
         return Ok(axum::Json(CarriersAnswer::Codes(CarrierCodes { carriers })));
     }
     let overview = accounts::overview(&serve).await?;

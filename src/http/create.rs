@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::carriers::offer::Offer;
 use crate::http::items::{Checked, ITEMS_MAX, check, refusal};
 use crate::http::lines::{Line, Word};
 use crate::http::trackings::{TAG, Tracking, Trackings, documented_as, example};
@@ -122,7 +123,7 @@ async fn create_trackings(
         once,
     }: OnceJson<CreateTrackings>,
 ) -> Result<Created, Problem> {
-    let checked = check(&request.items, &serve.routes)?;
+    let checked = check(&request.items, Offer::of(&serve.routes, &caller.shop))?;
     let mut advice: HashMap<_, Vec<String>> = HashMap::new();
     let lines = checked.into_iter().map(|item| {
         let Checked { wish, advice: more } = item?;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::carriers::routes::{Meant, Routes};
+use crate::carriers::offer::{Meant, Offer};
 use crate::config::keys::quoted;
 use crate::http::words::{self, sent};
 use crate::model::number::{LookAlikes, fold};
@@ -33,7 +33,7 @@ pub struct Checked {
 /// If there are no items, or too many.
 pub fn check(
     items: &List<Box<RawValue>, ITEMS_MAX>,
-    routes: &Routes,
+    offer: Offer<'_>,
 ) -> Result<Vec<Result<Checked, Vec<FieldError>>>, Problem> {
     let total = items.total;
     if !(1..=ITEMS_MAX).contains(&total) {
@@ -41,8 +41,8 @@ pub fn check(
         return Err(Problem::invalid_at(FieldError::at("/items", detail)));
     }
     let mut codes = Codes {
-        routes,
-        known: known_codes(routes),
+        offer,
+        known: known_codes(offer),
         read: HashMap::new(),
     };
     let items = items.kept.iter().enumerate();
@@ -159,7 +159,7 @@ const BLANK: &str = "must have a visible character, this has only blanks and inv
 
 /// The carrier codes of a request: few, each in many items.
 struct Codes<'a> {
-    routes: &'a Routes,
+    offer: Offer<'a>,
     known: String,
     /// What was read of each text. Of long lists of different texts only the first ones are remembered.
     read: HashMap<String, ReadCode>,
@@ -176,7 +176,7 @@ impl Codes<'_> {
         if let Some(read) = self.read.get(&text) {
             return read.clone();
         }
-        let read = read_code(text.clone(), self.routes, &self.known);
+        let read = read_code(text.clone(), self.offer, &self.known);
         if self.read.len() < CODES_MAX {
             self.read.insert(text, read.clone());
         }
@@ -185,12 +185,12 @@ impl Codes<'_> {
 }
 
 /// The code of the section that is meant, or else as it was sent, with what may be wrong with it.
-fn read_code(text: String, routes: &Routes, known: &str) -> ReadCode {
+fn read_code(text: String, offer: Offer<'_>, known: &str) -> ReadCode {
     let code = CarrierCode::parse(text).map_err(|error| error.to_string())?;
     if fold(code.as_str()).is_empty() {
         return Err(BLANK.to_owned());
     }
-    match routes.meant(&code) {
+    match offer.meant(&code) {
         Meant::Section(section) => Ok((section, None)),
         Meant::Any { similar } => {
             let sent = quoted(code.as_str());
@@ -248,8 +248,8 @@ fn read<T>(
         .map_err(|detail| FieldError::at(format!("/items/{place}/{name}"), detail))
 }
 
-fn known_codes(routes: &Routes) -> String {
-    let known = routes.known();
+fn known_codes(offer: Offer<'_>) -> String {
+    let known = offer.known();
     let mut shown = known
         .iter()
         .take(KNOWN_CODES_MAX)

@@ -13,7 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use strum::VariantArray;
 
-use crate::carriers::routes::Meant;
+use crate::carriers::offer::{Meant, Offer};
 use crate::clock::Time;
 use crate::http::Serve;
 use crate::http::trackings::{self, TAG, Trackings, documented_as, example};
@@ -99,7 +99,7 @@ async fn list_trackings(
     State(serve): State<Serve>,
     Query(query): Query<ListQuery>,
 ) -> Result<Listed, Problem> {
-    let filter = query.filter(&serve)?;
+    let filter = query.filter(Offer::of(&serve.routes, &caller.shop))?;
     let limit = limit(query.limit.as_deref(), PAGE, PAGE_MAX).map_err(Problem::invalid_at)?;
     let after = match query.cursor.as_deref() {
         None | Some("") => None,
@@ -131,7 +131,7 @@ fn wrong(name: &str, detail: impl std::fmt::Display) -> Problem {
 }
 
 impl ListQuery {
-    fn filter(&self, serve: &Serve) -> Result<Filter, Problem> {
+    fn filter(&self, offer: Offer<'_>) -> Result<Filter, Problem> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let failing = match given(&self.failing) {
             None => None,
@@ -142,7 +142,7 @@ impl ListQuery {
         })?;
         let carriers = words("carrierCode", &self.carrier_code, |word| {
             let code = CarrierCode::parse(word.to_owned()).ok()?;
-            Some(match serve.routes.meant(&code) {
+            Some(match offer.meant(&code) {
                 Meant::Section(section) => section.as_str().to_owned(),
                 _ => code.as_str().to_owned(),
             })

@@ -22,6 +22,9 @@ impl Tenant {
     }
 }
 
+/// The code of [`Tenant::DEFAULT`], as the migrations give it.
+const DEFAULT_CODE: &str = "default";
+
 /// The most characters of a tenant's code.
 pub const TENANT_CODE_CHARS_MAX: usize = 40;
 
@@ -52,11 +55,18 @@ impl TenantCode {
     /// # Errors
     /// Why a tenant of this code must not be disabled.
     pub fn may_be_disabled(&self) -> Result<(), &'static str> {
-        if self.0 == "default" {
+        if self.0 == DEFAULT_CODE {
             Err("the tenant default cannot be disabled, since the operators' keys are its keys")
         } else {
             Ok(())
         }
+    }
+}
+
+impl Default for TenantCode {
+    /// That of [`Tenant::DEFAULT`].
+    fn default() -> Self {
+        Self(DEFAULT_CODE.to_owned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The layer before the routes that need a caller: it says who makes a request, by its key, and lets nobody else in.
 //!
-//! A port is open, and anyone who reaches it is [`Caller::OPEN`], while two things hold: its address in the configuration is
+//! A port is open, and anyone who reaches it is [`Caller::open`], while two things hold: its address in the configuration is
 //! a loopback one or `http.open` is set, and there has never been a key. In an open port no secret keeps web pages out, so
 //! [`origin`] does.
 
@@ -192,7 +192,7 @@ impl Gate {
             return Err(self.refused("proxied", detail));
         }
         origin::check(request, &inner.hosts)?;
-        Ok(Caller::OPEN)
+        Ok(Caller::open())
     }
 
     async fn with_key(&self, text: &str, request: &Parts) -> Result<Admitted, Problem> {
@@ -221,6 +221,7 @@ impl Gate {
         }
         let caller = Caller {
             tenant: known.row.tenant,
+            shop: known.tenant_code.clone(),
             key: Some(known.row.id),
             scope: known.row.scope,
             operator: known.row.is_operator,

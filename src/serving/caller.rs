@@ -13,7 +13,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 
 use crate::model::act::{Act, Deed};
-use crate::model::tenant::{Scope, Tenant};
+use crate::model::tenant::{Scope, Tenant, TenantCode};
 use crate::serving::problem::{Kind, Problem};
 
 /// What the document calls keys.
@@ -23,9 +23,11 @@ pub const KEYS: &str = "key";
 pub const OPERATOR: &str = "OPERATOR";
 
 /// Who makes a request. The layer before the routes puts it into the request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub tenant: Tenant,
+    /// The tenant as the configuration names it.
+    pub shop: TenantCode,
     /// The key's id; `None` while there are no keys.
     pub key: Option<i64>,
     pub scope: Scope,
@@ -35,12 +37,15 @@ pub struct Caller {
 
 impl Caller {
     /// Anyone, where no key is needed.
-    pub const OPEN: Self = Self {
-        tenant: Tenant::DEFAULT,
-        key: None,
-        scope: Scope::Admin,
-        operator: true,
-    };
+    pub fn open() -> Self {
+        Self {
+            tenant: Tenant::DEFAULT,
+            shop: TenantCode::default(),
+            key: None,
+            scope: Scope::Admin,
+            operator: true,
+        }
+    }
 
     /// An act of this caller, for the log. `object` names what it was done to and holds none of its values.
     pub fn act(&self, deed: Deed, object: impl Into<String>) -> Act {
@@ -78,7 +83,7 @@ impl Caller {
 macro_rules! callers {
     ($($(#[doc = $doc:literal])+ $name:ident, $role:expr, $may:expr;)+) => {$(
         $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Debug)]
         pub struct $name(Caller);
 
         impl Deref for $name {
@@ -93,7 +98,7 @@ macro_rules! callers {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-                let caller = parts.extensions.get::<Caller>().copied();
+                let caller = parts.extensions.get::<Caller>().cloned();
                 let caller = caller.ok_or_else(|| Problem::internal(anyhow::anyhow!("no layer said who calls")))?;
                 $may(&caller, &parts.method).map(|()| Self(caller))
             }

@@ -8,7 +8,7 @@ use sea_orm::{
 use crate::clock::Time;
 use crate::model::act::{Act, Deed};
 use crate::model::key::{ApiKey, KeyHash};
-use crate::model::tenant::{Scope, Tenant};
+use crate::model::tenant::{Scope, Tenant, TenantCode};
 use crate::store::Store;
 use crate::store::acts::note;
 use crate::store::column::Stamp;
@@ -53,10 +53,11 @@ pub struct KeyRow {
     pub last_used_at: Option<Time>,
 }
 
-/// A key's row, and whether its tenant is disabled.
+/// A key's row, and what there is to know of its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundKey {
     pub row: KeyRow,
+    pub tenant_code: TenantCode,
     pub tenant_is_disabled: bool,
 }
 
@@ -125,7 +126,7 @@ impl Store {
     pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<FoundKey>, StoreError> {
         let sql = self
             .sql(format!(
-                "SELECT {}, t.disabled_at FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id \
+                "SELECT {}, t.code AS tenant_code, t.disabled_at FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id \
                  WHERE k.hash = :hash",
                 columns::<Entity>("k.")
             ))
@@ -283,8 +284,10 @@ impl Readable for FoundKey {
 
     fn read(row: &QueryResult) -> Result<Self, Unreadable> {
         let disabled_at: Option<Stamp> = get(row, "disabled_at")?;
+        let tenant_code = TenantCode::parse(get::<String>(row, "tenant_code")?);
         Ok(Self {
             row: KeyRow::read(row)?,
+            tenant_code: tenant_code.map_err(|error| Unreadable::new("tenant_code", error))?,
             tenant_is_disabled: disabled_at.is_some(),
         })
     }

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
-use crate::carriers::routes::{Meant, Routes};
+use crate::carriers::offer::{Meant, Offer};
+use crate::carriers::routes::Routes;
 use crate::carriers::{Answer, Asked, Carrier, CarrierError, State, Step};
 use crate::clock::Time;
 use crate::config::Config;
 use crate::model::fixture::tracking;
 use crate::model::number::Spelling;
+use crate::model::tenant::TenantCode;
 use crate::model::{CarrierCode, TrackNumber, Tracking};
 
 fn code(text: &str) -> CarrierCode {
@@ -30,8 +32,9 @@ fn a_section_is_known_by_every_spelling_of_its_name() {
         "\u{feff}CDEK\u{a0}",
     ] {
         let spelt = code(spelling);
+        let everyone = TenantCode::default();
         assert_eq!(
-            routes.meant(&spelt),
+            Offer::of(&routes, &everyone).meant(&spelt),
             Meant::Section(code("CDEK")),
             "{spelling:?}"
         );
@@ -39,60 +42,6 @@ fn a_section_is_known_by_every_spelling_of_its_name() {
         assert_eq!(route.account.name, "CDEK");
         assert_eq!(routes.sections().of(spelling), "CDEK");
     }
-}
-
-#[test]
-fn letters_of_another_alphabet_are_no_spelling_of_a_section() {
-    let routes = routes(|config| {
-        let rest = config.carriers["*"].clone();
-        config.carriers.insert("ПОЧТА".to_owned(), rest);
-    });
-    for (spelling, meant) in [
-        ("\u{421}DEK", "CDEK"),
-        ("cd\u{435}\u{43a}", "CDEK"),
-        ("CD\u{395}K", "CDEK"),
-        ("\u{420}\u{41e}S\u{422}_RU", "POST_RU"),
-        ("ПOЧTA", "ПОЧТА"),
-    ] {
-        let meant = Meant::LookAlike(meant.to_owned());
-        assert_eq!(routes.meant(&code(spelling)), meant, "{spelling}");
-    }
-}
-
-#[test]
-fn a_similar_code_is_served_by_the_section_for_all_others() {
-    let similar = |name: &str| Some(name.to_owned());
-    let all = routes(|_| ());
-    let meant = |text| all.meant(&code(text));
-    assert_eq!(
-        meant("CDEC"),
-        Meant::Any {
-            similar: similar("CDEK")
-        }
-    );
-    assert_eq!(
-        meant("POSTRU"),
-        Meant::Any {
-            similar: similar("POST_RU")
-        }
-    );
-    assert_eq!(meant("DHL"), Meant::Any { similar: None });
-    assert_eq!(
-        meant("\u{421}\u{414}\u{415}\u{41a}"),
-        Meant::Any {
-            similar: similar("CDEK")
-        },
-        "of its four Cyrillic letters three look Latin"
-    );
-    let some = routes(|config| {
-        config.carriers.remove("*");
-    });
-    assert_eq!(
-        some.meant(&code("CDEC")),
-        Meant::Unknown {
-            similar: similar("CDEK")
-        }
-    );
 }
 
 #[test]

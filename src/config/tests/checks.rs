@@ -46,6 +46,16 @@ const WRONG: &[(&str, &str, &str)] = &[
         "at most 2",
     ),
     (
+        "carriers.CDEK.tenants = []",
+        "carriers.CDEK.tenants is empty",
+        "or leave it out for all",
+    ),
+    (
+        "carriers.CDEK.tenants = [\"shop-a\", \"Shop B\"]",
+        "has a member, number 2, that is \"Shop B\", which is no tenant's code",
+        "a-z, 0-9 and -",
+    ),
+    (
         "carriers.CDEK.numbers = 2",
         "is 2, more than the 1 that the adapter emulator takes",
         "at most 1",

@@ -12,6 +12,7 @@ use crate::config::shape::Shape;
 use crate::config::shipped::{DEMO, NORMAL, SHIPPED};
 use crate::config::{CarrierSection, Config, Limit, Per, Policy, Preset, SecretUrl};
 use crate::model::quota::Period;
+use crate::model::tenant::TenantCode;
 
 /// The shipped file with the commented-out keys in force.
 fn uncommented() -> String {
@@ -67,6 +68,7 @@ fn the_types_have_exactly_the_known_keys() {
         budget: Some("b".to_owned()),
         per_minute: Some(1),
         numbers: Some(1),
+        tenants: Some(Vec::new()),
         limits: vec![Limit {
             calls: 1,
             per: Per::Calendar(Period::Day),
@@ -96,6 +98,7 @@ fn the_commented_out_keys_show_their_true_defaults() {
     cdek.policy = Some(Policy::Fixed);
     cdek.budget = Some("CDEK".to_owned());
     cdek.numbers = Some(1);
+    cdek.tenants = Some(vec![TenantCode::default()]);
     assert_eq!(of_file(&uncommented()), Ok(expected));
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::http::tests::Answer;
-use crate::http::tests::access::{call, key, shop, shut};
-use crate::model::tenant::{Scope, Tenant};
+use crate::http::tests::access::{call, key, shop, shut, shut_with};
+use crate::http::tests::{Answer, at};
+use crate::model::tenant::{Scope, Tenant, TenantCode};
+use crate::model::{CarrierCode, TrackNumber};
 
 /// Whatever a shop asks about another's parcel, it hears what it hears of one that does not exist.
 #[tokio::test]
@@ -106,4 +107,73 @@ async fn another_shops_parcels_do_not_exist() {
     .await
     .ok();
     assert_eq!(kept["orderId"], "MINE", "the other one keeps it");
+}
+
+/// To a shop that a section does not name, its code is what a code without a section is.
+#[tokio::test]
+async fn the_section_of_another_shop_does_not_exist() {
+    for has_any in [false, true] {
+        let api = shut_with(|config| {
+            let section = config.carriers.get_mut("CDEK").expect("shipped");
+            section.tenants = Some(vec![TenantCode::parse("shop").expect("a code")]);
+            if !has_any {
+                config.carriers.remove("*");
+            }
+        })
+        .await;
+        let theirs = key(&api, shop(&api).await, Scope::Write, false).await;
+        let ours = key(&api, Tenant::DEFAULT, Scope::Write, false).await;
+        let item = |code: &str| json!({"items": [{"carrierCode": code, "trackNumber": "N1"}]});
+        let made = call(&api, "post", "/trackings", &theirs, &item("cdek"))
+            .await
+            .ok();
+        assert_eq!(made["trackings"][0]["carrierCode"], "CDEK");
+        let refused = call(&api, "post", "/trackings", &ours, &item("CDEK")).await;
+        refused.problem(422);
+        let error = &refused.json()["errors"][0];
+        let known = if has_any { "*, POST_RU" } else { "POST_RU" };
+        assert_eq!(
+            error["detail"],
+            format!("is not a known carrier; known are {known}"),
+        );
+        if !has_any {
+            let unknown = call(&api, "post", "/trackings", &ours, &item("NOPE")).await;
+            assert_eq!(unknown.json()["errors"][0], *error, "the same words");
+        }
+        // A name like it gives nothing away either.
+        let near = call(&api, "post", "/trackings", &ours, &item("CDEC")).await;
+        let text = String::from_utf8_lossy(&near.bytes).into_owned();
+        assert!(!text.contains("CDEK"), "{text}");
+        let codes = async |key: &str| {
+            let carriers = call(&api, "get", "/carriers", key, &Value::Null).await.ok();
+            carriers.to_string().contains("CDEK")
+        };
+        assert!(codes(&theirs).await);
+        assert!(!codes(&ours).await);
+    }
+}
+
+/// A parcel that a shop has already stays its own when the section is given to another one.
+#[tokio::test]
+async fn a_parcel_that_was_there_before_is_shown_on() {
+    let api = shut_with(|config| {
+        let section = config.carriers.get_mut("CDEK").expect("shipped");
+        section.tenants = Some(vec![TenantCode::parse("shop").expect("a code")]);
+    })
+    .await;
+    let pair = CarrierCode::parse("CDEK").expect("a code");
+    let pairs = [(pair, TrackNumber::parse("N1").expect("a number"))];
+    let made = api
+        .serve
+        .current
+        .create_or_get(Tenant::DEFAULT, &pairs, at(0));
+    let id = made.await.expect("creates")[0].id;
+    let ours = key(&api, Tenant::DEFAULT, Scope::Write, false).await;
+    let get = async |path: String| call(&api, "get", &path, &ours, &Value::Null).await.ok();
+    assert_eq!(get(format!("/trackings/{id}")).await["carrierCode"], "CDEK");
+    let listed = get("/trackings?carrierCode=CDEK".to_owned()).await;
+    assert_eq!(listed["trackings"][0]["id"], id.to_string());
+    let title = json!({"title": "mine"});
+    let edited = call(&api, "patch", &format!("/trackings/{id}"), &ours, &title).await;
+    assert_eq!(edited.ok()["title"], "mine");
 }

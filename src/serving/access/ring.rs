@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::clock::{Clock, Time};
 use crate::metrics::Metrics;
 use crate::model::key::KeyHash;
+use crate::model::tenant::TenantCode;
 use crate::store::Store;
 use crate::store::api_keys::{FoundKey, KeyRow};
 use crate::store::error::StoreError;
@@ -47,6 +48,7 @@ pub enum Verdict {
 /// A key that there is, in force or not.
 pub struct Known {
     pub row: KeyRow,
+    pub tenant_code: TenantCode,
     pub tenant_is_disabled: bool,
     /// `None` if it has no limit of its own.
     limiter: Option<Arc<Limiter>>,
@@ -147,6 +149,7 @@ impl Ring {
         Known {
             limiter: before.or_else(new),
             row: found.row,
+            tenant_code: found.tenant_code,
             tenant_is_disabled: found.tenant_is_disabled,
         }
     }
