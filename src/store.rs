@@ -46,6 +46,7 @@ mod moving;
 pub mod native;
 mod owning;
 pub mod parcels;
+mod parcels_max;
 pub mod partitions;
 pub mod processes;
 mod push_news;

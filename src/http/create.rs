@@ -280,7 +280,11 @@ async fn create(
         let is_refused = |made: &Option<_>| matches!(made, Some(Err(_)));
         for (place, made) in std::iter::zip(&places, &made) {
             if let Some(Err((field, detail))) = made {
-                let error = FieldError::at(format!("/items/{place}/{field}"), detail.clone());
+                let pointer = match *field {
+                    "" => format!("/items/{place}"),
+                    field => format!("/items/{place}/{field}"),
+                };
+                let error = FieldError::at(pointer, detail.clone());
                 refused.push((*place, vec![error]));
             }
         }

@@ -5,7 +5,7 @@ use axum::Json as Answer;
 use axum::extract::State;
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 
 use crate::clock::Time;
@@ -18,7 +18,7 @@ use crate::serving::extract::{Json, Path, Query};
 use crate::serving::operation::{Tag, documented, get, patch, post};
 use crate::serving::page::{Cursor, ListQuery};
 use crate::serving::problem::{FieldError, Kind, Problem};
-use crate::store::tenants::TenantRow;
+use crate::store::tenants::{TenantEdit, TenantRow};
 
 /// The operations on tenants.
 pub const TAG: Tag = Tag {
@@ -48,6 +48,9 @@ pub struct CreateTenant {
     /// What people call it: 1 to 100 characters. Default: its code.
     #[schemars(regex(pattern = NAMING), length(min = 1, max = 100))]
     name: Option<String>,
+    /// The most parcels that it may have, archived ones included; null or left out: no limit.
+    #[serde(default, rename = "parcelsMax", alias = "parcels_max")]
+    parcels_max: Option<u32>,
 }
 
 /// A tenant.
@@ -57,6 +60,8 @@ pub struct CreateTenant {
 pub struct TenantAnswer {
     code: String,
     name: String,
+    /// The most parcels that it may have, archived ones included; null for no limit.
+    parcels_max: Option<u32>,
     /// Since when its keys are refused; null if they are not.
     disabled_at: Option<Time>,
     created_at: Time,
@@ -72,11 +77,26 @@ pub struct Tenants {
     next_cursor: Option<String>,
 }
 
-/// What to change of a tenant.
+/// What to change of a tenant. A field that is left out stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct ChangeTenant {
     /// Whether its keys are refused.
-    disabled: bool,
+    #[serde(default)]
+    disabled: Option<bool>,
+    /// The most parcels that it may have, archived ones included; null for no limit. It keeps what it has beyond.
+    #[serde(
+        default,
+        rename = "parcelsMax",
+        alias = "parcels_max",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Option<u32>")]
+    parcels_max: Option<Option<u32>>,
+}
+
+/// A value that is there; null too.
+fn given<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(json).map(Some)
 }
 
 impl TenantPath {
@@ -100,6 +120,7 @@ impl From<TenantRow> for TenantAnswer {
         Self {
             code: row.code.to_string(),
             name: row.name,
+            parcels_max: row.parcels_max,
             disabled_at: row.disabled_at,
             created_at: row.created_at,
         }
@@ -120,9 +141,10 @@ async fn create_tenant(
         .map_err(|why| Problem::invalid_at(FieldError::at("/code", format!("code {why}"))))?;
     let name = name(request.name.as_deref().unwrap_or(code.as_str()))
         .map_err(|why| Problem::invalid_at(FieldError::at("/name", format!("name {why}"))))?;
+    let (max, now) = (request.parcels_max, serve.clock.now());
     let made = serve
         .store
-        .create_tenant(&code, &name, caller.key, serve.clock.now());
+        .create_tenant(&code, &name, max, caller.key, now);
     let row = made.await?.ok_or_else(|| {
         let detail = format!("there is a tenant {code} already");
         Problem::new(Kind::Conflict, detail)
@@ -151,10 +173,10 @@ async fn list_tenants(
     }))
 }
 
-/// Disable or enable a tenant
+/// Disable, enable or limit a tenant
 ///
 /// The keys of a disabled tenant are refused, in every process within ten seconds. Its parcels stay and are checked on. The
-/// tenant `default` cannot be disabled.
+/// tenant `default` cannot be disabled. Parcels beyond `parcelsMax` are refused when they are created.
 #[apply(documented)]
 async fn change_tenant(
     caller: Operates,
@@ -164,14 +186,20 @@ async fn change_tenant(
     Json(request): Json<ChangeTenant>,
 ) -> Result<Answer<TenantAnswer>, Problem> {
     let code = path.code()?;
-    if request.disabled {
+    if (request.disabled, request.parcels_max) == (None, None) {
+        let detail = "must say what to change: disabled or parcelsMax";
+        return Err(Problem::invalid_at(FieldError::at("", detail)));
+    }
+    if request.disabled == Some(true) {
         code.may_be_disabled()
             .map_err(|why| Problem::new(Kind::Conflict, why))?;
     }
-    let (disabled, now) = (request.disabled, serve.clock.now());
-    let changed = serve
-        .store
-        .set_tenant_disabled(&code, disabled, caller.key, now);
+    let edit = TenantEdit {
+        disabled: request.disabled,
+        parcels_max: request.parcels_max,
+    };
+    let now = serve.clock.now();
+    let changed = serve.store.change_tenant(&code, edit, caller.key, now);
     let row = changed.await?.ok_or_else(|| path.not_found())?;
     serve.gate.forget_keys();
     Ok(Answer(row.into()))
@@ -195,7 +223,7 @@ async fn create_key_of_tenant(
 
 pub fn router() -> ApiRouter<Serve> {
     let example = json!({
-        "code": "shop", "name": "Shop in Berlin", "disabledAt": null, "createdAt": "2026-11-20T12:00:00Z",
+        "code": "shop", "name": "Shop in Berlin", "parcelsMax": 100_000, "disabledAt": null, "createdAt": "2026-11-20T12:00:00Z",
     });
     let create = create_tenant::operation(TAG)
         .request(json!({"code": "books", "name": "Books in Berlin"}))
@@ -206,7 +234,7 @@ pub fn router() -> ApiRouter<Serve> {
         json!({"tenants": [example.clone()], "nextCursor": null}),
     );
     let change = change_tenant::operation(TAG)
-        .request(json!({"disabled": false}))
+        .request(json!({"disabled": false, "parcelsMax": 100_000}))
         .answer("The tenant is changed.", example)
         .problems(&[Kind::Conflict]);
     let key = create_key_of_tenant::operation(TAG)

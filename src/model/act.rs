@@ -13,6 +13,7 @@ pub enum Deed {
     TenantCreated,
     TenantDisabled,
     TenantEnabled,
+    TenantLimited,
     PauseLifted,
     DeadLetterRetried,
     ParcelRemoved,

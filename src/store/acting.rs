@@ -18,7 +18,7 @@ use crate::store::feed::{Entry, Head, Kind, What};
 use crate::store::parcels::{Listed, Moves};
 use crate::store::rows::{Readable, Unreadable, get};
 
-/// What is too much of a parcel's words, as the field and a sentence.
+/// What is too much of a parcel's words, as the field and a sentence; without a field if the parcel itself is.
 pub type TooMuch = (&'static str, String);
 
 /// The least valid versions of what is cached: by the tracking's id, of trackings and of their owners' views.

@@ -1,6 +1,6 @@
 //! Parcels that a tenant wishes for: trackings are created, or shared if they exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait as _, QueryResult};
 
@@ -149,7 +149,7 @@ impl WholeStore {
         for (nth, result) in existing {
             made[nth] = Some(result);
         }
-        let in_order = places.into_iter().map(|nth| made[nth].clone());
+        let in_order = places.iter().map(|nth| made[*nth].clone());
         let mut creation = Creation {
             made: in_order.collect(),
             ..Creation::default()
@@ -161,7 +161,12 @@ impl WholeStore {
             let outcome = outcome(&creation.made);
             self.finish_key(&transaction, tenant, once, outcome).await?;
         }
+        let got = acts.got.len();
         let written = self.write_acts(&transaction, acts, before_commit).await?;
+        if let Some(too_many) = written.too_many {
+            creation.refuse_beyond(too_many.room(got), &too_many.refusal(got));
+            return Ok(creation);
+        }
         transaction.commit().await?;
         for made in creation.made.iter_mut().flatten().flatten() {
             if let Some(row) = written.rows.get(&made.row.id) {
@@ -325,6 +330,26 @@ impl WholeStore {
         Ok(placed
             .filter_map(|it| Some((wanted.get(it.place)?.0, it.row)))
             .collect())
+    }
+}
+
+impl Creation {
+    /// Refuses the new parcels after the first `room` of them.
+    fn refuse_beyond(&mut self, room: usize, why: &TooMuch) {
+        let mut fits = HashSet::new();
+        for made in &mut self.made {
+            let Some(Ok(Made {
+                row, is_new: true, ..
+            })) = made
+            else {
+                continue;
+            };
+            if fits.len() < room || fits.contains(&row.id) {
+                fits.insert(row.id);
+            } else {
+                *made = Some(Err(why.clone()));
+            }
+        }
     }
 }
 

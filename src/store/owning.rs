@@ -14,6 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::feed::{Head, Kind, detail};
 use crate::store::native::Transaction;
 use crate::store::parcels::{COLUMNS, Moves, NewParcel};
+use crate::store::parcels_max::TooMany;
 
 /// The owners of a tracking after an act.
 #[derive(FromQueryResult)]
@@ -31,6 +32,8 @@ pub(super) struct Written {
     pub rows: HashMap<i64, Tracking>,
     pub due: bool,
     pub heads: Vec<Head>,
+    /// Then it must not be committed.
+    pub too_many: Option<TooMany>,
 }
 
 impl Store {
@@ -128,7 +131,12 @@ impl Store {
         });
         let entries = got.chain(edited).chain(removed).collect();
         let heads = self.tell(transaction, entries, moves, acts.now).await?;
+        let too_many = match acts.got.is_empty() {
+            true => None,
+            false => self.too_many(transaction, acts.tenant).await?,
+        };
         Ok(Written {
+            too_many,
             due: changes.iter().any(|it| it.new.active && !it.old.active),
             rows: changes.into_iter().map(|it| (it.new.id, it.new)).collect(),
             heads,

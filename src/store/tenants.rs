@@ -1,8 +1,8 @@
 //! Tenants. The migrations make the default one; a tenant is never deleted, so its id is never given out again.
 
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, FromQueryResult as _, QueryFilter as _, QueryOrder as _,
-    QueryResult, QuerySelect as _, Set, TryInsertResult,
+    ColumnTrait as _, EntityTrait as _, ExprTrait as _, FromQueryResult as _, QueryFilter as _,
+    QueryOrder as _, QueryResult, QuerySelect as _, Set, TryInsertResult,
 };
 
 use crate::clock::Time;
@@ -21,9 +21,20 @@ pub struct TenantRow {
     pub tenant: Tenant,
     pub code: TenantCode,
     pub name: String,
+    /// The most parcels that it may have; `None` for no limit.
+    pub parcels_max: Option<u32>,
     /// Since when its keys are refused; `None` if they are not.
     pub disabled_at: Option<Time>,
     pub created_at: Time,
+}
+
+/// What is to become of a tenant: what is not named stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantEdit {
+    /// Whether its keys are refused.
+    pub disabled: Option<bool>,
+    /// The most parcels that it may have. It keeps those that it has beyond. `Some(None)`: no limit.
+    pub parcels_max: Option<Option<u32>>,
 }
 
 impl Store {
@@ -32,6 +43,7 @@ impl Store {
         &self,
         code: &TenantCode,
         name: &str,
+        parcels_max: Option<u32>,
         by: Option<i64>,
         now: Time,
     ) -> Result<Option<TenantRow>, StoreError> {
@@ -39,6 +51,7 @@ impl Store {
         let new = ActiveModel {
             code: Set(code.as_str().to_owned()),
             name: Set(name.to_owned()),
+            parcels_max: Set(parcels_max.map(i64::from)),
             created_at: Set(Stamp(now)),
             ..ActiveModel::default()
         };
@@ -55,41 +68,61 @@ impl Store {
             tenant: Tenant::from_row(inserted.last_insert_id),
             code: code.clone(),
             name: name.to_owned(),
+            parcels_max,
             disabled_at: None,
             created_at: now,
         }))
     }
 
-    /// Disables a tenant, so that its keys are refused, or enables it again; `None` if there is none with this code. Notes
-    /// nothing if it was so already.
-    pub async fn set_tenant_disabled(
+    /// Changes a tenant; `None` if there is none with this code. Notes nothing of what was so already.
+    pub async fn change_tenant(
         &self,
         code: &TenantCode,
-        is_disabled: bool,
+        edit: TenantEdit,
         by: Option<i64>,
         now: Time,
     ) -> Result<Option<TenantRow>, StoreError> {
         let transaction = self.begin().await?;
-        let (deed, since, of_others) = if is_disabled {
-            (
-                Deed::TenantDisabled,
-                Some(Stamp(now)),
-                Column::DisabledAt.is_null(),
-            )
-        } else {
-            (Deed::TenantEnabled, None, Column::DisabledAt.is_not_null())
-        };
-        let changed = Entity::update_many()
-            .set(ActiveModel {
+        let mut changes = Vec::new();
+        if let Some(max) = edit.parcels_max {
+            let new = ActiveModel {
+                parcels_max: Set(max.map(i64::from)),
+                ..ActiveModel::default()
+            };
+            let other = match max {
+                Some(max) => Column::ParcelsMax.is_null().or(Column::ParcelsMax.ne(max)),
+                None => Column::ParcelsMax.is_not_null(),
+            };
+            changes.push((new, other, Deed::TenantLimited));
+        }
+        if let Some(is_disabled) = edit.disabled {
+            let new = |since| ActiveModel {
                 disabled_at: Set(since),
                 ..ActiveModel::default()
-            })
-            .filter(Column::Code.eq(code.as_str()))
-            .filter(of_others)
-            .exec(&transaction)
-            .await?;
-        if changed.rows_affected > 0 {
-            note(&transaction, &act(deed, code, by), now).await?;
+            };
+            changes.push(match is_disabled {
+                true => (
+                    new(Some(Stamp(now))),
+                    Column::DisabledAt.is_null(),
+                    Deed::TenantDisabled,
+                ),
+                false => (
+                    new(None),
+                    Column::DisabledAt.is_not_null(),
+                    Deed::TenantEnabled,
+                ),
+            });
+        }
+        for (new, other, deed) in changes {
+            let changed = Entity::update_many()
+                .set(new)
+                .filter(Column::Code.eq(code.as_str()))
+                .filter(other)
+                .exec(&transaction)
+                .await?;
+            if changed.rows_affected > 0 {
+                note(&transaction, &act(deed, code, by), now).await?;
+            }
         }
         transaction.commit().await?;
         self.tenant(code).await
@@ -134,6 +167,7 @@ impl Readable for TenantRow {
             tenant: Tenant::from_row(row.id),
             code: TenantCode::parse(row.code).map_err(|error| Unreadable::new("code", error))?,
             name: row.name,
+            parcels_max: row.parcels_max.map(|max| u32::try_from(max).unwrap_or(0)),
             disabled_at: row.disabled_at.map(|at| at.0),
             created_at: row.created_at.0,
         })

@@ -12,7 +12,7 @@ async fn acts_are_read_by_tenant_and_by_parcel_and_end_after_90_days() {
     on_every_store(async |test: TestStore| {
         let store = test.store.store();
         let code = TenantCode::parse("shop").expect("a code");
-        let shop = store.create_tenant(&code, "Shop", None, at(0)).await;
+        let shop = store.create_tenant(&code, "Shop", None, None, at(0)).await;
         let shop = shop.expect("creates").expect("is new").tenant;
         for (secs, tenant, tracking) in [
             (1, Tenant::DEFAULT, None),

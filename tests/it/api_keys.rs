@@ -5,6 +5,7 @@ use trackbox::model::key::ApiKey;
 use trackbox::model::tenant::{Scope, Tenant, TenantCode};
 use trackbox::store::Store;
 use trackbox::store::api_keys::{KeyRow, NewKey};
+use trackbox::store::tenants::TenantEdit;
 
 use crate::support::fixture::{TestStore, on_every_store};
 use crate::support::time::at;
@@ -26,7 +27,7 @@ async fn add(store: &Store, tenant: Tenant) -> (ApiKey, KeyRow) {
 
 async fn shop(store: &Store) -> Tenant {
     let code = TenantCode::parse("shop").expect("a code");
-    let row = store.create_tenant(&code, "Shop", None, at(0)).await;
+    let row = store.create_tenant(&code, "Shop", None, None, at(0)).await;
     row.expect("creates").expect("is new").tenant
 }
 
@@ -40,7 +41,17 @@ async fn a_key_is_found_by_its_hash_with_what_its_tenant_is() {
         let found = found.expect("is there");
         assert_eq!((&found.row, found.tenant_is_disabled), (&row, false));
         let code = TenantCode::parse("shop").expect("a code");
-        let disabled = store.set_tenant_disabled(&code, true, None, at(1)).await;
+        let disabled = store
+            .change_tenant(
+                &code,
+                TenantEdit {
+                    disabled: Some(true),
+                    ..TenantEdit::default()
+                },
+                None,
+                at(1),
+            )
+            .await;
         disabled.expect("disables");
         let found = store.key_by_hash(&key.hash()).await.expect("looks");
         assert!(found.expect("is there").tenant_is_disabled);

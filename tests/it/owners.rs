@@ -2,6 +2,7 @@
 
 mod chores;
 mod feed;
+mod most;
 
 use sea_orm::ConnectionTrait as _;
 use trackbox::clock::Time;

@@ -1,6 +1,7 @@
 //! Tenants are made once, and disabled and enabled again.
 
 use trackbox::model::tenant::{Tenant, TenantCode};
+use trackbox::store::tenants::TenantEdit;
 
 use crate::support::fixture::{TestStore, on_every_store};
 use crate::support::time::at;
@@ -11,11 +12,15 @@ async fn a_tenant_is_made_once_and_the_default_one_is_there_from_the_start() {
         let store = test.store.store();
         let code = |text: &str| TenantCode::parse(text).expect("a code");
         let shop = code("shop");
-        let first = store.create_tenant(&shop, "Мой магазин", None, at(1)).await;
+        let first = store
+            .create_tenant(&shop, "Мой магазин", None, None, at(1))
+            .await;
         let first = first.expect("creates").expect("is new");
         assert_ne!(first.tenant, Tenant::DEFAULT);
         for taken in [shop, code("default")] {
-            let again = store.create_tenant(&taken, "Another", None, at(2)).await;
+            let again = store
+                .create_tenant(&taken, "Another", None, None, at(2))
+                .await;
             assert_eq!(again.expect("answers"), None);
         }
 
@@ -34,7 +39,7 @@ async fn disabling_twice_keeps_the_first_time_and_is_noted_once() {
     on_every_store(async |test: TestStore| {
         let store = test.store.store();
         let code = TenantCode::parse("shop").expect("a code");
-        let made = store.create_tenant(&code, "Shop", None, at(0)).await;
+        let made = store.create_tenant(&code, "Shop", None, None, at(0)).await;
         made.expect("creates").expect("is new");
         for (is_disabled, secs, since) in [
             (true, 1, Some(at(1))),
@@ -42,7 +47,15 @@ async fn disabling_twice_keeps_the_first_time_and_is_noted_once() {
             (false, 3, None),
             (false, 4, None),
         ] {
-            let row = store.set_tenant_disabled(&code, is_disabled, Some(9), at(secs));
+            let row = store.change_tenant(
+                &code,
+                TenantEdit {
+                    disabled: Some(is_disabled),
+                    ..TenantEdit::default()
+                },
+                Some(9),
+                at(secs),
+            );
             let row = row.await.expect("changes").expect("is there");
             assert_eq!(row.disabled_at, since);
         }
@@ -55,7 +68,17 @@ async fn disabling_twice_keeps_the_first_time_and_is_noted_once() {
         );
         assert_eq!(acts[0].key, Some(9));
         let nobody = TenantCode::parse("nobody").expect("a code");
-        let none = store.set_tenant_disabled(&nobody, true, None, at(5)).await;
+        let none = store
+            .change_tenant(
+                &nobody,
+                TenantEdit {
+                    disabled: Some(true),
+                    ..TenantEdit::default()
+                },
+                None,
+                at(5),
+            )
+            .await;
         assert_eq!(none.expect("answers"), None);
     })
     .await;

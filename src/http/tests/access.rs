@@ -104,7 +104,10 @@ pub(super) async fn key(api: &Api, tenant: Tenant, scope: Scope, is_operator: bo
 
 pub(super) async fn shop(api: &Api) -> Tenant {
     let code = TenantCode::parse("shop").expect("a code");
-    let made = api.serve.store.create_tenant(&code, "Shop", None, at(0));
+    let made = api
+        .serve
+        .store
+        .create_tenant(&code, "Shop", None, None, at(0));
     made.await.expect("creates").expect("is new").tenant
 }
 

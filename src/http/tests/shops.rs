@@ -177,3 +177,37 @@ async fn a_parcel_that_was_there_before_is_shown_on() {
     let edited = call(&api, "patch", &format!("/trackings/{id}"), &ours, &title).await;
     assert_eq!(edited.ok()["title"], "mine");
 }
+
+/// A shop that has all the parcels that it may is told so by line, and what fits is created if it says `partial`.
+#[tokio::test]
+async fn a_parcel_too_many_is_refused_with_what_to_do() {
+    let api = shut().await;
+    let operator = key(&api, Tenant::DEFAULT, Scope::Admin, true).await;
+    let ours = key(&api, shop(&api).await, Scope::Write, false).await;
+    let limit = |max: Value| json!({"parcelsMax": max});
+    let set = async |max: Value| call(&api, "patch", "/tenants/shop", &operator, &limit(max)).await;
+    assert_eq!(set(json!(2)).await.ok()["parcelsMax"], 2);
+    let items = ["N1", "N2", "N3"].map(|it| json!({"carrierCode": "CDEK", "trackNumber": it}));
+    let all = json!({"items": items});
+    let refused = call(&api, "post", "/trackings", &ours, &all).await;
+    let detail = refused.problem(422);
+    assert!(
+        detail.contains("1 of 3 items is refused; nothing was created"),
+        "{detail}"
+    );
+    assert_eq!(refused.pointers(), ["/items/2"]);
+    let why = refused.json()["errors"][0]["detail"].to_string();
+    assert!(why.contains("at most 2 parcels and has 0"), "{why}");
+    assert!(why.contains("DELETE /trackings/{trackingId}"), "{why}");
+    let partial = json!({"items": items, "partial": true});
+    let made = call(&api, "post", "/trackings", &ours, &partial).await.ok();
+    for (at, result) in ["CREATED", "CREATED", "REFUSED"].iter().enumerate() {
+        assert_eq!(made["results"][at]["result"], *result);
+    }
+    // Another shop's parcels do not count, and without the limit there is room.
+    call(&api, "post", "/trackings", &operator, &all).await.ok();
+    assert_eq!(set(Value::Null).await.ok()["parcelsMax"], Value::Null);
+    call(&api, "post", "/trackings", &ours, &all).await.ok();
+    let nothing = call(&api, "patch", "/tenants/shop", &operator, &json!({})).await;
+    assert!(nothing.problem(422).contains("disabled or parcelsMax"));
+}

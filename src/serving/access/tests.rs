@@ -23,6 +23,7 @@ use crate::model::key::ApiKey;
 use crate::model::tenant::{Scope, Tenant, TenantCode};
 use crate::serving::caller::{Administers, Caller, Operates, Reads, Writes};
 use crate::store::api_keys::NewKey;
+use crate::store::tenants::TenantEdit;
 use crate::store::{Connections, Store, WholeStore};
 
 const LOOPBACK: &str = "127.0.0.1:8080";
@@ -129,7 +130,10 @@ async fn detail(response: Response) -> String {
 async fn a_key_leads_to_its_tenant_and_to_what_it_may_do() {
     let world = World::new(ALL, false).await;
     let code = TenantCode::parse("shop").expect("a code");
-    let shop = world.store.create_tenant(&code, "Shop", None, at(0)).await;
+    let shop = world
+        .store
+        .create_tenant(&code, "Shop", None, None, at(0))
+        .await;
     let shop = shop.expect("creates").expect("is new").tenant;
     let (reader, id) = world.add(shop, Scope::Read, |_| ()).await;
     let (writer, _) = world.add(shop, Scope::Write, |_| ()).await;
@@ -173,7 +177,10 @@ async fn a_key_leads_to_its_tenant_and_to_what_it_may_do() {
 async fn a_revoked_expired_or_disabled_key_is_refused_within_ten_seconds() {
     let world = World::new(ALL, false).await;
     let code = TenantCode::parse("shop").expect("a code");
-    let shop = world.store.create_tenant(&code, "Shop", None, at(0)).await;
+    let shop = world
+        .store
+        .create_tenant(&code, "Shop", None, None, at(0))
+        .await;
     let shop = shop.expect("creates").expect("is new").tenant;
     let (revoked, id) = world.add(Tenant::DEFAULT, Scope::Read, |_| ()).await;
     let (disabled, _) = world.add(shop, Scope::Read, |_| ()).await;
@@ -189,7 +196,15 @@ async fn a_revoked_expired_or_disabled_key_is_refused_within_ten_seconds() {
     done.expect("revokes");
     let done = world
         .store
-        .set_tenant_disabled(&code, true, None, at(0))
+        .change_tenant(
+            &code,
+            TenantEdit {
+                disabled: Some(true),
+                ..TenantEdit::default()
+            },
+            None,
+            at(0),
+        )
         .await;
     done.expect("disables");
     world.clock.advance(Duration::from_secs(10));
