@@ -19,6 +19,7 @@ pub fn asked(row: &Tracking) -> Asked {
     Asked {
         carrier: row.carrier_code.clone(),
         number: row.track_number.clone(),
+        extra: row.extras.next().cloned().unwrap_or_default(),
     }
 }
 
@@ -51,6 +52,8 @@ pub fn reading(read: Result<&Verdict, &CarrierError>, names: bool) -> Option<Rea
         }
         Ok(Verdict::NotFoundYet) => text("not found"),
         Ok(Verdict::Invalid { reason }) => text(&format!("invalid {reason}")),
+        // The carrier said nothing.
+        Ok(Verdict::Unasked { .. }) => return None,
         Ok(Verdict::Failed { reason }) => text(&format!("failed {}", clean_text(reason))),
         Err(error) if error.failure_of() == FailureOf::Number => text(&format!("error {error}")),
         Err(_) => return None,

@@ -33,6 +33,7 @@ use reqwest::Url;
 pub use crate::carriers::error::{ANSWER_BYTES_MAX, CarrierError, FailureOf, STEPS_MAX};
 use crate::carriers::push::Signature;
 use crate::clock::Time;
+use crate::model::extra::{Extra, Wants};
 use crate::model::facts::Facts;
 use crate::model::number::Spelling;
 use crate::model::token::Token;
@@ -57,6 +58,12 @@ pub struct Access {
     pub registers: bool,
 }
 
+/// What a carrier wants that makes nothing of what shops tell.
+static NOTHING: Wants = Wants {
+    uses: Vec::new(),
+    needs: Vec::new(),
+};
+
 /// A carrier's API as pure functions: from numbers to requests, from answers to sightings.
 pub trait Carrier: Send + Sync {
     /// The adapter's name in the configuration, in messages and in metrics.
@@ -76,6 +83,11 @@ pub trait Carrier: Send + Sync {
     /// it is asked for their folded form.
     fn spelling(&self) -> Spelling {
         Spelling::default()
+    }
+
+    /// What it makes of what shops tell beside a number.
+    fn wants(&self) -> &Wants {
+        &NOTHING
     }
 
     /// Begins a check of `asked` (at least one, at most [`Carrier::numbers_per_call`]).
@@ -169,6 +181,19 @@ pub struct Ticket {
 pub struct Asked {
     pub carrier: CarrierCode,
     pub number: TrackNumber,
+    /// What a shop told beside it.
+    pub extra: Extra,
+}
+
+impl Asked {
+    /// A number with nothing told beside it.
+    pub fn of(carrier: CarrierCode, number: TrackNumber) -> Self {
+        Self {
+            carrier,
+            number,
+            extra: Extra::default(),
+        }
+    }
 }
 
 /// What an adapter remembers between a request and its answer.
@@ -300,6 +325,10 @@ pub enum Verdict {
     },
     /// The check of this number failed; others of the same call may have succeeded.
     Failed {
+        reason: String,
+    },
+    /// The number was not asked for, since its shop has to tell something first.
+    Unasked {
         reason: String,
     },
 }

@@ -202,6 +202,7 @@ fn make_parcels(
             track_number: number.clone(),
             step_seconds: STEP_SECS.start() + place as u64 % span,
             progress_prob: 0.0,
+            postal_code: None,
             steps,
         });
         pairs.push((CarrierCode::parse(carrier)?, TrackNumber::parse(number)?));

@@ -11,6 +11,7 @@ mod changes;
 mod create;
 mod dead_letters;
 mod events;
+mod extras;
 mod items;
 mod keys;
 mod lines;
@@ -26,6 +27,7 @@ pub mod tally;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod text;
 mod trackings;
 mod words;
 

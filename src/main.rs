@@ -245,16 +245,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Tenants { command } => commands::tenants::run(&config, command).await,
             Command::DeadLetters { command } => commands::dead_letters(&config, command).await,
             Command::Carriers {
-                command: Carriers::Check { code, number },
-            } => commands::ask::check(&config, code, &number).await,
+                command: Carriers::Check { code, number, told },
+            } => commands::ask::check(&config, code, &number, &told).await,
             Command::Carriers {
                 command:
                     Carriers::Record {
                         code,
                         number,
+                        told,
                         folder,
                     },
-            } => commands::ask::record(&config, code, &number, &folder).await,
+            } => commands::ask::record(&config, code, &number, &told, &folder).await,
             Command::Carriers { .. } | Command::Config | Command::Simulate(_) => Ok(()),
         }
     })

@@ -9,6 +9,7 @@ pub mod archived;
 pub mod change;
 pub mod code;
 pub mod event;
+pub mod extra;
 pub mod facts;
 #[cfg(test)]
 pub mod fixture;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 use crate::clock::Time;
 pub use crate::model::code::{CODE_CHARS_MAX, CarrierCode, CodeError, TrackNumber};
 pub use crate::model::event::{Event, TrackingEvent, Unreadable};
+use crate::model::extra::Extras;
 use crate::model::facts::{Facts, Told};
 pub use crate::model::heard::Heard;
 use crate::model::number::fold;
@@ -109,6 +111,9 @@ pub struct Tracking {
     pub change_seq: i64,
     /// When the last of them came.
     pub changed_at: Option<Time>,
+    /// What the owners who follow it told beside its number.
+    #[serde(skip)]
+    pub extras: Extras,
     /// Whether some owner follows it.
     pub wanted: bool,
     /// How many tenants have it; -1 if it was created before there were owners, and is the default tenant's.
@@ -179,6 +184,7 @@ impl Tracking {
             journey: 1,
             change_seq: 0,
             changed_at: None,
+            extras: Extras::default(),
             wanted: true,
             owners: 1,
             version: 1,
@@ -287,6 +293,8 @@ pub struct Update {
     pub facts: Option<Facts>,
     /// Whether it is checked again although its status is terminal.
     pub looks_again: bool,
+    /// Which of its [`Extras`] the next check is made with: a place, since no message holds what a shop told.
+    pub extra_turn: i16,
 }
 
 /// What the events of an update are of what the carrier holds.

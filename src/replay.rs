@@ -122,6 +122,7 @@ impl Reading<'_> {
             unreadable: fresh.row.unreadable.clone(),
             facts: None,
             looks_again: row.looks_again,
+            extra_turn: 0,
             outcome: Outcome::Replayed(Box::new(replayed)),
         };
         let before: HashSet<Digest> = stored.iter().map(|kept| kept.digest).collect();
@@ -177,7 +178,10 @@ impl Reading<'_> {
                     (route.adapter.name(), 0),
                     self.now,
                 ),
-                Some(Verdict::Invalid { .. } | Verdict::Failed { .. }) | None => {
+                Some(
+                    Verdict::Invalid { .. } | Verdict::Failed { .. } | Verdict::Unasked { .. },
+                )
+                | None => {
                     if sources.contains(&answer.first) || sources.contains(&answer.last) {
                         return Err(LeftAlone::Unreadable);
                     }
@@ -311,6 +315,7 @@ impl Fresh {
                 unreadable,
                 facts,
                 looks_again: false,
+                extra_turn: 0,
             },
             adapter,
             mapping_version,

@@ -60,6 +60,7 @@ impl Difference {
             unreadable: Unreadable::default(),
             facts: None,
             looks_again: false,
+            extra_turn: 0,
         };
         let mut history = History::new(events);
         if row.is_overruled() {

@@ -23,6 +23,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod told;
 mod toml;
 mod when;
 pub mod xml;
@@ -35,6 +36,7 @@ use crate::carriers::declared::condition::Subject;
 use crate::carriers::declared::context::Context;
 use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::items::{Items, items};
+use crate::carriers::declared::told::{hide, needs};
 use crate::carriers::login::oauth_token;
 use crate::carriers::push::Signature;
 use crate::carriers::reading::complaint::not_in_form;
@@ -45,6 +47,7 @@ use crate::carriers::{
 };
 use crate::clock::Time;
 use crate::model::Event;
+use crate::model::extra::Wants;
 use crate::model::token::Token;
 
 /// The stages of a check that ask for a ticket's answer, and that register numbers.
@@ -58,6 +61,7 @@ pub struct Declared {
     access: Access,
     /// What no error may show, one a line.
     secrets: String,
+    wants: Wants,
 }
 
 impl Declared {
@@ -70,6 +74,7 @@ impl Declared {
             .collect();
         let secrets = secrets.join("\n");
         Self {
+            wants: file.wants(),
             name,
             file,
             access,
@@ -181,18 +186,25 @@ impl Declared {
 
     /// Adds what is said of the numbers that were not sent.
     fn with_refused(&self, asked: &[Asked], mut sightings: Vec<Sighting>) -> Vec<Sighting> {
-        let rule = &self.file.request;
-        let Some(max) = rule.number_chars_max else {
-            return sightings;
-        };
-        let refused = asked.iter().filter(|asked| !rule.takes(asked));
-        sightings.extend(refused.map(|asked| Sighting {
-            asked: asked.clone(),
-            verdict: Verdict::Invalid {
-                reason: format!("its numbers have at most {max} characters"),
-            },
-        }));
+        let refused = asked.iter().filter_map(|asked| {
+            Some(Sighting {
+                asked: asked.clone(),
+                verdict: self.not_sent(asked)?,
+            })
+        });
+        sightings.extend(refused);
         sightings
+    }
+
+    /// Why a number is not sent; `None` if it is.
+    fn not_sent(&self, asked: &Asked) -> Option<Verdict> {
+        let rule = &self.file.request;
+        if let Some(max) = rule.number_chars_max.filter(|_| !rule.takes(asked)) {
+            let reason = format!("its numbers have at most {max} characters");
+            return Some(Verdict::Invalid { reason });
+        }
+        let reason = needs(self.wants.missing(&asked.extra)?);
+        Some(Verdict::Unasked { reason })
     }
 
     /// Registers the numbers that the carrier has to be told first, if there are any.
@@ -243,11 +255,15 @@ impl Carrier for Declared {
         self.file.request.mixes_carriers
     }
 
+    fn wants(&self) -> &Wants {
+        &self.wants
+    }
+
     fn start(&self, asked: &[Asked]) -> Step {
         let asked = &asked[..asked.len().min(self.numbers_per_call())];
         let rule = &self.file.request;
-        let taken = asked.iter().filter(|asked| rule.takes(asked)).cloned();
-        let taken: Vec<Asked> = taken.collect();
+        let taken = asked.iter().filter(|asked| self.not_sent(asked).is_none());
+        let taken: Vec<Asked> = taken.cloned().collect();
         let state = State::first(asked);
         if taken.is_empty() {
             return Step::Done(self.with_refused(asked, Vec::new()));
@@ -299,7 +315,13 @@ impl Carrier for Declared {
 
     fn resume(&self, mut state: State, answer: &Answer, now: Time) -> Result<Step, CarrierError> {
         let (all, told) = (state.asked.clone(), std::mem::take(&mut state.told));
-        let step = match self.read(state, answer, now) {
+        let read = self.read(state, answer, now).map_err(|mut error| {
+            if let Some(words) = error.words() {
+                all.iter().for_each(|asked| hide(words, &asked.extra));
+            }
+            error
+        });
+        let step = match read {
             // What is known of other numbers is not lost.
             Err(error) if !told.is_empty() => Step::Done(failed(&all, &error.to_string())),
             step => step?,
@@ -307,7 +329,13 @@ impl Carrier for Declared {
         Ok(match step {
             Step::Done(mut sightings) => {
                 sightings.extend(told);
-                Step::Done(self.with_refused(&all, sightings))
+                let mut sightings = self.with_refused(&all, sightings);
+                for Sighting { asked, verdict } in &mut sightings {
+                    if let Verdict::Invalid { reason } | Verdict::Failed { reason } = verdict {
+                        hide(reason, &asked.extra);
+                    }
+                }
+                Step::Done(sightings)
             }
             step => step,
         })

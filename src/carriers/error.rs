@@ -96,6 +96,26 @@ impl CarrierError {
         }
     }
 
+    /// What it says in other words than ours.
+    pub fn words(&mut self) -> Option<&mut String> {
+        match self {
+            Self::UsedUp { said }
+            | Self::KeyRefused { said }
+            | Self::NotServed { said }
+            | Self::Refused { said, .. }
+            | Self::TicketGone { said } => Some(said),
+            Self::Unauthorized { said, .. } | Self::Foreign { said, .. } => said.as_mut(),
+            Self::Unreadable { reason } | Self::Unreachable { reason } => Some(reason),
+            Self::RateLimited { .. }
+            | Self::Status { .. }
+            | Self::Timeout { .. }
+            | Self::Closed
+            | Self::TooLong
+            | Self::TooManySteps
+            | Self::NoLogin => None,
+        }
+    }
+
     /// Whether the carrier wants no calls now, which says nothing of the parcels.
     pub fn is_limit(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::UsedUp { .. })

@@ -46,9 +46,9 @@ pub fn ok(body: &str) -> Answer {
 /// The first step of a check of these numbers.
 pub fn start(adapter: &dyn Carrier, numbers: &[&str]) -> Step {
     let carrier = CarrierCode::parse("CDEK").expect("a code");
-    let asked = |number: &&str| Asked {
-        carrier: carrier.clone(),
-        number: TrackNumber::parse(*number).expect("a number"),
+    let asked = |number: &&str| {
+        let number = TrackNumber::parse(*number).expect("a number");
+        Asked::of(carrier.clone(), number)
     };
     let asked: Vec<Asked> = numbers.iter().map(asked).collect();
     adapter.start(&asked)

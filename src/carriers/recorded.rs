@@ -2,7 +2,7 @@
 //!
 //! In an adapter's folder `<case>.json` (`.xml`, or `.txt` if it is neither) is an answer's body, as a carrier sent it or
 //! could send it. `<case>.snap` beside it is what the adapter reads from it. `<case>.given.json`, if there is one, says how
-//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`), and the ticket that was asked for, or as
+//! the answer came: HTTP status (else 200), zone (else UTC), numbers (else `N1`), what was told beside them (`extra`), and the ticket that was asked for, or as
 //! `stage` 2 that the numbers were registered; or that it was `pushed`.
 
 use std::fs;
@@ -15,6 +15,7 @@ use crate::carriers::adapters::Adapter;
 use crate::carriers::{Access, Answer, Asked, Carrier, Sighting, State, Step, Verdict};
 use crate::clock::Time;
 use crate::model::answer::alone;
+use crate::model::extra::Extra;
 use crate::model::{CarrierCode, Event, TrackNumber};
 
 /// What stands before the reading in a `.snap`.
@@ -123,10 +124,17 @@ pub fn recorded(
         || vec!["N1"],
         |numbers| numbers.iter().filter_map(Value::as_str).collect(),
     );
+    let extra = given.get("extra").map(Value::to_string);
+    let extra = Extra::read(extra.as_deref()).map_err(|error| format!("its extra: {error}"))?;
     let asked = numbers.into_iter().map(|number| {
         let number = TrackNumber::parse(number).map_err(|error| error.to_string())?;
         let carrier = carrier.clone();
-        Ok(Asked { carrier, number })
+        let extra = extra.clone();
+        Ok(Asked {
+            carrier,
+            number,
+            extra,
+        })
     });
     let asked: Vec<Asked> = asked.collect::<Result<_, String>>()?;
     let made = adapter.make(access.clone());
@@ -217,6 +225,9 @@ fn shown_verdict(number: &str, verdict: &Verdict, now: Time) -> Value {
         }
         Verdict::Failed { reason } => {
             json!({"number": number, "verdict": "FAILED", "reason": reason})
+        }
+        Verdict::Unasked { reason } => {
+            json!({"number": number, "verdict": "UNASKED", "reason": reason})
         }
     }
 }

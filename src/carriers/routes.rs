@@ -106,6 +106,7 @@ impl Route {
         Tracking {
             carrier_code: self.asked_code(row.carrier_code),
             track_number: row.track_number.asked(self.adapter.spelling()),
+            extras: row.extras.for_carrier(self.adapter.wants()),
             ..row
         }
     }

@@ -18,6 +18,7 @@ use crate::carriers::{
 };
 use crate::clock::{Clock, Time};
 use crate::config::Config;
+use crate::model::extra::Extra;
 use crate::model::token::Token;
 use crate::model::{CarrierCode, TrackNumber};
 use crate::scheduler::connections::Connections;
@@ -34,8 +35,13 @@ const RECORDED_MAX: usize = 1_000;
 ///
 /// # Errors
 /// If the carrier has no section, cannot be reached, or its answer cannot be read.
-pub async fn check(config: &Config, code: CarrierCode, number: &TrackNumber) -> anyhow::Result<()> {
-    let line = Line::open(config, code, number).await?;
+pub async fn check(
+    config: &Config,
+    code: CarrierCode,
+    number: &TrackNumber,
+    told: &[(String, String)],
+) -> anyhow::Result<()> {
+    let line = Line::open(config, code, number, told).await?;
     let mut step = line.start();
     for _ in 0..STEPS_MAX {
         let (request, state) = match step {
@@ -74,10 +80,11 @@ pub async fn record(
     config: &Config,
     code: CarrierCode,
     number: &TrackNumber,
+    told: &[(String, String)],
     folder: &Path,
 ) -> anyhow::Result<()> {
     ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-    let line = Line::open(config, code, number).await?;
+    let line = Line::open(config, code, number, told).await?;
     let Step::Send(request, state) = line.start() else {
         bail!("nothing is sent for this number");
     };
@@ -103,12 +110,16 @@ pub async fn record(
         shown(&line.read(&state, &Answer { status, body }, now), now)
     };
     let blanked = blanked(&answer.body, &secrets, shown);
-    let given = json!({
+    let mut given = json!({
         "source": format!("recorded {}", now.format("%Y-%m-%d")),
         "http": status,
         "zone": section.time_zone.name(),
         "numbers": [line.asked.number.as_str()],
     });
+    // What was told is an addressee's; that something was is enough to read the answer.
+    for (name, _) in told {
+        given["extra"][name] = json!("…");
+    }
     let place = write(folder, case(&read), &blanked, &given)?;
     print_blanked(&place, &blanked);
     Ok(())
@@ -129,7 +140,10 @@ impl Line {
         config: &Config,
         code: CarrierCode,
         number: &TrackNumber,
+        told: &[(String, String)],
     ) -> anyhow::Result<Self> {
+        let told = told.iter().cloned();
+        let told = told.map(|(name, value)| (name, Some(value))).collect();
         let routes = Routes::new(config)?;
         let route = routes.resolve(&code).cloned();
         let route = route.with_context(|| {
@@ -151,8 +165,8 @@ impl Line {
         Ok(Self {
             route,
             asked: Asked {
-                carrier: code,
-                number,
+                extra: Extra::default().with(&told),
+                ..Asked::of(code, number)
             },
             clock,
             sender,
@@ -238,6 +252,7 @@ fn case(read: &Result<Step, CarrierError>) -> &'static str {
         Some(Verdict::Seen(_)) => "seen",
         Some(Verdict::NotFoundYet) => "not_found",
         Some(Verdict::Invalid { .. }) => "invalid",
+        Some(Verdict::Unasked { .. }) => "unasked",
         Some(Verdict::Failed { .. }) | None => "failed",
     }
 }

@@ -35,6 +35,9 @@ pub enum Carriers {
         /// The parcel's number.
         #[arg(value_parser = |number: &str| TrackNumber::parse(number))]
         number: TrackNumber,
+        /// What the carrier is told beside the number, such as postal_code=10115. May be given several times.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = told)]
+        told: Vec<(String, String)>,
     },
     /// Asks a carrier once, and keeps its answer without personal data among the recorded answers of its file.
     ///
@@ -47,6 +50,9 @@ pub enum Carriers {
         /// The parcel's number. It stands in the recorded answer.
         #[arg(value_parser = |number: &str| TrackNumber::parse(number))]
         number: TrackNumber,
+        /// As for `check`. The recorded answer says which names were told, without the values.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = told)]
+        told: Vec<(String, String)>,
         /// The folder beside the carrier's file that has its name.
         folder: PathBuf,
     },
@@ -111,6 +117,16 @@ pub fn show(name: &str) -> anyhow::Result<()> {
     let (_, text) = known.with_context(unknown)?;
     print!("{text}");
     Ok(())
+}
+
+/// Reads what a carrier is told beside a number.
+fn told(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write a name of the carrier's file and a value, such as postal_code=10115"),
+    }
 }
 
 fn adapters(config: &Config) -> Result<Vec<Adapter>, ConfigError> {

@@ -155,6 +155,7 @@ impl Traveller {
             track_number: self.number.clone(),
             step_seconds: 0,
             progress_prob: 0.0,
+            postal_code: None,
             steps: self.steps.clone(),
         }
     }

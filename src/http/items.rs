@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::carriers::offer::{Meant, Offer};
 use crate::config::keys::quoted;
-use crate::http::words::{self, sent};
+use crate::http::text::sent;
+use crate::http::words;
 use crate::model::number::{LookAlikes, fold};
 use crate::model::parcel::Words;
 use crate::model::{CarrierCode, TrackNumber};
@@ -98,6 +99,24 @@ struct Item<'a> {
     labels: Option<&'a RawValue>,
     #[serde(borrow, deserialize_with = "sent")]
     metadata: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "postalCode",
+        alias = "postal_code",
+        deserialize_with = "sent"
+    )]
+    postal_code: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "shipDate",
+        alias = "ship_date",
+        deserialize_with = "sent"
+    )]
+    ship_date: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    country: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    extra: Option<&'a RawValue>,
 }
 
 fn check_item(
@@ -131,6 +150,10 @@ fn check_item(
         note: item.note,
         labels: item.labels,
         metadata: item.metadata,
+        postal_code: item.postal_code,
+        ship_date: item.ship_date,
+        country: item.country,
+        extra: item.extra,
         ..words::Sent::default()
     };
     let edit = words::read(&words, &format!("/items/{place}"), &mut errors);

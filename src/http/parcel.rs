@@ -92,8 +92,8 @@ fn read_edit(json: &RawValue, pointer: &str) -> Result<Edit, Problem> {
     }
     if edit == Edit::default() && !sent.names_labels() {
         let detail = format!(
-            "{place} names nothing that can be changed; there are orderId, title, note, labels, addLabels, removeLabels, metadata \
-             and state"
+            "{place} names nothing that can be changed; there are orderId, title, note, labels, addLabels, removeLabels, metadata, \
+             postalCode, shipDate, country, extra and state"
         );
         return Err(Problem::invalid_at(FieldError::at(pointer, detail)));
     }

@@ -125,7 +125,7 @@ pub struct Documented {
 
 /// A parcel that TrackBox follows: one number at one carrier.
 #[derive(JsonSchema)]
-#[schemars(transform = docs::all_required_but(&["advice"]))]
+#[schemars(transform = docs::all_required_but(&["advice", "postalCode", "shipDate", "country", "extra"]))]
 #[expect(dead_code, reason = "documents what Trackings writes")]
 pub struct Tracking {
     /// A 64-bit number in decimal.
@@ -166,6 +166,6 @@ pub fn example(on_its_way: bool) -> serde_json::Value {
             "numbers": [{"kind": NumberKind::Return, "number": "1234567891"}],
         })),
         "createdAt": "2026-11-20T12:00:00Z", "state": State::Followed, "orderId": "A-17", "title": null, "note": null,
-        "labels": ["express"], "metadata": {"warehouse": "2"},
+        "labels": ["express"], "metadata": {"warehouse": "2"}, "postalCode": "10115",
     })
 }

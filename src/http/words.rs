@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::http::extras;
+use crate::http::text::{sent, text};
 use crate::model::parcel::{
     Edit, LABEL_CHARS_MAX, LABELS_MAX, METADATA_KEY_CHARS_MAX, METADATA_KEYS_MAX, NOTE_CHARS_MAX,
     ORDER_CHARS_MAX, State, TITLE_CHARS_MAX,
@@ -34,6 +36,24 @@ pub struct Sent<'a> {
     pub labels: Option<&'a RawValue>,
     #[serde(borrow, deserialize_with = "sent")]
     pub metadata: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "postalCode",
+        alias = "postal_code",
+        deserialize_with = "sent"
+    )]
+    pub postal_code: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "shipDate",
+        alias = "ship_date",
+        deserialize_with = "sent"
+    )]
+    pub ship_date: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    pub country: Option<&'a RawValue>,
+    #[serde(borrow, deserialize_with = "sent")]
+    pub extra: Option<&'a RawValue>,
     /// The rest is of a parcel that is there already.
     #[serde(
         borrow,
@@ -83,6 +103,8 @@ pub struct Documented {
     #[schemars(with = "Metadata", default)]
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<BTreeMap<String, Option<String>>>,
+    #[serde(flatten)]
+    told: extras::Documented,
 }
 
 /// A label.
@@ -115,14 +137,10 @@ impl Documented {
             order_id: Some("A-17".to_owned()),
             labels: Some(vec!["express".to_owned()]),
             metadata: Some([("warehouse".to_owned(), Some("2".to_owned()))].into()),
+            told: extras::Documented::example(),
             ..Self::default()
         }
     }
-}
-
-/// A field that is there; null too.
-pub fn sent<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(json).map(Some)
 }
 
 /// Reads what was sent with the parcel at `pointer`. Mistakes are added to `errors`.
@@ -152,6 +170,13 @@ pub fn read(sent: &Sent<'_>, pointer: &str, errors: &mut Vec<FieldError>) -> Edi
     if let Some(json) = sent.remove_labels {
         edit.remove_labels = labels(json, &format!("{pointer}/removeLabels"), errors);
     }
+    let told = extras::Sent {
+        postal_code: sent.postal_code,
+        ship_date: sent.ship_date,
+        country: sent.country,
+        extra: sent.extra,
+    };
+    edit.extra = extras::read(&told, pointer, errors);
     if let Some(json) = sent.state {
         match state(json) {
             Ok(state) => edit.state = Some(state),
@@ -159,28 +184,6 @@ pub fn read(sent: &Sent<'_>, pointer: &str, errors: &mut Vec<FieldError>) -> Edi
         }
     }
     edit
-}
-
-/// A text of at most `max` characters; `None` if it is null or blank.
-fn text(json: &RawValue, max: usize, lines: bool) -> Result<Option<String>, String> {
-    if list::kind(json) == "null" {
-        return Ok(None);
-    }
-    let text = list::string(Some(json))?;
-    let is_odd = |c: &char| c.is_control() && !(lines && matches!(c, '\n' | '\r' | '\t'));
-    if let Some(odd) = text.chars().find(is_odd) {
-        return Err(format!(
-            "must have no control characters, this has U+{:04X}",
-            u32::from(odd)
-        ));
-    }
-    let length = text.chars().count();
-    if length > max {
-        return Err(format!(
-            "must have at most {max} characters, this has {length}"
-        ));
-    }
-    Ok((!text.trim().is_empty()).then_some(text))
 }
 
 /// Labels, trimmed; null is none.

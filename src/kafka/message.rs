@@ -94,6 +94,7 @@ pub fn encode(checked: &Checked) -> Vec<Outgoing> {
         first_event: None,
         unreadable_events: (update.unreadable.count > 0).then(|| update.unreadable.clone()),
         looks_again: update.looks_again,
+        extra_turn: Some(update.extra_turn).filter(|turn| *turn != 0),
         facts: update
             .facts
             .as_ref()
@@ -168,6 +169,7 @@ pub fn decode(value: Option<&[u8]>, published_at: Time, now: Time) -> Result<Upd
         place: wire.first_event.unwrap_or(0).clamp(0, PLACE_MAX),
         facts,
         looks_again: wire.looks_again,
+        extra_turn: wire.extra_turn.unwrap_or(0),
         outcome: match wire.replayed.take() {
             Some(told) => replayed::read(wire, told)?,
             None => outcome(wire, checked_at)?,

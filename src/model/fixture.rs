@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::model::extra::Extra;
 use crate::model::facts::Facts;
 use crate::model::limits::{Limits, Window};
 use crate::model::owned::Owned;
@@ -63,6 +64,7 @@ pub fn owned(id: i64, version: i64) -> Owned {
         tracking_id: id,
         state: State::Followed,
         words: Words::default(),
+        extra: Extra::default(),
         created_at: at(0),
     };
     Owned::of(id, version, [&parcel])
@@ -126,5 +128,6 @@ pub fn update(tracking_id: i64, secs: i64, check: u128, outcome: Outcome) -> Upd
         unreadable: Unreadable::default(),
         facts: None,
         looks_again: false,
+        extra_turn: 0,
     }
 }

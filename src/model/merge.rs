@@ -155,6 +155,9 @@ fn merge_check(next: &mut Tracking, update: &Update) {
     }
     next.last_checked_at = Some(update.checked_at);
     next.last_check_id = Some(update.check_id);
+    if next.extras.turn() != update.extra_turn {
+        next.extras = std::mem::take(&mut next.extras).at(update.extra_turn);
+    }
     let failed = match &update.outcome {
         Outcome::Failed { error } => {
             next.last_error.clone_from(error);

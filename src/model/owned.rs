@@ -1,5 +1,6 @@
 //! Who has a tracking, and what each of them is shown beside it: its own words, as JSON that is made once.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock::Time;
+use crate::model::extra::{COUNTRY, Extra, POSTAL_CODE, SHIP_DATE};
 use crate::model::parcel::{Parcel, State, Words};
 use crate::model::tenant::Tenant;
 
@@ -30,6 +32,40 @@ pub struct View<'a> {
     state: State,
     #[serde(flatten)]
     words: &'a Words,
+    #[serde(flatten)]
+    extra: ShownExtra<'a>,
+}
+
+/// What the shop told beside the number; what it did not tell is left out.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ShownExtra<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postal_code: Option<&'a str>,
+    /// A day, as 2026-11-30.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ship_date: Option<&'a str>,
+    /// ISO 3166-1, two letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    /// The rest, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extra: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> ShownExtra<'a> {
+    fn of(extra: &'a Extra) -> Self {
+        let mut shown = Self::default();
+        for (name, value) in extra.all() {
+            match name.as_str() {
+                POSTAL_CODE => shown.postal_code = Some(value),
+                SHIP_DATE => shown.ship_date = Some(value),
+                COUNTRY => shown.country = Some(value),
+                name => drop(shown.extra.insert(name, value)),
+            }
+        }
+        shown
+    }
 }
 
 impl Owned {
@@ -76,6 +112,7 @@ pub fn view(parcel: &Parcel) -> Vec<u8> {
         created_at: parcel.created_at,
         state: parcel.state,
         words: &parcel.words,
+        extra: ShownExtra::of(&parcel.extra),
     };
     // Texts and times always serialize.
     let mut json = serde_json::to_vec(&view).unwrap_or_default();
@@ -96,6 +133,7 @@ fn number(text: &[u8]) -> Option<(i64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::Owned;
+    use crate::model::extra::Extra;
     use crate::model::fixture::at;
     use crate::model::parcel::{Parcel, State, Words};
     use crate::model::tenant::Tenant;
@@ -111,6 +149,7 @@ mod tests {
                 labels: vec!["1:3:x".to_owned()],
                 ..Words::default()
             },
+            extra: Extra::default(),
             created_at: at(0),
         };
         let owned = Owned::of(7, 3, &[parcel(1, "2:5:,"), parcel(12, "Ж")]);
@@ -124,6 +163,28 @@ mod tests {
         );
         assert!(shown(1).is_some_and(|view| view.contains("2:5:,")));
         assert_eq!(shown(2), None);
+    }
+
+    #[test]
+    fn what_a_shop_told_beside_the_number_is_shown_to_it_alone() {
+        let parcel = |tenant, extra: &str| Parcel {
+            tenant: Tenant::from_row(tenant),
+            tracking_id: 7,
+            state: State::Followed,
+            words: Words::default(),
+            extra: Extra::read(Some(extra)).expect("is one"),
+            created_at: at(0),
+        };
+        let told =
+            r#"{"country":"DE","phone":"0123","postal_code":"10115","ship_date":"2026-11-30"}"#;
+        let owned = Owned::of(7, 3, &[parcel(1, told), parcel(2, "{}")]);
+        let shown = |tenant| {
+            let view = owned.view(Tenant::from_row(tenant)).expect("is an owner");
+            String::from_utf8_lossy(view).into_owned()
+        };
+        let expected = r#","postalCode":"10115","shipDate":"2026-11-30","country":"DE","extra":{"phone":"0123"}"#;
+        assert!(shown(1).ends_with(expected), "{}", shown(1));
+        assert!(shown(2).ends_with(r#""metadata":{}"#), "{}", shown(2));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Time;
+use crate::model::extra::{EXTRA_MAX, Extra};
 use crate::model::tenant::Tenant;
 
 /// The most labels of a parcel, and the most characters of one.
@@ -104,6 +105,8 @@ pub struct Edit {
     pub remove_labels: Vec<String>,
     /// Values by key; `None` removes one.
     pub metadata: Option<BTreeMap<String, Option<String>>>,
+    /// What is told beside the number, by name; `None` takes one away.
+    pub extra: BTreeMap<String, Option<String>>,
     pub state: Option<State>,
 }
 
@@ -115,6 +118,24 @@ impl Edit {
         let labels = edit.labels.take().into_iter().flatten();
         edit.add_labels.extend(labels);
         edit
+    }
+
+    /// What is told beside the number after the edit.
+    ///
+    /// # Errors
+    /// What is too much of it together, as the field and a sentence.
+    pub fn told(&self, extra: &Extra) -> Result<Extra, (&'static str, String)> {
+        let new = extra.with(&self.extra);
+        match new.all().len() {
+            0..=EXTRA_MAX => Ok(new),
+            count => {
+                let detail = format!(
+                    "a parcel may have at most {EXTRA_MAX} of them with the postal code, the ship date and the country, with \
+                     these it would have {count}"
+                );
+                Err(("extra", detail))
+            }
+        }
     }
 
     /// The words after the edit.
@@ -204,6 +225,8 @@ pub struct Parcel {
     pub tracking_id: i64,
     pub state: State,
     pub words: Words,
+    /// What the tenant told beside the number.
+    pub extra: Extra,
     /// When the tenant first sent it.
     pub created_at: Time,
 }

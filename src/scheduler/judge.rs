@@ -35,6 +35,12 @@ const OLD_HISTORY_ENDED: TimeDelta = TimeDelta::days(364);
 /// How soon a check is tried again whose connection the carrier closed before any answer, the first time.
 const CLOSED_WAIT: TimeDelta = TimeDelta::seconds(5);
 
+/// How soon a number that was refused with what one shop told is asked for with what another told.
+const NEXT_TURN: TimeDelta = TimeDelta::minutes(1);
+
+/// How soon a number is looked at again that cannot be asked for as long as its shop does not tell something.
+const UNASKED_WAIT: TimeDelta = TimeDelta::days(1);
+
 /// The rules by which one account's answers are judged.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
@@ -59,6 +65,7 @@ struct Decision {
     unreadable: Unreadable,
     facts: Option<Facts>,
     looks_again: bool,
+    extra_turn: i16,
 }
 
 impl Judge<'_> {
@@ -91,7 +98,12 @@ impl Judge<'_> {
                 let reason = error.to_string();
                 let failed = |row| {
                     let next = self.next_after(row, error, asked_at);
-                    self.failed(row, &reason, next, asked_at)
+                    let decision = self.failed(row, &reason, next);
+                    let decision = match error.failure_of() {
+                        FailureOf::Number => refused(row, decision, asked_at),
+                        FailureOf::Call | FailureOf::Account => decision,
+                    };
+                    checked(row, asked_at, decision)
                 };
                 return rows.iter().map(failed).collect();
             }
@@ -118,26 +130,33 @@ impl Judge<'_> {
     fn judge(&self, row: &Tracking, verdict: &Verdict, asked_at: Time) -> Checked {
         let decision = match verdict {
             Verdict::Seen(observation) => self.seen(row, observation, asked_at),
-            Verdict::NotFoundYet => Decision {
-                next_check_at: self.next_check(row, &Outcome::NotFoundYet, asked_at),
-                outcome: Outcome::NotFoundYet,
-                fails: 0,
-                adapter: self.adapter,
-                mapping_version: 0,
-                unreadable: Unreadable::default(),
-                facts: None,
-                looks_again: false,
-            },
+            Verdict::NotFoundYet => {
+                let next = self.next_check(row, &Outcome::NotFoundYet, asked_at);
+                let decision = Decision {
+                    next_check_at: next,
+                    outcome: Outcome::NotFoundYet,
+                    fails: 0,
+                    adapter: self.adapter,
+                    mapping_version: 0,
+                    unreadable: Unreadable::default(),
+                    facts: None,
+                    looks_again: false,
+                    extra_turn: row.extras.answered(),
+                };
+                refused(row, decision, asked_at)
+            }
             Verdict::Invalid { reason } => {
                 let reason =
                     format!("the carrier says that this is no number of its own: {reason}");
                 let next = self.next_of_invalid(row, asked_at);
-                return self.failed(row, &reason, next, asked_at);
+                refused(row, self.failed(row, &reason, next), asked_at)
             }
             Verdict::Failed { reason } => {
                 let next = self.next_of_failed(row, asked_at);
-                return self.failed(row, reason, next, asked_at);
+                refused(row, self.failed(row, reason, next), asked_at)
             }
+            // Once it is told, it is asked for at once.
+            Verdict::Unasked { reason } => self.failed(row, reason, asked_at + UNASKED_WAIT),
         };
         checked(row, asked_at, decision)
     }
@@ -182,6 +201,7 @@ impl Judge<'_> {
                 false => observation.facts.clone().and_then(Facts::without_names),
             },
             looks_again: look.is_some() && !is_old,
+            extra_turn: row.extras.answered(),
         }
     }
 
@@ -239,8 +259,8 @@ impl Judge<'_> {
             .unwrap_or_else(|| self.next_check(row, &Outcome::NotFoundYet, asked_at))
     }
 
-    fn failed(&self, row: &Tracking, reason: &str, next_check_at: Time, asked_at: Time) -> Checked {
-        let decision = Decision {
+    fn failed(&self, row: &Tracking, reason: &str, next_check_at: Time) -> Decision {
+        Decision {
             outcome: Outcome::Failed {
                 error: clean_text(reason),
             },
@@ -251,9 +271,21 @@ impl Judge<'_> {
             unreadable: Unreadable::default(),
             facts: None,
             looks_again: row.looks_again,
-        };
-        checked(row, asked_at, decision)
+            extra_turn: row.extras.answered(),
+        }
     }
+}
+
+/// What becomes of a tracking whose number was refused with what one of its shops told beside it: another one's turn comes soon,
+/// and the wait begins when all of them were refused.
+fn refused(row: &Tracking, mut decision: Decision, asked_at: Time) -> Decision {
+    let turn = row.extras.refused();
+    decision.extra_turn = turn.next;
+    if !turn.is_over {
+        decision.next_check_at = decision.next_check_at.min(asked_at + NEXT_TURN);
+        decision.fails = decision.fails.min(row.check_fail_count.max(1));
+    }
+    decision
 }
 
 /// The failures in a row of a tracking whose check has just failed.
@@ -282,6 +314,7 @@ pub fn expired(row: &Tracking, now: Time) -> Checked {
         unreadable: Unreadable::default(),
         facts: None,
         looks_again: false,
+        extra_turn: row.extras.turn(),
     };
     checked(row, now, decision)
 }
@@ -301,6 +334,7 @@ fn checked(row: &Tracking, checked_at: Time, decision: Decision) -> Checked {
             unreadable: decision.unreadable,
             facts: decision.facts,
             looks_again: decision.looks_again,
+            extra_turn: decision.extra_turn,
         },
         adapter: decision.adapter,
         mapping_version: decision.mapping_version,

@@ -48,14 +48,24 @@ fn asked_pause(error: &CarrierError) -> Option<Duration> {
 /// What a call of `rows` tells of its account by what was heard of them; `None` if that tells nothing.
 pub fn told_by(rows: &[Tracking], sightings: &[Sighting]) -> Option<Told> {
     let mut reasons = Vec::with_capacity(sightings.len());
+    let mut unasked = 0;
     for sighting in sightings {
-        let Verdict::Failed { reason } = &sighting.verdict else {
-            return Some(Told::Well);
+        let reason = match &sighting.verdict {
+            Verdict::Failed { reason } => reason,
+            Verdict::Unasked { .. } => {
+                unasked += 1;
+                continue;
+            }
+            Verdict::Seen(_) | Verdict::NotFoundYet | Verdict::Invalid { .. } => {
+                return Some(Told::Well);
+            }
         };
         reasons.push(reason.replace(sighting.asked.number.as_str(), "…"));
     }
     reasons.dedup();
     match reasons.as_slice() {
+        // No call was made, or one for the rest alone.
+        [] if unasked > 0 => None,
         [] => Some(numbers(rows, "the carrier's answer leaves the number out")),
         [alike] => Some(numbers(rows, alike)),
         _ => None,
@@ -70,5 +80,32 @@ fn numbers(rows: &[Tracking], reason: &str) -> Told {
         ids: rows.iter().map(|row| row.id).collect(),
         alike,
         answered_before: rows.iter().any(|row| row.last_ok_at.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_by;
+    use crate::archive::asked;
+    use crate::carriers::{Sighting, Verdict};
+    use crate::model::fixture::tracking;
+
+    #[test]
+    fn numbers_that_were_not_asked_for_say_nothing_of_the_account() {
+        let row = tracking(1, 1);
+        let sighting = |verdict| Sighting {
+            asked: asked(&row),
+            verdict,
+        };
+        let unasked = || Verdict::Unasked {
+            reason: "the carrier needs more".to_owned(),
+        };
+        let rows = [row.clone()];
+        assert!(told_by(&rows, &[sighting(unasked())]).is_none());
+        let failed = Verdict::Failed {
+            reason: "refused".to_owned(),
+        };
+        let both = [sighting(unasked()), sighting(failed)];
+        assert!(told_by(&rows, &both).is_some(), "the other one does");
     }
 }

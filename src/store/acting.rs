@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Time;
 use crate::model::Tracking;
+use crate::model::extra::Extra;
 use crate::model::parcel::{Edit, Parcel, State, Words};
 use crate::model::status::Status;
 use crate::model::tenant::Tenant;
@@ -76,8 +77,8 @@ pub(super) struct Acts {
     pub(super) tenant: Tenant,
     pub(super) now: Time,
     cause: Uuid,
-    /// Trackings that it has from now on, each with its words, and whether the tracking is new too.
-    pub got: Vec<(Tracking, Words, bool)>,
+    /// Trackings that it has from now on, each with its parcel, and whether the tracking is new too.
+    pub got: Vec<(Tracking, Parcel, bool)>,
     pub edited: Vec<(Tracking, Held, Parcel)>,
     pub removed: Vec<(Tracking, Held)>,
     pub moves: Moves,
@@ -112,13 +113,14 @@ impl Acts {
             tracking_id: row.id,
             state: State::default(),
             words: Words::default(),
+            extra: Extra::default(),
             created_at: self.now,
         };
         for edit in edits {
             parcel.words = edit.apply(&parcel.words)?;
+            parcel.extra = edit.told(&parcel.extra)?;
         }
-        let words = parcel.words.clone();
-        self.got.push((row.clone(), words, is_new));
+        self.got.push((row.clone(), parcel.clone(), is_new));
         Ok(parcel)
     }
 
@@ -132,6 +134,7 @@ impl Acts {
         let mut parcel = held.parcel.clone();
         for edit in edits {
             parcel.words = edit.apply(&parcel.words)?;
+            parcel.extra = edit.told(&parcel.extra)?;
             parcel.state = edit.state.unwrap_or(parcel.state);
         }
         if parcel != held.parcel {

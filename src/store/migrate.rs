@@ -48,7 +48,8 @@ migrations![
     "0016_push",
     "0017_archive",
     "0018_replay",
-    "0019_tickets"
+    "0019_tickets",
+    "0020_extras"
 ];
 
 /// One migration, and whether the database has it.

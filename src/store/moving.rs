@@ -31,8 +31,8 @@ impl Store {
             .set(pairs)
             .column("old_id", |(old, _)| *old)
             .column("new_id", |(_, new)| *new);
-        let columns = "state, carrier_code, number_key, order_id, order_key, title, note, labels, metadata, status, changed_at, \
-                       failing, created_at";
+        let columns = "state, carrier_code, number_key, order_id, order_key, title, note, labels, metadata, extra, status, \
+                       changed_at, failing, created_at";
         let sql = format!(
             "INSERT INTO parcels (tenant_id, tracking_id, {columns}) SELECT p.tenant_id, u.new_id, {} FROM {} \
              CROSS JOIN parcels AS p WHERE p.tracking_id = u.old_id ORDER BY p.tracking_id ON CONFLICT DO NOTHING",

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use crate::clock::Time;
+use crate::model::extra::Extras;
 use crate::model::tenant::Tenant;
-use crate::model::{Change, Tracking};
+use crate::model::{Change, Heard, Tracking};
 use crate::store::Store;
 use crate::store::acting::{Acts, Fences, Held};
 use crate::store::dialect::Dialect;
@@ -23,6 +24,7 @@ pub(super) struct OwnersRow {
     owners: i32,
     owners_version: i64,
     followers: i64,
+    extras: String,
 }
 
 /// What [`Store::write_acts`] did.
@@ -94,13 +96,18 @@ impl Store {
     ) -> Result<Written, StoreError> {
         let mut moves = std::mem::take(&mut acts.moves);
         let new = acts.got.iter();
-        let new =
-            new.map(|(row, words, _)| NewParcel::of(acts.tenant, row, words.clone(), acts.now));
+        let new = new.map(|(row, parcel, _)| NewParcel {
+            words: parcel.words.clone(),
+            extra: parcel.extra.clone(),
+            ..NewParcel::of(acts.tenant, row, acts.now)
+        });
         let new: Vec<NewParcel> = new.collect();
         self.insert_parcels(transaction, &new, &mut moves).await?;
         self.write_edits(transaction, &acts, &mut moves).await?;
         self.delete_parcels(transaction, &acts, &mut moves).await?;
-        let touched = acts.got.iter().filter(|(.., is_new)| !is_new);
+        // A new tracking has one owner, and is asked with its number alone.
+        let touched = acts.got.iter();
+        let touched = touched.filter(|(_, parcel, is_new)| !is_new || !parcel.extra.is_empty());
         let touched = touched.map(|(row, ..)| row);
         let touched = touched.chain(acts.edited.iter().map(|(row, ..)| row));
         let touched = touched.chain(acts.removed.iter().map(|(row, _)| row));
@@ -137,7 +144,9 @@ impl Store {
         };
         Ok(Written {
             too_many,
-            due: changes.iter().any(|it| it.new.active && !it.old.active),
+            due: changes.iter().any(|Change { old, new }| {
+                new.active && (!old.active || new.next_check_at < old.next_check_at)
+            }),
             rows: changes.into_iter().map(|it| (it.new.id, it.new)).collect(),
             heads,
         })
@@ -161,7 +170,8 @@ impl Store {
             .nullable("title", |(.., new)| new.words.title.clone())
             .nullable("note", |(.., new)| new.words.note.clone())
             .column("labels", |(.., new)| new.words.labels_json())
-            .column("metadata", |(.., new)| new.words.metadata_json());
+            .column("metadata", |(.., new)| new.words.metadata_json())
+            .nullable("extra", |(.., new)| new.extra.json());
         let assignments = set.assignments();
         let set = set
             .column("of_tenant", |_| acts.tenant.id())
@@ -241,7 +251,7 @@ impl Store {
         Ok(())
     }
 
-    /// Counts the owners of trackings anew, and gives them their next version.
+    /// Counts the owners of trackings anew, gathers what they told beside the number, and gives them their next version.
     pub(super) async fn count_owners(
         &self,
         transaction: &Transaction,
@@ -254,8 +264,8 @@ impl Store {
         let set = self.set(&ids).column("row_id", |id| *id);
         let sql = format!(
             "UPDATE trackings SET owners = (SELECT COUNT(*) FROM parcels AS p WHERE p.tracking_id = trackings.id), \
-             owners_version = owners_version + 1 FROM {} WHERE trackings.id = u.row_id \
-             RETURNING id, owners, owners_version, \
+             owners_version = owners_version + 1, extras = {EXTRAS} FROM {} WHERE trackings.id = u.row_id \
+             RETURNING id, owners, owners_version, extras, \
              (SELECT COUNT(*) FROM parcels AS p WHERE p.tracking_id = trackings.id AND p.state = 0) AS followers",
             set.from()
         );
@@ -265,21 +275,37 @@ impl Store {
     }
 }
 
-/// What becomes of a tracking that is followed from now on, or no more; `None` if that stays.
+/// The different things that the followers of a tracking told beside its number, the first one's in front, as a JSON list; empty
+/// if nobody told anything. What is told is a JSON object with its names in order, so the same is the same text.
+const EXTRAS: &str = "COALESCE((SELECT '[' || string_agg(x.extra, ',' ORDER BY x.nth) || ']' FROM \
+    (SELECT COALESCE(p.extra, '{}') AS extra, ROW_NUMBER() OVER (ORDER BY MIN(p.created_at), MIN(p.tenant_id)) AS nth \
+     FROM parcels AS p WHERE p.tracking_id = trackings.id AND p.state = 0 GROUP BY COALESCE(p.extra, '{}')) AS x \
+    WHERE x.nth <= 8 HAVING MAX(CASE WHEN x.extra = '{}' THEN 0 ELSE 1 END) = 1), '')";
+
+/// What becomes of a tracking whose owners, or what they told, are others from now on; `None` if nothing of its own does.
 fn followed(old: &Tracking, owners: &OwnersRow, now: Time) -> Option<Change> {
+    // The database has just written it.
+    let extras = Extras::read(&owners.extras, 0).unwrap_or_default();
     let mut new = Tracking {
         wanted: owners.followers > 0,
         owners: owners.owners,
+        extras: extras.after(&old.extras),
         ..old.clone()
     };
-    if new.wanted == old.wanted {
-        return None;
-    }
-    new.active = new.wants_checks();
-    if new.active {
+    // What could not be asked without it, or was not found, is asked again.
+    let waits = old.check_fail_count > 0 || old.heard != Heard::Seen;
+    let is_told = !new.extras.tells_as(&old.extras);
+    if new.wanted != old.wanted {
+        new.active = new.wants_checks();
+        if new.active {
+            new.next_check_at = now;
+        } else {
+            new.urgent = false;
+        }
+    } else if new.active && is_told && waits && now < new.next_check_at {
         new.next_check_at = now;
-    } else {
-        new.urgent = false;
+    } else if new.extras.turn() == old.extras.turn() {
+        return None;
     }
     new.version = old.version.saturating_add(1);
     new.updated_at = old.updated_at.max(now);

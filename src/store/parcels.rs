@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::clock::Time;
+use crate::model::extra::Extra;
 use crate::model::owned::Owned;
 use crate::model::parcel::{Parcel, State, Words, number_key};
 use crate::model::status::Status;
@@ -22,7 +23,7 @@ use crate::store::{Store, WholeStore};
 const TABLE: &str = "parcels";
 
 /// The columns of a [`Parcel`].
-pub(super) const COLUMNS: &str = "p.tenant_id, p.tracking_id, p.state, p.order_id, p.title, p.note, p.labels, p.metadata, p.created_at";
+pub(super) const COLUMNS: &str = "p.tenant_id, p.tracking_id, p.state, p.order_id, p.title, p.note, p.labels, p.metadata, p.extra, p.created_at";
 
 /// Whether the tracking `t` is that of `:tenant`.
 pub(super) const OWNED: &str = "(t.owners < 0 AND :tenant = 1 OR EXISTS \
@@ -36,6 +37,7 @@ pub(super) struct NewParcel {
     pub carrier_code: CarrierCode,
     pub track_number: TrackNumber,
     pub words: Words,
+    pub extra: Extra,
     /// The tracking's.
     pub status: Status,
     pub failing: bool,
@@ -80,6 +82,7 @@ impl Readable for Parcel {
         let json = |name: &str| get::<String>(row, name);
         let labels = serde_json::from_str(&json("labels")?);
         let metadata = serde_json::from_str(&json("metadata")?);
+        let extra = Extra::read(get::<Option<String>>(row, "extra")?.as_deref());
         Ok(Self {
             tenant: Tenant::from_row(get(row, "tenant_id")?),
             tracking_id: get(row, "tracking_id")?,
@@ -91,6 +94,7 @@ impl Readable for Parcel {
                 labels: labels.map_err(|error| Unreadable::new("labels", error))?,
                 metadata: metadata.map_err(|error| Unreadable::new("metadata", error))?,
             },
+            extra: extra.map_err(|error| Unreadable::new("extra", error))?,
             created_at: get::<Stamp>(row, "created_at")?.0,
         })
     }
@@ -132,6 +136,7 @@ impl Readable for OwnerRow {
                 tracking_id: id,
                 state: State::default(),
                 words: Words::default(),
+                extra: Extra::default(),
                 created_at: get::<Stamp>(row, "made_at")?.0,
             })
         } else {
@@ -191,7 +196,7 @@ impl Store {
             .map(|row| NewParcel {
                 created_at: row.created_at,
                 changed_at: row.changed_at.or(row.status_at).unwrap_or(row.created_at),
-                ..NewParcel::of(Tenant::DEFAULT, row, Words::default(), row.created_at)
+                ..NewParcel::of(Tenant::DEFAULT, row, row.created_at)
             })
             .collect();
         if parcels.is_empty() {
@@ -215,8 +220,9 @@ impl Store {
         parcels: &[NewParcel],
         moves: &mut Moves,
     ) -> Result<(), StoreError> {
-        let (plain, worded): (Vec<&NewParcel>, Vec<&NewParcel>) =
-            parcels.iter().partition(|it| it.words == Words::default());
+        let (plain, worded): (Vec<&NewParcel>, Vec<&NewParcel>) = parcels
+            .iter()
+            .partition(|it| it.words == Words::default() && it.extra.is_empty());
         for (parcels, has_words) in [(plain, false), (worded, true)] {
             if parcels.is_empty() {
                 continue;
@@ -238,7 +244,8 @@ impl Store {
                     .nullable("title", |it| it.words.title.clone())
                     .nullable("note", |it| it.words.note.clone())
                     .column("labels", |it| it.words.labels_json())
-                    .column("metadata", |it| it.words.metadata_json());
+                    .column("metadata", |it| it.words.metadata_json())
+                    .nullable("extra", |it| it.extra.json());
             }
             let sql = format!("{} ON CONFLICT DO NOTHING", set.insert_into("parcels"));
             let sql = self.sql(sql).bind_set(set);
@@ -309,14 +316,15 @@ impl Store {
 }
 
 impl NewParcel {
-    /// A tenant's new view of a tracking.
-    pub fn of(tenant: Tenant, row: &Tracking, words: Words, now: Time) -> Self {
+    /// A tenant's new view of a tracking, of which it says nothing.
+    pub fn of(tenant: Tenant, row: &Tracking, now: Time) -> Self {
         Self {
             tenant,
             tracking_id: row.id,
             carrier_code: row.carrier_code.clone(),
             track_number: row.track_number.clone(),
-            words,
+            words: Words::default(),
+            extra: Extra::default(),
             status: row.status,
             failing: row.is_failing(),
             changed_at: now,

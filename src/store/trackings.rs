@@ -11,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::clock::{Time, delta};
+use crate::model::extra::Extras;
 use crate::model::status::{Direction, Status, SubStatus};
 use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
@@ -267,6 +268,8 @@ impl Readable for Tracking {
             .map_err(|error| rows::Unreadable::new("carrier_code", error))?;
         let track_number = TrackNumber::parse(row.track_number)
             .map_err(|error| rows::Unreadable::new("track_number", error))?;
+        let extras = Extras::read(&row.extras, row.extra_turn)
+            .map_err(|error| rows::Unreadable::new("extras", error))?;
         Ok(Self {
             id: row.id,
             carrier_code,
@@ -311,6 +314,7 @@ impl Readable for Tracking {
             facts,
             change_seq: row.change_seq,
             changed_at: row.changed_at.map(|at| at.0),
+            extras,
             wanted: row.wanted,
             owners: row.owners,
         })

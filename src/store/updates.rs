@@ -247,9 +247,10 @@ impl Store {
 }
 
 /// What few updates change.
-fn rare(row: &Tracking) -> (&Unreadable, bool, bool, facts::Columns<'_>) {
+fn rare(row: &Tracking) -> (&Unreadable, bool, bool, i16, facts::Columns<'_>) {
     let facts = facts::Columns::of(row);
-    (&row.unreadable, row.looks_again, row.wanted, facts)
+    let turn = row.extras.turn();
+    (&row.unreadable, row.looks_again, row.wanted, turn, facts)
 }
 
 /// The columns of [`rare`].
@@ -263,6 +264,7 @@ fn with_rare(set: Set<Change>) -> Set<Change> {
     })
     .column(Column::LooksAgain.as_str(), |c| c.new.looks_again)
     .column(Column::Wanted.as_str(), |c| c.new.wanted)
+    .column(Column::ExtraTurn.as_str(), |c| c.new.extras.turn())
     .column(Column::Facts.as_str(), |c| {
         facts::Columns::of(&c.new).json()
     })

@@ -40,7 +40,7 @@ fn read(pipe: &Pipe, kept: &Archived) -> Verdict {
     let carrier = kept.carrier_code.clone();
     let route = pipe.parts.routes.resolve(&carrier).expect("has a route");
     let number = kept.track_number.clone();
-    let state = State::first(&[Asked { carrier, number }]);
+    let state = State::first(&[Asked::of(carrier, number)]);
     let body = decompressed(&kept.body).expect("was compressed");
     let status = kept.status;
     let read = route

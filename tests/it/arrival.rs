@@ -62,6 +62,7 @@ async fn a_parcel_without_news_expires_without_a_call_until_it_is_refreshed() {
         track_number: "stuck".to_owned(),
         step_seconds: 5,
         progress_prob: 0.0,
+        postal_code: None,
         steps: vec![step],
     };
     pipe.emulator.seed(vec![parcel]).expect("seeds");

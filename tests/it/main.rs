@@ -25,6 +25,7 @@ mod counts;
 mod dead_letters;
 mod documents;
 mod events;
+mod extras;
 mod facts;
 mod failing;
 mod failures;

@@ -66,7 +66,7 @@ async fn a_recorded_answer_has_no_personal_data_and_is_read_as_the_whole_one() {
     let folder = tempfile::tempdir().expect("makes a folder");
     let number = TrackNumber::parse(NUMBER).expect("is a number");
     for _ in 0..2 {
-        let recorded = ask::record(&config, code("UPS"), &number, folder.path()).await;
+        let recorded = ask::record(&config, code("UPS"), &number, &[], folder.path()).await;
         recorded.expect("is recorded");
     }
     let (text, answer) = text(folder.path(), "recorded_seen_1.json");
@@ -110,12 +110,12 @@ async fn an_answer_that_is_an_error_is_recorded_with_its_status() {
     let config = account(404, body.to_owned()).await;
     let folder = tempfile::tempdir().expect("makes a folder");
     let number = TrackNumber::parse(NUMBER).expect("is a number");
-    let recorded = ask::record(&config, code("UPS"), &number, folder.path()).await;
+    let recorded = ask::record(&config, code("UPS"), &number, &[], folder.path()).await;
     recorded.expect("is recorded");
     let (_, given) = text(folder.path(), "recorded_not_found_1.given.json");
     assert_eq!(given["http"], 404);
     let missing = folder.path().join("missing");
-    let refused = ask::record(&config, code("UPS"), &number, &missing).await;
+    let refused = ask::record(&config, code("UPS"), &number, &[], &missing).await;
     let error = refused.expect_err("there is no folder").to_string();
     assert!(error.starts_with("there is no folder"), "{error}");
 }

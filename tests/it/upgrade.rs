@@ -16,6 +16,7 @@ use trackbox::cache::redis::Redis;
 use trackbox::cache::redis::values::RedisCache;
 use trackbox::clock::Time;
 use trackbox::kafka::message::{Checked, decode, encode};
+use trackbox::model::extra::{Extra, Extras};
 use trackbox::model::facts::{Expected, Facts, NumberKind, Related, Told};
 use trackbox::model::owned::Owned;
 use trackbox::model::parcel::{Parcel, State, Words};
@@ -51,6 +52,7 @@ fn checked(outcome: Outcome, check_fail_count: u32) -> Checked {
         unreadable: Unreadable::default(),
         facts: None,
         looks_again: false,
+        extra_turn: 0,
     };
     Checked {
         update,
@@ -253,6 +255,7 @@ fn tracking() -> Tracking {
         journey: 2,
         change_seq: 6,
         changed_at: Some(precise(-30)),
+        extras: Extras::default(),
         wanted: true,
         owners: 1,
         version: 17,
@@ -283,6 +286,7 @@ async fn a_value_in_redis_is_the_recorded_one_and_one_of_another_format_is_a_mis
             labels: vec!["express".to_owned()],
             ..Words::default()
         },
+        extra: Extra::default(),
         created_at: precise(-86_400),
     };
     let owned = Owned::of(42, 3, [&parcel]);

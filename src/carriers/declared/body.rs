@@ -127,6 +127,22 @@ impl JsonRule {
         }
     }
 
+    /// Those that do not stand in a member of a list that is repeated for each number.
+    pub fn templates_of_call(&self) -> Vec<&Template> {
+        match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Text(text) => vec![text],
+            Self::List(members) => {
+                let once = members.iter().filter(|member| !member.has(Name::Number));
+                once.flat_map(Self::templates_of_call).collect()
+            }
+            Self::Table(fields) => {
+                let fields = fields.iter();
+                fields.flat_map(|(_, it)| it.templates_of_call()).collect()
+            }
+        }
+    }
+
     /// Whether it has a placeholder.
     pub fn has(&self, name: Name) -> bool {
         self.templates().iter().any(|template| template.has(name))
@@ -140,10 +156,19 @@ impl JsonRule {
                 .filled(values, Escape::None)
                 .map_or(Value::Null, Value::String),
             Self::Table(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, it)| (name.clone(), it.filled(values)));
-                Value::Object(fields.collect::<Map<String, Value>>())
+                let field = |(name, it): &(String, Self)| {
+                    let is_left_out = match it {
+                        Self::Text(text) => text.filled(values, Escape::None).is_none(),
+                        _ => false,
+                    };
+                    (!is_left_out).then(|| (name.clone(), it.filled(values)))
+                };
+                Value::Object(
+                    fields
+                        .iter()
+                        .filter_map(field)
+                        .collect::<Map<String, Value>>(),
+                )
             }
             Self::List(members) => {
                 let each = |member: &Self| -> Vec<Value> {

@@ -18,6 +18,7 @@ use crate::carriers::declared::when::TimeRule;
 use crate::carriers::{CarrierError, Verdict};
 use crate::config::mistakes::Mistake;
 use crate::config::{Limit, Per, Span};
+use crate::model::extra::Wants;
 
 /// The most bytes of a file.
 pub const FILE_BYTES_MAX: u64 = 256 * 1024;
@@ -185,6 +186,24 @@ impl File {
             seen.facts = self.facts.facts(context.http, value, context.zone);
         }
         Ok(verdict)
+    }
+
+    /// What it makes of what shops tell beside a number.
+    pub fn wants(&self) -> Wants {
+        let mut wants = self.request.wants();
+        let register = self.register.as_ref().map(|it| it.request.wants());
+        let register = register.unwrap_or_default();
+        for (names, more) in [
+            (&mut wants.uses, register.uses),
+            (&mut wants.needs, register.needs),
+        ] {
+            for name in more {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        wants
     }
 
     /// The keys of a section that must be set.

@@ -156,10 +156,8 @@ mod tests {
     use crate::model::{CarrierCode, TrackNumber};
 
     fn asked(number: &str) -> Asked {
-        Asked {
-            carrier: CarrierCode::parse("CDEK").expect("a valid code"),
-            number: TrackNumber::parse(number).expect("a valid number"),
-        }
+        let carrier = CarrierCode::parse("CDEK").expect("a valid code");
+        Asked::of(carrier, TrackNumber::parse(number).expect("a valid number"))
     }
 
     /// What is kept of an answer for each number, as JSON.

@@ -79,7 +79,9 @@ impl Declared {
             return Ok(());
         };
         let said = match complaint? {
-            Verdict::Failed { reason } | Verdict::Invalid { reason } => reason,
+            Verdict::Failed { reason }
+            | Verdict::Invalid { reason }
+            | Verdict::Unasked { reason } => reason,
             Verdict::NotFoundYet | Verdict::Seen(_) => "nothing is known of them".to_owned(),
         };
         let numbers = state.asked.len();

@@ -12,6 +12,7 @@ use crate::carriers::declared::body::{BodyRule, body, fields};
 use crate::carriers::declared::template::{Escape, Name, Template, Values};
 use crate::carriers::declared::toml::Section;
 use crate::carriers::{Access, Asked, Auth, Body, Method, Request};
+use crate::model::extra::Wants;
 
 /// The most numbers in one call.
 const NUMBERS_MAX: i64 = 3_000;
@@ -87,15 +88,16 @@ impl RequestRule {
             join: section.text("join").unwrap_or_else(|| ",".to_owned()),
             body: body(section)?,
         };
-        let of_path = rule.path.iter().flat_map(Template::names);
-        let of_xml = match &rule.body {
-            BodyRule::Xml { text, each, .. } => {
-                let each = each.iter().flat_map(Template::names);
-                text.names().chain(each).collect()
-            }
+        let of_xml: Vec<&Template> = match &rule.body {
+            BodyRule::Xml { text, each, .. } => [text].into_iter().chain(each).collect(),
             _ => Vec::new(),
         };
-        if of_path.chain(of_xml).any(|(_, may_be_empty)| may_be_empty) {
+        if rule
+            .path
+            .iter()
+            .chain(of_xml)
+            .any(Template::may_be_left_out)
+        {
             let advice = "write it without the ?, so that the section must set it";
             let what = "or xml has a placeholder that may be empty, which leaves a hole there";
             section.wrong("path", what, advice);
@@ -137,6 +139,14 @@ impl RequestRule {
                 advice,
             );
         }
+        let mut of_call = self.templates_of_call();
+        if self.numbers > 1 && of_call.any(|it| it.extras().next().is_some()) {
+            let what =
+                "or another part that one call has once names what a shop told of one number";
+            let advice =
+                "put {extra.…} beside {number} into a list of a JSON body or into xml_each";
+            section.wrong("query", what, advice);
+        }
         if self.method == Method::Get && self.body != BodyRule::None {
             section.wrong(
                 "method",
@@ -154,11 +164,44 @@ impl RequestRule {
     }
 
     fn check_login(&self, section: &Section<'_>) {
-        let mut names = self.templates().flat_map(Template::names);
-        if names.any(|(name, _)| name.key().is_none()) {
+        let is_of_number = |it: &Template| {
+            it.extras().next().is_some() || it.names().any(|(name, _)| name.key().is_none())
+        };
+        if self.templates().any(is_of_number) {
             let advice = "use {user}, {secret} and {key}";
             section.wrong("path", "is a log-in's, but it names a number", advice);
         }
+    }
+
+    /// Every template that one call has once, however many numbers it names.
+    fn templates_of_call(&self) -> impl Iterator<Item = &Template> {
+        let pairs = self.query.iter().chain(&self.headers).map(|(_, it)| it);
+        let body: Vec<&Template> = match &self.body {
+            BodyRule::None => Vec::new(),
+            BodyRule::Json(json) => json.templates_of_call(),
+            BodyRule::Form(fields) => fields.iter().map(|(_, it)| it).collect(),
+            BodyRule::Xml { text, .. } => vec![text],
+        };
+        self.path.iter().chain(pairs).chain(&self.basic).chain(body)
+    }
+
+    /// What it makes of what shops tell beside a number.
+    pub fn wants(&self) -> Wants {
+        let mut wants = Wants::default();
+        for (name, may_be_empty) in self.templates().flat_map(Template::extras) {
+            let add = |names: &mut Vec<String>| {
+                if !names.iter().any(|it| it == name) {
+                    names.push(name.to_owned());
+                }
+            };
+            add(&mut wants.uses);
+            if !may_be_empty {
+                add(&mut wants.needs);
+            }
+        }
+        wants.uses.sort_unstable();
+        wants.needs.sort_unstable();
+        wants
     }
 
     /// Every template of the request.

@@ -4,6 +4,7 @@
 
 use crate::carriers::{Access, Asked};
 use crate::config::keys::nearest;
+use crate::model::extra::EXTRA_NAME_CHARS_MAX;
 
 /// What a placeholder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
@@ -47,8 +48,19 @@ pub struct Template {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Value { name: Name, may_be_empty: bool },
+    Value {
+        name: Name,
+        may_be_empty: bool,
+    },
+    /// What a shop told beside the number, by its name.
+    Extra {
+        name: String,
+        may_be_empty: bool,
+    },
 }
+
+/// What the placeholder of an extra begins with.
+const EXTRA: &str = "extra.";
 
 /// How values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +104,19 @@ impl Template {
                 Some(word) => (word, true),
                 None => (word, false),
             };
+            if let Some(name) = word.strip_prefix(EXTRA) {
+                if !is_extra(name) {
+                    return Err(format!(
+                        "has the placeholder {{{word}}}, whose name is none: small letters, digits and _"
+                    ));
+                }
+                parts.push(Part::Extra {
+                    name: name.to_owned(),
+                    may_be_empty,
+                });
+                rest = after;
+                continue;
+            }
             let names = <Name as strum::VariantArray>::VARIANTS;
             let name = names.iter().find(|name| <&str>::from(**name) == word);
             let name = *name.ok_or_else(|| unknown(word))?;
@@ -107,8 +132,23 @@ impl Template {
     pub fn names(&self) -> impl Iterator<Item = (Name, bool)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Value { name, may_be_empty } => Some((*name, *may_be_empty)),
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Extra { .. } => None,
         })
+    }
+
+    /// The names of what shops tell beside the number, and whether each may be missing.
+    pub fn extras(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Extra { name, may_be_empty } => Some((name.as_str(), *may_be_empty)),
+            Part::Text(_) | Part::Value { .. } => None,
+        })
+    }
+
+    /// Whether it has a placeholder that may be empty.
+    pub fn may_be_left_out(&self) -> bool {
+        let names = self.names().map(|(_, may_be_empty)| may_be_empty);
+        let extras = self.extras().map(|(_, may_be_empty)| may_be_empty);
+        names.chain(extras).any(|may_be_empty| may_be_empty)
     }
 
     pub fn has(&self, wanted: Name) -> bool {
@@ -128,16 +168,18 @@ impl Template {
     pub fn filled(&self, values: &Values<'_>, escape: Escape) -> Option<String> {
         let mut filled = String::new();
         for part in &self.parts {
-            match part {
-                Part::Text(text) => filled.push_str(text),
-                Part::Value { name, may_be_empty } => {
-                    let value = values.get(*name, escape);
-                    if value.is_empty() && *may_be_empty {
-                        return None;
-                    }
-                    filled.push_str(&value);
+            let (value, may_be_empty) = match part {
+                Part::Text(text) => {
+                    filled.push_str(text);
+                    continue;
                 }
+                Part::Value { name, may_be_empty } => (values.get(*name, escape), may_be_empty),
+                Part::Extra { name, may_be_empty } => (values.told(name, escape), may_be_empty),
+            };
+            if value.is_empty() && *may_be_empty {
+                return None;
             }
+            filled.push_str(&value);
         }
         Some(filled)
     }
@@ -154,6 +196,11 @@ impl<'a> Values<'a> {
             items: "",
             ticket: "",
         }
+    }
+
+    fn told(&self, name: &str, escape: Escape) -> String {
+        let told = self.one.map_or("", |asked| asked.extra.get(name));
+        written(told, escape)
     }
 
     fn get(&self, name: Name, escape: Escape) -> String {
@@ -175,6 +222,12 @@ impl<'a> Values<'a> {
             Name::Domain => one(&self.access.domain),
         }
     }
+}
+
+/// Whether a text may be the name of what a shop tells beside a number.
+pub fn is_extra(name: &str) -> bool {
+    let of_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    (1..=EXTRA_NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(of_name)
 }
 
 /// A value as it may stand in its place.
@@ -219,7 +272,8 @@ fn escaped(text: &str) -> String {
 
 fn unknown(word: &str) -> String {
     let names = <Name as strum::VariantArray>::VARIANTS;
-    let names: Vec<&str> = names.iter().map(|name| name.into()).collect();
+    let names = names.iter().map(<&str>::from);
+    let names: Vec<&str> = names.chain(["extra.postal_code"]).collect();
     let near = nearest(word, names.iter());
     let near = near.map_or_else(String::new, |near| format!("; did you mean {{{near}}}?"));
     format!(
@@ -234,13 +288,17 @@ mod tests {
 
     use super::{Escape, Template, Values};
     use crate::carriers::{Asked, fixture};
+    use crate::model::extra::Extra;
     use crate::model::{CarrierCode, TrackNumber};
 
     fn filled(text: &str, number: &str, escape: Escape) -> Option<String> {
         let access = fixture::access("https://api.example/");
+        let carrier = CarrierCode::parse("CDEK").expect("a code");
+        let number = TrackNumber::parse(number).expect("a number");
+        let extra = Extra::read(Some(r#"{"postal_code":"SW1A 1AA"}"#)).expect("is one");
         let asked = [Asked {
-            carrier: CarrierCode::parse("CDEK").expect("a code"),
-            number: TrackNumber::parse(number).expect("a number"),
+            extra,
+            ..Asked::of(carrier, number)
         }];
         let values = Values::of(&access, &asked, ",");
         Template::parse(text)
@@ -266,6 +324,11 @@ mod tests {
             filled("{key}.{domain}", "N1", Escape::None).as_deref(),
             Some("k3y.shop.example")
         );
+        assert_eq!(
+            filled("{extra.postal_code}", number, Escape::Segment).as_deref(),
+            Some("SW1A%201AA")
+        );
+        assert_eq!(filled("{extra.country?}", number, Escape::None), None);
     }
 
     #[test]
@@ -273,6 +336,7 @@ mod tests {
         let wrong = Template::parse("a{nummber}").expect_err("is unknown");
         assert!(wrong.ends_with("did you mean {number}?"), "{wrong}");
         assert!(Template::parse("a{key").is_err());
+        assert!(Template::parse("{extra.Postal}").is_err());
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! What holds for every file, and what mistakes in one are told.
 
 mod emulator;
+mod extras;
 mod facts;
 mod gdeposylka;
 mod later;
@@ -294,7 +295,7 @@ fn torn(seeds: &[(u16, u8)], junk: &str) -> String {
 fn asked(number: &str) -> Option<Asked> {
     let carrier = CarrierCode::parse("CDEK").ok()?;
     let number = TrackNumber::parse(number).ok()?;
-    Some(Asked { carrier, number })
+    Some(Asked::of(carrier, number))
 }
 
 proptest! {

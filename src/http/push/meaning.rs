@@ -78,6 +78,7 @@ impl Rules {
                 unreadable: seen.unreadable.clone(),
                 facts,
                 looks_again: row.looks_again,
+                extra_turn: 0,
             },
             adapter: route.adapter.name(),
             mapping_version: seen.mapping_version,

@@ -60,6 +60,9 @@ pub struct Wire {
     /// Whether the parcel is checked again although its status is terminal.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub looks_again: bool,
+    /// Which of what its shops told the next check is made with, by its place alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_turn: Option<i16>,
     /// What the carrier says beside its events. Kept as it was written, so that nothing in it makes the record unreadable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Box<RawValue>>,

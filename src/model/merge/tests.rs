@@ -46,6 +46,8 @@ fn check(check: u128) -> impl Strategy<Value = Update> {
                 one.check_fail_count = Some(fails);
             }
             one.facts = pieces.map(facts);
+            // A worker says with every check whose turn is next.
+            one.extra_turn = i16::try_from(check % 3).expect("is small");
             if let (true, Outcome::Seen { events, .. }) = (is_verdict(&one), &mut one.outcome) {
                 // A parcel is given up without an event.
                 events.clear();

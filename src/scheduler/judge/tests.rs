@@ -1,5 +1,7 @@
 //! The rules, one by one: what is published of each verdict, and when the next check is.
 
+mod turns;
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -80,10 +82,7 @@ fn no_parcel_is_checked_again_within_the_shortest_interval() {
 
 fn sighting(row: &Tracking, verdict: Verdict) -> Sighting {
     Sighting {
-        asked: Asked {
-            carrier: row.carrier_code.clone(),
-            number: row.track_number.clone(),
-        },
+        asked: Asked::of(row.carrier_code.clone(), row.track_number.clone()),
         verdict,
     }
 }

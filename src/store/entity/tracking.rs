@@ -60,6 +60,9 @@ pub struct Model {
     pub owners: i32,
     pub wanted: bool,
     pub hinted_at: Option<Stamp>,
+    /// A JSON list; empty if no shop told anything.
+    pub extras: String,
+    pub extra_turn: i16,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]

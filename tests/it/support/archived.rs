@@ -174,6 +174,7 @@ pub fn heard(
             unreadable: Unreadable::default(),
             facts: seen.facts.clone(),
             looks_again: false,
+            extra_turn: 0,
         },
         adapter: "mine",
         mapping_version: seen.mapping_version,

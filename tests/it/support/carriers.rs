@@ -79,6 +79,7 @@ pub fn seed(
         track_number: number.clone(),
         step_seconds: step_secs(n),
         progress_prob: 0.0,
+        postal_code: None,
         steps: journey(carrier, number, 1),
     });
     emulator.seed(parcels.collect()).expect("seeds");

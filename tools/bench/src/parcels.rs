@@ -59,6 +59,7 @@ impl Carriers {
             ..Step::new(status, raw, place)
         });
         let parcels = numbers.iter().map(|number| Parcel {
+            postal_code: None,
             carrier: CARRIER.to_owned(),
             track_number: number.clone(),
             step_seconds: 1,

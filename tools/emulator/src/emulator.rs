@@ -205,6 +205,13 @@ impl Emulator {
         moving.report(now, faults)
     }
 
+    /// Whether a call that names this postal code is told of the parcel.
+    pub fn tells(&self, carrier: &str, number: &str, postal_code: Option<&str>) -> bool {
+        let state = self.lock();
+        let moving = state.parcels.get(&key(carrier, number));
+        moving.is_none_or(|moving| moving.tells(postal_code))
+    }
+
     /// The reports of each of a carrier's parcels after each step so far, oldest first, by number.
     pub fn reports(&self, carrier: &str) -> Vec<(String, Vec<Report>)> {
         let now = self.0.time.now();

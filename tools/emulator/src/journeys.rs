@@ -43,6 +43,7 @@ pub fn unseeded(carrier: &str, track_number: &str) -> Parcel {
         ],
     };
     Parcel {
+        postal_code: None,
         carrier: carrier.to_owned(),
         track_number: track_number.to_owned(),
         step_seconds: STEP_SECONDS,

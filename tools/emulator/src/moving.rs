@@ -59,6 +59,12 @@ impl Moving {
         }
     }
 
+    /// Whether a call that names this postal code is told of it.
+    pub fn tells(&self, postal_code: Option<&str>) -> bool {
+        let own = self.parcel.postal_code.as_deref();
+        own.is_none_or(|own| postal_code == Some(own))
+    }
+
     /// Adds the events that `faults` invent for this parcel, once for each kind of fault.
     pub fn invent(&mut self, faults: &[Fault]) {
         for fault in faults {

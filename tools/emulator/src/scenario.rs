@@ -19,6 +19,14 @@ pub struct Parcel {
     /// The chance, 0 to 1, that a call moves the parcel before `step_seconds` have passed (progress `ask` only).
     #[serde(alias = "progress_prob", default = "progress_prob_default")]
     pub progress_prob: f64,
+    /// The addressee's: if it is given, only calls that name it are told of the parcel, and to all others its number is not
+    /// known. The aggregators tell it to all.
+    #[serde(
+        default,
+        alias = "postal_code",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub postal_code: Option<String>,
     pub steps: Vec<Step>,
 }
 

@@ -263,6 +263,7 @@ impl Session<'_> {
 /// A parcel for the emulator, with a journey that ends delivered.
 fn parcel(number: &Number, seed: u64) -> Parcel {
     Parcel {
+        postal_code: None,
         carrier: number.carrier_code.clone(),
         track_number: number.track_number.clone(),
         step_seconds: STEP_SECONDS,

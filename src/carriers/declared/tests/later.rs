@@ -13,9 +13,9 @@ use crate::model::{CarrierCode, TrackNumber};
 
 fn asked(numbers: &[&str]) -> Vec<Asked> {
     let carrier = CarrierCode::parse("POST_RU").expect("a code");
-    let asked = |number: &&str| Asked {
-        carrier: carrier.clone(),
-        number: TrackNumber::parse(*number).expect("a number"),
+    let asked = |number: &&str| {
+        let number = TrackNumber::parse(*number).expect("a number");
+        Asked::of(carrier.clone(), number)
     };
     numbers.iter().map(asked).collect()
 }
@@ -137,6 +137,7 @@ fn verdicts(step: Result<Step, CarrierError>) -> Vec<(String, &'static str)> {
                 Verdict::NotFoundYet => "not found",
                 Verdict::Invalid { .. } => "invalid",
                 Verdict::Failed { .. } => "failed",
+                Verdict::Unasked { .. } => "unasked",
             };
             (sighting.asked.number.to_string(), word)
         })

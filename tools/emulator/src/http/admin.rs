@@ -102,6 +102,7 @@ fn auto_parcel(auto: AutoParcel) -> Parcel {
         })
         .collect();
     Parcel {
+        postal_code: None,
         carrier: aggregators::CARRIER.to_owned(),
         track_number: auto.code,
         step_seconds: auto.step_seconds,

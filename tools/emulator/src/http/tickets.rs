@@ -55,7 +55,7 @@ pub async fn answer(
     let numbers: Vec<&str> = given.numbers.iter().map(String::as_str).collect();
     deliver(&emulator, &given.carrier, &numbers, &uri, |faults| {
         let results =
-            |carrier: &str, number: &String| v1::answer(&emulator, carrier, number, faults);
+            |carrier: &str, number: &String| v1::answer(&emulator, carrier, number, None, faults);
         let answered = emulator.tickets().answer(&ticket, now, |given| {
             let numbers = given.numbers.iter();
             let results: Vec<Value> = numbers.map(|it| results(&given.carrier, it)).collect();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::emulator::Emulator;
 use crate::faults::Fault;
 use crate::http::deliver::deliver;
-use crate::http::error::{ApiError, read_json};
+use crate::http::error::{ApiError, Params, read_json};
 use crate::moving::{Report, ReportedEvent};
 
 /// Upper limit of the numbers in one batch.
@@ -28,12 +28,26 @@ pub async fn one(
     };
     let asked = emulator.clone();
     deliver(&emulator, &carrier, &[&number], &uri, |faults| {
-        Ok(answer(&asked, &carrier, &number, faults))
+        let params = Params::read(&uri)?;
+        let postal_code = params.0.get("postalCode").map(String::as_str);
+        Ok(answer(&asked, &carrier, &number, postal_code, faults))
     })
     .await
 }
 
-pub fn answer(emulator: &Emulator, carrier: &str, number: &str, faults: &[Fault]) -> Value {
+/// What is said of a number to a call that names this postal code.
+pub fn answer(
+    emulator: &Emulator,
+    carrier: &str,
+    number: &str,
+    postal_code: Option<&str>,
+    faults: &[Fault],
+) -> Value {
+    if !emulator.tells(carrier, number, postal_code) {
+        return json!({
+            "carrier": carrier, "track_number": number, "status": "error", "error": "not found",
+        });
+    }
     body(carrier, number, &emulator.ask(carrier, number, faults))
 }
 
@@ -72,6 +86,8 @@ pub struct Item {
     pub carrier: String,
     #[serde(alias = "track_number")]
     pub track_number: String,
+    #[serde(default, alias = "postal_code")]
+    pub postal_code: Option<String>,
 }
 
 impl Batch {
@@ -123,7 +139,16 @@ pub async fn batch(
         let results: Vec<Value> = batch
             .items
             .iter()
-            .map(|item| answer(&asked, &item.carrier, &item.track_number, faults))
+            .map(|item| {
+                let postal_code = item.postal_code.as_deref();
+                answer(
+                    &asked,
+                    &item.carrier,
+                    &item.track_number,
+                    postal_code,
+                    faults,
+                )
+            })
             .collect();
         Ok(json!({"results": results}))
     })

@@ -1,0 +1,8 @@
+-- What a shop tells of a parcel beside its number, such as a postal code: a JSON object of texts, NULL if it told nothing.
+ALTER TABLE parcels ADD COLUMN extra TEXT;
+
+ALTER TABLE trackings
+    -- The different ones of the shops that follow it, the first one's in front: a JSON list, empty if no shop told anything.
+    ADD COLUMN extras     TEXT     NOT NULL DEFAULT '',
+    -- The place in the list of the one that is asked with next.
+    ADD COLUMN extra_turn SMALLINT NOT NULL DEFAULT 0;
