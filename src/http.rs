@@ -29,6 +29,7 @@ mod tenants;
 mod tests;
 mod text;
 mod trackings;
+mod veil;
 mod words;
 
 use std::ops::Deref;

@@ -20,6 +20,7 @@ pub mod aliases;
 pub mod api_keys;
 pub mod archive;
 pub mod archive_place;
+pub mod askings;
 pub mod calls_taken;
 pub mod changes;
 pub mod chores;

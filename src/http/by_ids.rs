@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http::Serve;
 use crate::http::trackings::{TAG, Trackings, example};
+use crate::http::{Serve, veil};
 use crate::serving::caller::Reads;
 use crate::serving::extract::Json;
 use crate::serving::id::Id;
@@ -50,7 +50,9 @@ async fn get_trackings_by_ids(
     Json(request): Json<GetByIds>,
 ) -> Result<Trackings, Problem> {
     let ids = check(&request.ids)?;
-    let found = serve.current.get(caller.tenant, &ids).await?;
+    let mut found = serve.current.get(caller.tenant, &ids).await?;
+    let shown = found.iter_mut().flatten().map(|seen| &mut seen.shown);
+    veil::hide_names(&serve, &caller, shown).await?;
     let mut trackings = Trackings::default();
     // One that was folded into another parcel's keeps the id that the client knows.
     for (id, seen) in std::iter::zip(ids, found) {

@@ -11,18 +11,18 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::feed::Crowded;
-use crate::http::Serve;
 use crate::http::message::{self, Message};
 use crate::http::trackings::TAG;
+use crate::http::{Serve, veil};
 use crate::model::change::Cursor;
 use crate::model::tenant::Tenant;
-use crate::serving::caller::Reads;
+use crate::serving::caller::{Caller, Reads};
 use crate::serving::extract::Query;
 use crate::serving::id::Id;
 use crate::serving::operation::{documented, get};
 use crate::serving::page::{any_number, limit, number};
 use crate::serving::problem::{FieldError, Kind, Problem};
-use crate::store::changes::{PAGE_MAX, PageError};
+use crate::store::changes::{PAGE_MAX, PageError, ToldChange};
 
 /// The longest wait for a change.
 const WAIT_MAX: u64 = 25;
@@ -112,12 +112,10 @@ async fn list_changes(
         let page = serve.store.changes(caller.tenant, after, asked.limit).await;
         let page = page.map_err(expired)?;
         looked_at += asked.limit;
-        let changes: Vec<Message> = page
-            .changes
-            .iter()
-            .filter(|it| asked.takes(it))
-            .map(message::of)
-            .collect();
+        let mut changes = page.changes;
+        changes.retain(|it| asked.takes(it));
+        hide_names(&serve, &caller, &mut changes).await?;
+        let changes: Vec<Message> = changes.iter().map(message::of).collect();
         let is_over = looked_at >= LOOKED_AT_MAX || Instant::now() >= asked.until;
         if !changes.is_empty() || (is_over && (!page.more || looked_at >= LOOKED_AT_MAX)) {
             return Ok(axum::Json(Changes {
@@ -132,6 +130,30 @@ async fn list_changes(
             wait(&serve, caller.tenant, page.next.seq, asked.until).await?;
         }
     }
+}
+
+/// Takes the names of people out of what the caller is told, where they are not for it.
+async fn hide_names(
+    serve: &Serve,
+    caller: &Caller,
+    changes: &mut [ToldChange],
+) -> Result<(), Problem> {
+    let named = changes.iter_mut().filter_map(|it| {
+        let has_names = it.names().next().is_some();
+        has_names.then_some(it)
+    });
+    let named: Vec<&mut ToldChange> = named.collect();
+    if named.is_empty() || caller.is_alone {
+        return Ok(());
+    }
+    let ids = named.iter().map(|it| it.identity.tracking_id);
+    let open = veil::open_to(serve, caller, ids).await?;
+    for change in named {
+        if !open.contains(&change.identity.tracking_id) {
+            change.names().for_each(|name| *name = None);
+        }
+    }
+    Ok(())
 }
 
 async fn wait(serve: &Serve, tenant: Tenant, seq: i64, until: Instant) -> Result<(), Problem> {
@@ -198,7 +220,7 @@ impl Asked {
         })
     }
 
-    fn takes(&self, change: &crate::store::changes::ToldChange) -> bool {
+    fn takes(&self, change: &ToldChange) -> bool {
         let of_type = self.types.is_empty()
             || self
                 .types

@@ -16,13 +16,13 @@ use crate::carriers::offer::Offer;
 use crate::http::items::{Checked, ITEMS_MAX, check, refusal};
 use crate::http::lines::{Line, Word};
 use crate::http::trackings::{TAG, Tracking, Trackings, documented_as, example};
-use crate::http::{Serve, words};
+use crate::http::{Serve, veil, words};
 use crate::model::number::fold;
 use crate::model::owned::view;
 use crate::model::shown::Shown;
 use crate::model::tenant::Tenant;
 use crate::model::{CarrierCode, TrackNumber};
-use crate::serving::caller::Writes;
+use crate::serving::caller::{Caller, Writes};
 use crate::serving::docs::{self, NAMING};
 use crate::serving::list::List;
 use crate::serving::once::OnceJson;
@@ -146,25 +146,25 @@ async fn create_trackings(
     };
     let results = match create(&serve, &asked, lines).await? {
         Came::Now(results) => results,
-        Came::Before(lines) => return again(&serve, caller.tenant, lines).await,
+        Came::Before(lines) => return again(&serve, &caller, lines).await,
     };
     let mut seen = HashSet::with_capacity(results.len());
     let mut trackings = Trackings::default();
     // Each tracking once, at its first place, with the advice on its items.
-    for (_, result) in &results {
-        let Ok(Made { row, parcel, .. }) = result else {
-            continue;
-        };
-        if !seen.insert(row.id) {
-            continue;
-        }
+    let made = results
+        .iter()
+        .filter_map(|(_, result)| result.as_ref().ok());
+    let made: Vec<&Made> = made.filter(|made| seen.insert(made.row.id)).collect();
+    let mut shown: Vec<Shown> = made.iter().map(|made| Shown::of(&made.row)).collect();
+    veil::hide_names(&serve, &caller, shown.iter_mut()).await?;
+    for (Made { row, parcel, .. }, shown) in std::iter::zip(made, &shown) {
         let mut on_it = Vec::new();
         if !advice.is_empty() {
             let key = key(&row.carrier_code, &row.track_number);
             on_it = advice.remove(&key).unwrap_or_default();
             on_it.dedup();
         }
-        trackings.add(row.id, &Shown::of(row), &view(parcel), &on_it);
+        trackings.add(row.id, shown, &view(parcel), &on_it);
     }
     let lines = results.iter();
     let lines = lines.map(|(place, it)| line(*place, it.as_ref()));
@@ -176,11 +176,13 @@ async fn create_trackings(
 }
 
 /// The answer to a request that took effect before: its results of then, with the states of now.
-async fn again(serve: &Serve, tenant: Tenant, lines: Vec<Line>) -> Result<Created, Problem> {
+async fn again(serve: &Serve, caller: &Caller, lines: Vec<Line>) -> Result<Created, Problem> {
     let mut seen = HashSet::new();
     let ids = lines.iter().filter_map(Line::id);
     let ids: Vec<i64> = ids.filter(|id| seen.insert(*id)).collect();
-    let known = serve.current.get(tenant, &ids).await?;
+    let mut known = serve.current.get(caller.tenant, &ids).await?;
+    let shown = known.iter_mut().flatten().map(|seen| &mut seen.shown);
+    veil::hide_names(serve, caller, shown).await?;
     let mut trackings = Trackings::default();
     for (id, seen) in std::iter::zip(ids, known) {
         if let Some(seen) = seen {

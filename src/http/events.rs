@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock::Time;
-use crate::http::Serve;
 use crate::http::trackings::{TAG, Tracking};
+use crate::http::{Serve, veil};
 use crate::model;
 use crate::model::status::{Status, SubStatus};
 use crate::serving::caller::Reads;
@@ -39,7 +39,8 @@ struct TrackingEvent {
     event_time: Time,
     location: String,
     message: String,
-    /// The carrier's own record as JSON; empty if it sent none.
+    /// The carrier's own record as JSON; empty if it sent none. If several shops share the installation, only those have it that
+    /// the carrier's section names, or for whose postal code or the like the carrier answered.
     payload_json: String,
     created_at: Time,
     /// Details of the status.
@@ -99,7 +100,14 @@ async fn list_events(
         .store
         .events(caller.tenant, id, superseded, limit, offset)
         .await?;
-    let rows = rows.ok_or_else(|| path.not_found())?;
+    let mut rows = rows.ok_or_else(|| path.not_found())?;
+    let of = rows.first().map(|row| row.tracking_id);
+    let open = veil::open_to(&serve, &caller, of.into_iter()).await?;
+    for row in &mut rows {
+        if !open.contains(&row.tracking_id) {
+            row.event.payload_json.clear();
+        }
+    }
     let events = rows.into_iter().map(|row| TrackingEvent {
         tracking_id: id.to_string(),
         ..TrackingEvent::from(row)

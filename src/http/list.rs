@@ -15,8 +15,8 @@ use strum::VariantArray;
 
 use crate::carriers::offer::{Meant, Offer};
 use crate::clock::Time;
-use crate::http::Serve;
 use crate::http::trackings::{self, TAG, Trackings, documented_as, example};
+use crate::http::{Serve, veil};
 use crate::model::CarrierCode;
 use crate::model::parcel::{self, order_key};
 use crate::model::status::Status;
@@ -114,7 +114,9 @@ async fn list_trackings(
         .store
         .find_parcels(caller.tenant, &filter, after.as_ref(), limit as usize)
         .await?;
-    let known = serve.current.get(caller.tenant, &found.ids).await?;
+    let mut known = serve.current.get(caller.tenant, &found.ids).await?;
+    let shown = known.iter_mut().flatten().map(|seen| &mut seen.shown);
+    veil::hide_names(&serve, &caller, shown).await?;
     let mut trackings = Trackings::default();
     for (id, seen) in std::iter::zip(found.ids, known) {
         if let Some(seen) = seen {

@@ -14,6 +14,7 @@ use crate::http::Serve;
 use crate::http::by_ids::{IDS_MAX, StringOrNumber, check};
 use crate::http::lines::{Line, Word};
 use crate::http::trackings::{TAG, Tracking, documented_as, example, one};
+use crate::http::veil;
 use crate::http::words::{self, Documented};
 use crate::model::act::{Act, Deed};
 use crate::model::owned::view;
@@ -112,7 +113,8 @@ async fn get_tracking(
     let id = path.id()?;
     let found = serve.current.get(caller.tenant, &[id]).await?;
     let seen = found.into_iter().next().flatten();
-    let seen = seen.ok_or_else(|| path.not_found())?;
+    let mut seen = seen.ok_or_else(|| path.not_found())?;
+    veil::hide_names(&serve, &caller, std::iter::once(&mut seen.shown)).await?;
     Ok(One(one(id, &seen.shown, seen.view())))
 }
 
@@ -133,7 +135,11 @@ async fn edit_tracking(
     let now = serve.clock.now();
     let acted = serve.current.edit(caller.tenant, &[id], &edit, now).await?;
     match acted.parcels.into_iter().next() {
-        Some(Ok(Some((row, parcel)))) => Ok(One(one(id, &Shown::of(&row), &view(&parcel)))),
+        Some(Ok(Some((row, parcel)))) => {
+            let mut shown = Shown::of(&row);
+            veil::hide_names(&serve, &caller, std::iter::once(&mut shown)).await?;
+            Ok(One(one(id, &shown, &view(&parcel))))
+        }
         Some(Err((field, detail))) => {
             let error = FieldError::at(format!("/{field}"), detail);
             Err(Problem::invalid_at(error))

@@ -11,6 +11,7 @@ mod plans;
 mod push;
 mod shops;
 mod spellings;
+mod veil;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +180,15 @@ impl Api {
             router,
             _folder: folder,
         }
+    }
+
+    /// One that other machines may reach.
+    async fn shut_with(adapt: impl FnOnce(&mut Config)) -> Self {
+        Self::with(|config| {
+            config.http.listen = "0.0.0.0:8080".parse().expect("an address");
+            adapt(config);
+        })
+        .await
     }
 
     /// The same API with parts changed by `adapt`.

@@ -36,6 +36,43 @@ impl Shown {
     }
 }
 
+/// What stands before the name of who took the parcel. Within a text its quotes are escaped, so it stands nowhere else.
+const SIGNED_BY: &[u8] = br#""signedBy":""#;
+
+impl Shown {
+    /// Whether it holds the name of a person.
+    pub fn has_names(&self) -> bool {
+        self.name().is_some()
+    }
+
+    /// The same without the names of people.
+    #[must_use]
+    pub fn without_names(&self) -> Self {
+        let Some((begin, end)) = self.name() else {
+            return self.clone();
+        };
+        let fields = [&self.fields[..begin], b"null", &self.fields[end..]].concat();
+        Self {
+            fields: fields.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Where the name stands, with its quotes.
+    fn name(&self) -> Option<(usize, usize)> {
+        let mut places = self.fields.windows(SIGNED_BY.len());
+        let begin = places.position(|it| it == SIGNED_BY)? + SIGNED_BY.len();
+        let mut escaped = false;
+        let is_end = |byte: &u8| {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        };
+        let length = self.fields[begin..].iter().position(is_end)?;
+        Some((begin - 1, begin + length + 1))
+    }
+}
+
 /// What a client is shown of a tracking beside its id.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -168,6 +205,48 @@ impl<'a> ShownFacts<'a> {
             origin: facts.origin.as_deref(),
             destination: facts.destination.as_deref(),
             numbers: facts.numbers.iter().map(number).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::any;
+    use proptest::{prop_assert, prop_assert_eq, proptest};
+
+    use super::Shown;
+    use crate::model::Tracking;
+    use crate::model::facts::{Facts, Told};
+    use crate::model::fixture::{at, tracking};
+
+    fn row(signed_by: Option<&str>, raw: &str) -> Tracking {
+        Tracking {
+            status_raw: raw.to_owned(),
+            last_error: raw.to_owned(),
+            facts: Some(Box::new(Told {
+                facts: Facts {
+                    signed_by: signed_by.map(str::to_owned),
+                    service: Some(raw.to_owned()),
+                    ..Facts::default()
+                },
+                checked_at: at(0),
+                check_id: uuid::Uuid::nil(),
+            })),
+            ..tracking(1, 1)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn without_names_it_is_what_it_would_be_if_there_were_none(name in any::<String>(), raw in any::<String>()) {
+            for raw in [raw.as_str(), r#","signedBy":"x"#, r#"\","signedBy":""#] {
+                let shown = Shown::of(&row(Some(&name), raw));
+                prop_assert!(shown.has_names());
+                let bare = Shown::of(&row(None, raw));
+                prop_assert_eq!(shown.without_names().fields, bare.fields.clone());
+                prop_assert!(!bare.has_names());
+                prop_assert_eq!(bare.without_names(), bare);
+            }
         }
     }
 }

@@ -225,6 +225,7 @@ impl Gate {
             key: Some(known.row.id),
             scope: known.row.scope,
             operator: known.row.is_operator,
+            is_alone: known.tenant_is_alone,
         };
         Ok(Admitted {
             caller,

@@ -33,6 +33,8 @@ pub struct Caller {
     pub scope: Scope,
     /// Whether they run the installation: carriers, budgets, dead letters and tenants are theirs.
     pub operator: bool,
+    /// Whether there is no other tenant: then nothing is hidden from this one.
+    pub is_alone: bool,
 }
 
 impl Caller {
@@ -44,6 +46,7 @@ impl Caller {
             key: None,
             scope: Scope::Admin,
             operator: true,
+            is_alone: true,
         }
     }
 

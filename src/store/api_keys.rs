@@ -59,6 +59,8 @@ pub struct FoundKey {
     pub row: KeyRow,
     pub tenant_code: TenantCode,
     pub tenant_is_disabled: bool,
+    /// Whether there is no other tenant.
+    pub tenant_is_alone: bool,
 }
 
 impl Store {
@@ -126,7 +128,8 @@ impl Store {
     pub async fn key_by_hash(&self, hash: &KeyHash) -> Result<Option<FoundKey>, StoreError> {
         let sql = self
             .sql(format!(
-                "SELECT {}, t.code AS tenant_code, t.disabled_at FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id \
+                "SELECT {}, t.code AS tenant_code, t.disabled_at, \
+                 (SELECT COUNT(*) FROM tenants) AS tenants FROM api_keys AS k JOIN tenants AS t ON t.id = k.tenant_id \
                  WHERE k.hash = :hash",
                 columns::<Entity>("k.")
             ))
@@ -289,6 +292,7 @@ impl Readable for FoundKey {
             row: KeyRow::read(row)?,
             tenant_code: tenant_code.map_err(|error| Unreadable::new("tenant_code", error))?,
             tenant_is_disabled: disabled_at.is_some(),
+            tenant_is_alone: get::<i64>(row, "tenants")? == 1,
         })
     }
 }

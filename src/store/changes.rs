@@ -50,6 +50,16 @@ pub struct ToldChange {
     pub parcel: Option<(CarrierCode, TrackNumber, Parcel)>,
 }
 
+impl ToldChange {
+    /// The names of people in its facts.
+    pub fn names(&mut self) -> impl Iterator<Item = &mut Option<String>> {
+        let facts = self.facts.iter_mut();
+        let facts = facts.flat_map(|(before, now)| before.iter_mut().chain(now));
+        let names = facts.map(|facts| &mut facts.signed_by);
+        names.filter(|name| name.is_some())
+    }
+}
+
 /// Where a feed begins and ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {

@@ -6,6 +6,7 @@ mod process;
 use std::collections::BTreeMap;
 
 use trackbox::clock::Time;
+use trackbox::model::extra::Wants;
 use trackbox::model::parcel::{Edit, State};
 use trackbox::model::tenant::{Tenant, TenantCode};
 use trackbox::model::{Tracking, Update};
@@ -14,7 +15,7 @@ use trackbox::store::creating::{OnExisting, Wish};
 use trackbox::store::{Store, WholeStore};
 
 use crate::support::fixture::{Applier, TestStore, claim, code, number, on_every_store, read};
-use crate::support::messages::failed;
+use crate::support::messages::{failed, seen};
 use crate::support::time::at;
 
 async fn no_cache(_: &Fences) {}
@@ -154,6 +155,51 @@ async fn a_turn_comes_with_the_newest_check_in_any_order() {
             applier.apply(store, updates).await.expect("applies");
             assert_eq!(read(store, id).await.extras.turn(), 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_carrier_answers_for_what_one_shop_told() {
+    on_every_store(async |test: TestStore| {
+        let store = &test.store;
+        let (ours, theirs) = (Tenant::DEFAULT, shop(store).await);
+        let id = wishes(store, ours, "N1", tells(Some("1")), at(0)).await.id;
+        wishes(store, theirs, "N1", tells(Some("2")), at(1)).await;
+        let names = |names: &[&str]| Wants {
+            uses: names.iter().map(|it| (*it).to_owned()).collect(),
+            needs: Vec::new(),
+        };
+        let is_told = async |tenant, uses: &[&str]| {
+            let askings = store.askings(tenant, &[id, 4711]).await.expect("reads");
+            assert_eq!(askings.len(), 1);
+            askings[0].is_told(&names(uses))
+        };
+        assert!(
+            !is_told(ours, &["postal_code"]).await,
+            "nothing was answered yet"
+        );
+        let mut applier = Applier::new(store).await;
+        let answer = |secs, extra_turn| Update {
+            extra_turn,
+            ..seen(
+                id,
+                secs,
+                u128::from(secs.unsigned_abs()),
+                &[("IN_TRANSIT", 1)],
+            )
+        };
+        for (secs, turn) in [(10, 0), (20, 1)] {
+            applier
+                .apply(store, vec![answer(secs, turn)])
+                .await
+                .expect("applies");
+            assert_eq!(is_told(ours, &["postal_code"]).await, turn == 0);
+            assert_eq!(is_told(theirs, &["postal_code"]).await, turn == 1);
+            assert!(!is_told(ours, &["country"]).await);
+        }
+        let nobody = store.askings(Tenant::from_row(99), &[id]).await;
+        assert_eq!(nobody.expect("reads"), []);
     })
     .await;
 }

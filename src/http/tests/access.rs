@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::config::Config;
 use crate::http::tests::{Answer, Api, at};
 use crate::model::key::ApiKey;
 use crate::model::tenant::{Scope, Tenant, TenantCode};
@@ -74,16 +73,7 @@ const OPERATIONS: &[(&str, &str, May)] = &[
 
 /// An API that other machines may reach.
 pub(super) async fn shut() -> Api {
-    shut_with(|_| ()).await
-}
-
-/// The same, with a configuration changed by `adapt`.
-pub(super) async fn shut_with(adapt: impl FnOnce(&mut Config)) -> Api {
-    Api::with(|config| {
-        config.http.listen = "0.0.0.0:8080".parse().expect("an address");
-        adapt(config);
-    })
-    .await
+    Api::shut_with(|_| ()).await
 }
 
 /// A new key; returns it as the header that it is sent in.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::http::tests::access::{call, key, shop, shut, shut_with};
-use crate::http::tests::{Answer, at};
+use crate::http::tests::access::{call, key, shop, shut};
+use crate::http::tests::{Answer, Api, at};
 use crate::model::tenant::{Scope, Tenant, TenantCode};
 use crate::model::{CarrierCode, TrackNumber};
 
@@ -113,7 +113,7 @@ async fn another_shops_parcels_do_not_exist() {
 #[tokio::test]
 async fn the_section_of_another_shop_does_not_exist() {
     for has_any in [false, true] {
-        let api = shut_with(|config| {
+        let api = Api::shut_with(|config| {
             let section = config.carriers.get_mut("CDEK").expect("shipped");
             section.tenants = Some(vec![TenantCode::parse("shop").expect("a code")]);
             if !has_any {
@@ -156,7 +156,7 @@ async fn the_section_of_another_shop_does_not_exist() {
 /// A parcel that a shop has already stays its own when the section is given to another one.
 #[tokio::test]
 async fn a_parcel_that_was_there_before_is_shown_on() {
-    let api = shut_with(|config| {
+    let api = Api::shut_with(|config| {
         let section = config.carriers.get_mut("CDEK").expect("shipped");
         section.tenants = Some(vec![TenantCode::parse("shop").expect("a code")]);
     })

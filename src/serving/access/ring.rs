@@ -50,6 +50,7 @@ pub struct Known {
     pub row: KeyRow,
     pub tenant_code: TenantCode,
     pub tenant_is_disabled: bool,
+    pub tenant_is_alone: bool,
     /// `None` if it has no limit of its own.
     limiter: Option<Arc<Limiter>>,
 }
@@ -151,6 +152,7 @@ impl Ring {
             row: found.row,
             tenant_code: found.tenant_code,
             tenant_is_disabled: found.tenant_is_disabled,
+            tenant_is_alone: found.tenant_is_alone,
         }
     }
 
