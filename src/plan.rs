@@ -18,6 +18,7 @@ pub mod parcel;
 pub mod price;
 pub mod pushed;
 pub mod quota;
+pub mod turns;
 
 use std::collections::BTreeMap;
 

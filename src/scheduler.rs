@@ -14,6 +14,7 @@ mod claiming;
 mod coding;
 pub mod connections;
 pub mod counting;
+mod dealing;
 mod exchange;
 mod judge;
 pub mod lane;
@@ -50,6 +51,7 @@ use crate::scheduler::call::{Caller, Ended};
 use crate::scheduler::lane::{Call, Lane};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
+use crate::store::queues::After;
 
 /// The shortest time from the beginning of a cycle to that of the next one, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
@@ -77,8 +79,8 @@ pub struct Scheduler {
     running: JoinSet<Ended>,
     /// Told of each slot that becomes free.
     freed: Arc<Notify>,
-    /// The carrier code after which the next cycle goes on, if there are too many for one cycle.
-    read_after: String,
+    /// The queue after which the next cycle goes on, if there are too many for one cycle.
+    read_after: After,
     /// The earliest time at which more becomes due or a pause ends, as the last cycle saw it.
     next_due: Option<Time>,
     /// The limiter's next slot for an account with something due, on the clock's monotonic time.
@@ -108,7 +110,7 @@ impl Scheduler {
             backlog: Backlog::new(settings.lease),
             running: JoinSet::new(),
             freed: Arc::default(),
-            read_after: String::new(),
+            read_after: After::default(),
             next_due: None,
             next_slot: None,
             unroutable: HashSet::new(),

@@ -52,6 +52,7 @@ pub mod partitions;
 pub mod processes;
 mod push_news;
 pub mod pushed;
+pub mod queues;
 pub mod readings;
 pub mod rows;
 pub mod search;
@@ -60,6 +61,7 @@ pub mod sql;
 pub mod tenants;
 pub mod tickets;
 pub mod trackings;
+pub mod turns;
 pub mod twins;
 pub mod updates;
 

@@ -20,6 +20,47 @@ impl Tenant {
     pub fn id(self) -> i32 {
         self.0
     }
+
+    /// The payer that it is.
+    pub fn payer(self) -> Payer {
+        let slot = (self.0.wrapping_sub(1)) & i32::from(i16::MAX);
+        Payer(i16::try_from(slot).unwrap_or_default())
+    }
+}
+
+/// Who pays for a tracking's checks out of its share of an account's calls: a tenant, as trackings have it.
+///
+/// The tenant's id less one, in 15 bits: from the 32,769th tenant on, each shares the share of an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Payer(i16);
+
+impl Payer {
+    /// The default tenant. What nobody has is its own too.
+    pub const DEFAULT: Self = Self(0);
+
+    /// The payer of a row. Only the store may call it.
+    pub fn from_row(slot: i16) -> Self {
+        Self(slot)
+    }
+
+    pub fn slot(self) -> i16 {
+        self.0
+    }
+}
+
+/// The greatest weight of a tenant.
+pub const WEIGHT_MAX: u32 = 1_000;
+
+/// A tenant's weight, from 1 to [`WEIGHT_MAX`]: its share of the calls that several tenants want.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn weight(weight: u32) -> Result<u32, &'static str> {
+    if (1..=WEIGHT_MAX).contains(&weight) {
+        Ok(weight)
+    } else {
+        Err("must be from 1 to 1000")
+    }
 }
 
 /// The code of [`Tenant::DEFAULT`], as the migrations give it.

@@ -1,39 +1,33 @@
 //! Claims: which accounts have something to check, and how many of their trackings are claimed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::carriers::routes::Account;
-use crate::clock::{Time, delta};
+use crate::clock::Time;
 use crate::config::Policy;
 use crate::model::status::SubStatus;
 use crate::model::{CarrierCode, EXPIRES_AFTER, Tracking};
-use crate::plan::decide::left_alone;
 use crate::scheduler::Scheduler;
 use crate::scheduler::pauses::Pace;
-use crate::store::claims::{Claim, Early, Take};
+use crate::store::claims::{Claim, Claimed, Share, Take};
 use crate::store::error::StoreError;
 use crate::store::failures::Gate;
+use crate::store::queues::DueQueue;
 
-/// The most carrier codes read in one cycle; the next cycle continues after the last one.
-const CARRIERS_MAX: u32 = 1_000;
+/// The most queues read in one cycle; the next cycle continues after the last one.
+const QUEUES_MAX: u32 = 2_000;
 
 /// The shortest time between two calls of an account that is suspected.
 const SLOW_EVERY: Duration = Duration::from_millis(500);
 
-/// How many trackings that may be checked early are read ahead.
-const SHELF_MAX: u32 = 1_000;
-
-/// How many times as many early trackings as it may take are offered to a claim, since other workers take them too.
-const OFFERED_TIMES: usize = 4;
-
 /// What an account has to check.
-struct Demand {
-    account: Arc<Account>,
-    carriers: Vec<CarrierCode>,
+pub(super) struct Demand {
+    pub account: Arc<Account>,
+    pub queues: Vec<DueQueue>,
     is_due: bool,
 }
 
@@ -43,12 +37,12 @@ impl Scheduler {
         let due = self
             .parts
             .store
-            .due_carriers(&self.read_after, CARRIERS_MAX, now)
+            .due_queues(&self.read_after, QUEUES_MAX, now)
             .await
-            .context("cannot list due carriers")?;
+            .context("cannot list what is due")?;
         self.read_after = due.cut_after.unwrap_or_default();
         self.next_slot = None;
-        let times = due.carriers.iter().map(|due| due.earliest);
+        let times = due.queues.iter().map(|due| due.earliest);
         self.next_due = times.filter(|at| *at > now).min();
         // Before the claims, which would leave them no calls.
         if let Err(error) = self.claim_tickets(now).await {
@@ -58,19 +52,19 @@ impl Scheduler {
             tracing::error!("cannot ask for tickets: {error:#}");
         }
         let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
-        for carrier in due.carriers {
-            let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) else {
-                self.log_unroutable(&carrier.carrier_code);
+        for queue in due.queues {
+            let Some(route) = self.parts.routes.resolve(&queue.carrier_code) else {
+                self.log_unroutable(&queue.carrier_code);
                 continue;
             };
             let account = Arc::clone(&route.account);
             let demand = demands.entry(account.name.clone()).or_insert(Demand {
                 account,
-                carriers: Vec::new(),
+                queues: Vec::new(),
                 is_due: false,
             });
-            demand.is_due |= carrier.earliest <= now;
-            demand.carriers.push(carrier.carrier_code);
+            demand.is_due |= queue.earliest <= now;
+            demand.queues.push(queue);
         }
         if self.backlog.is_everywhere() {
             return Ok(0);
@@ -197,7 +191,15 @@ impl Scheduler {
                 .await?;
             return Ok(Some((rows, None)));
         };
-        let rows = self.claim_from_store(demand, 1, Take::Trial).await?;
+        let one = |queue: &DueQueue| Share {
+            carrier_code: queue.carrier_code.clone(),
+            payer: queue.payer,
+            most: 1,
+            unanswered_max: 1,
+        };
+        let shares: Vec<Share> = demand.queues.iter().map(one).collect();
+        let rows = self.claim_from_store(&shares, 1, Take::Trial).await?;
+        let rows = rows.trackings;
         let is_kept = pace == Pace::Trial && !rows.is_empty();
         if pace == Pace::Trial && rows.is_empty() {
             self.parts.store.open_gate(account, gate).await?;
@@ -226,101 +228,14 @@ impl Scheduler {
         Ok(gate.map(Some))
     }
 
-    /// Claims what is due, and early trackings for what is left of the calls.
-    async fn claim_freely(
-        &mut self,
-        demand: &Demand,
-        looks_ahead: bool,
-        spends: bool,
-        limit: u32,
-    ) -> anyhow::Result<Vec<Tracking>> {
-        let account = &demand.account;
-        let rests = self.left_alone(account).max(account.min_interval);
-        let rests = self.settings.recheck_after.max(rests);
-        let answered_before = self.parts.clock.now() - delta(rests);
-        let mut shelf = if looks_ahead {
-            self.shelf(demand, answered_before, rests, limit).await?
-        } else {
-            VecDeque::new()
-        };
-        let offered = shelf.len().min(limit as usize * OFFERED_TIMES);
-        let offered: Vec<i64> = shelf.iter().take(offered).copied().collect();
-        let early = if spends {
-            Early::Of {
-                trackings: &offered,
-                answered_before,
-            }
-        } else {
-            let per_call = account.numbers_per_call.max(1);
-            Early::Fill { per_call }
-        };
-        // Half of an odd number is dealt out in turns.
-        let lane = self.lanes.entry(account.name.clone()).or_default();
-        let halves = limit + u32::from(lane.owes_half);
-        lane.owes_half = halves % 2 == 1;
-        let unanswered_max = halves / 2;
-        let take = Take::Due {
-            unanswered_max,
-            early,
-        };
-        let rows = self.claim_from_store(demand, limit, take).await?;
-        if looks_ahead {
-            let is_last = |id: &i64| rows.iter().any(|row| row.id == *id);
-            let used = if rows.len() < limit as usize {
-                offered.len()
-            } else {
-                offered.iter().rposition(is_last).map_or(0, |last| last + 1)
-            };
-            shelf.drain(..used);
-            let lane = self.lanes.entry(account.name.clone()).or_default();
-            lane.shelf = shelf;
-        }
-        Ok(rows)
-    }
-
-    /// The next trackings that may be checked early, read anew if they are used up or old.
-    async fn shelf(
-        &mut self,
-        demand: &Demand,
-        answered_before: Time,
-        rests: Duration,
-        limit: u32,
-    ) -> anyhow::Result<VecDeque<i64>> {
-        let (now, monotonic) = (self.parts.clock.now(), self.parts.clock.monotonic());
-        let lane = self.lanes.entry(demand.account.name.clone()).or_default();
-        let shelf = std::mem::take(&mut lane.shelf);
-        let is_old = monotonic >= lane.shelf_until;
-        let is_used_up = shelf.len() < limit as usize && monotonic >= lane.shelf_again;
-        if !is_old && !is_used_up {
-            return Ok(shelf);
-        }
-        let ids = self
-            .parts
-            .store
-            .early(&demand.carriers, answered_before, now, SHELF_MAX)
-            .await
-            .context("cannot list what may be checked early")?;
-        let keep = self.parts.clock.real(rests / 10);
-        let lane = self.lanes.entry(demand.account.name.clone()).or_default();
-        lane.shelf_until = monotonic + keep.max(self.settings.poll_interval);
-        // If there were no more, there will not be more a moment later.
-        let is_all = ids.len() < SHELF_MAX as usize;
-        lane.shelf_again = if is_all {
-            monotonic + self.settings.poll_interval
-        } else {
-            monotonic
-        };
-        Ok(ids.into())
-    }
-
-    async fn claim_from_store(
+    pub(super) async fn claim_from_store(
         &self,
-        demand: &Demand,
+        shares: &[Share],
         limit: u32,
         take: Take<'_>,
-    ) -> anyhow::Result<Vec<Tracking>> {
+    ) -> anyhow::Result<Claimed> {
         let claim = Claim {
-            carriers: &demand.carriers,
+            shares,
             limit,
             take,
         };
@@ -330,7 +245,7 @@ impl Scheduler {
         let claimed = claimed.context("cannot claim parcels")?;
         let count = claimed.trackings.len() as u64;
         self.parts.metrics.claimed().inc_by(count);
-        Ok(claimed.trackings)
+        Ok(claimed)
     }
 
     /// How many more calls the account has free slots for. None while it is paused, and one at a time while it fails or is
@@ -351,13 +266,6 @@ impl Scheduler {
             Pace::Trial => calls = calls.min(u32::from(lane.busy() == 0)),
         }
         calls
-    }
-
-    /// The shortest time between a good answer and an early check, by the account's load.
-    fn left_alone(&self, account: &Account) -> Duration {
-        let learned = self.parts.learned.account(&account.name);
-        let round = learned.map_or(0.0, |learned| learned.round(account));
-        Duration::try_from_secs_f64(left_alone(round) * 3_600.0).unwrap_or_default()
     }
 
     pub(super) fn wake_at(&mut self, slot: Duration, calls: u32) {

@@ -1,6 +1,6 @@
 //! One account's calls: those that wait for their slot, and those under way.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::carriers::routes::Route;
 use crate::model::Tracking;
+use crate::model::tenant::Payer;
 use crate::scheduler::permits::Grant;
 use crate::store::failures::Gate;
 use crate::store::tickets::HeldTicket;
@@ -63,8 +64,8 @@ pub struct Lane {
     pub shelf_until: Duration,
     /// From when on the shelf may be read anew once it is used up.
     pub shelf_again: Duration,
-    /// Whether the trackings that never had an answer were given half a number less than their half of the calls.
-    pub owes_half: bool,
+    /// Payers whose trackings that never had an answer were given half a number less than their half of its calls.
+    pub owes_half: BTreeSet<Payer>,
 }
 
 impl Lane {

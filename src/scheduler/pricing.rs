@@ -32,6 +32,7 @@ use crate::store::Store;
 use crate::store::account_plans::AccountPlan;
 use crate::store::counts::CallCounts;
 use crate::store::error::StoreError;
+use crate::store::queues::After;
 
 /// How often the prices are adjusted, on the store's clock.
 const EVERY: Duration = Duration::from_secs(60);
@@ -60,8 +61,9 @@ const IMPORT_SHARE: i64 = 10;
 /// How long one round over all accounts may take.
 const TICK_MAX: Duration = Duration::from_secs(30);
 
-/// The most carrier codes read to find what is overdue.
-const CARRIERS_MAX: u32 = 10_000;
+/// The most queues read at once to find what is overdue, and how many times at most.
+const QUEUES_MAX: u32 = 10_000;
+const READS_MAX: usize = 20;
 
 /// What a pricer is made of.
 pub struct PricerParts {
@@ -213,15 +215,21 @@ impl Pricer {
     /// By account, the earliest next check of a tracking that no worker has claimed.
     async fn earliest(&self) -> anyhow::Result<BTreeMap<String, Time>> {
         let now = self.parts.clock.now();
-        let due = self.parts.store.due_carriers("", CARRIERS_MAX, now).await;
         let mut earliest = BTreeMap::new();
-        for carrier in due.context("cannot list due carriers")?.carriers {
-            if let Some(route) = self.parts.routes.resolve(&carrier.carrier_code) {
-                let at = earliest
-                    .entry(route.account.name.clone())
-                    .or_insert(carrier.earliest);
-                *at = carrier.earliest.min(*at);
+        let mut after = After::default();
+        for _ in 0..READS_MAX {
+            let due = self.parts.store.due_queues(&after, QUEUES_MAX, now).await;
+            let due = due.context("cannot list what is due")?;
+            for queue in due.queues {
+                if let Some(route) = self.parts.routes.resolve(&queue.carrier_code) {
+                    let at = earliest
+                        .entry(route.account.name.clone())
+                        .or_insert(queue.earliest);
+                    *at = queue.earliest.min(*at);
+                }
             }
+            let Some(next) = due.cut_after else { break };
+            after = next;
         }
         Ok(earliest)
     }

@@ -1,39 +1,38 @@
-//! Claims: which carriers have something due, taking it under a lease, and giving it back.
+//! Claims: taking what is due under a lease, and giving it back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, QueryResult};
 use uuid::Uuid;
 
 use crate::clock::Time;
+use crate::model::tenant::Payer;
 use crate::model::{CarrierCode, Tracking};
 use crate::store::Store;
-use crate::store::column::Stamp;
 use crate::store::dialect::Dialect;
 use crate::store::entity::{columns, tracking};
 use crate::store::error::StoreError;
+use crate::store::queues::{FREE, KIND};
 use crate::store::rows::{Readable, Unreadable, get};
+use crate::store::set::Set;
 
-/// A carrier with active trackings that no worker holds, and the earliest time at which one of them is due.
+/// What may be claimed of one queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DueCarrier {
+pub struct Share {
     pub carrier_code: CarrierCode,
-    pub earliest: Time,
-}
-
-/// A range of the carriers, in the database's order of their codes, which is not Rust's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DueCarriers {
-    pub carriers: Vec<DueCarrier>,
-    /// The last code of the range, if more may come after it.
-    pub cut_after: Option<String>,
+    pub payer: Payer,
+    /// How many trackings that are due its payer may have, of all its queues together.
+    pub most: u32,
+    /// How many of these may never have had an answer while others of the payer are due.
+    pub unanswered_max: u32,
 }
 
 /// What to claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {
-    /// Of these carriers, all together.
-    pub carriers: &'a [CarrierCode],
+    /// Of these queues, all together.
+    pub shares: &'a [Share],
     /// At most so many trackings; one for [`Take::Trial`].
     pub limit: u32,
     pub take: Take<'a>,
@@ -42,13 +41,11 @@ pub struct Claim<'a> {
 /// Which trackings may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take<'a> {
-    /// What is due: the refreshed ones; then those that never had an answer, at most `unanswered_max` of them; then the
-    /// others; then the rest of those without an answer. Each by time. What may be taken early comes last.
-    Due {
-        unanswered_max: u32,
-        early: Early<'a>,
-    },
-    /// One that is due, to try an account with: of the first refreshed one, the first without an answer and the first of the
+    /// What is due, of each payer as much as its [`Share`] allows: the refreshed ones; then those that never had an answer,
+    /// at most `unanswered_max` of them; then the others; then the rest of those without an answer. Each by time. What may be
+    /// taken early comes last.
+    Due { early: Early<'a> },
+    /// One that is due, to try an account with: of each payer's first refreshed one, first without an answer and first of the
     /// others, one that had an answer before if there is any.
     Trial,
 }
@@ -56,11 +53,15 @@ pub enum Take<'a> {
 /// Which trackings may be taken before they are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Early<'a> {
-    /// To fill the last call of `per_call` numbers: those that are at most a tenth of their wait early, of the next 1,000 to
-    /// be due.
-    Fill { per_call: u32 },
-    /// As many as fit: of these, by time, those whose last good answer is older than `answered_before` and whose checks did
-    /// not fail since.
+    None,
+    /// To fill the last call of `per_call` numbers, with what is due and `begun` numbers that were claimed before: those that
+    /// are at most a tenth of their wait early, of the next 1,000 to be due.
+    Fill {
+        per_call: u32,
+        begun: u32,
+    },
+    /// As many as fit: of these, in their order, those whose last good answer is older than `answered_before` and whose checks
+    /// did not fail since.
     Of {
         trackings: &'a [i64],
         answered_before: Time,
@@ -74,69 +75,52 @@ pub struct Claimed {
     pub trackings: Vec<Tracking>,
     /// How many corrupt rows were skipped. They keep the lease, so each is claimed again once a lease at most.
     pub corrupt: usize,
+    /// How many each payer got, corrupt ones included.
+    pub by_payer: BTreeMap<Payer, u32>,
 }
 
 /// How many of the next trackings to be due a claim looks at to fill a call. If none of them is nearly due, looking further
 /// would cost more than a fuller call is worth.
 const FILL_SCAN_MAX: u32 = 1_000;
 
-/// A carrier's code with the times at which the next tracking of each queue is due.
-struct Carrier {
-    code: String,
-    times: [Option<Stamp>; 3],
+/// A tracking that may be checked early.
+struct MayBeEarly {
+    payer: Payer,
+    id: i64,
 }
 
-impl Readable for Carrier {
+impl Readable for MayBeEarly {
     const TABLE: &'static str = "trackings";
-    const KEY: &'static str = "code";
 
     fn read(row: &QueryResult) -> Result<Self, Unreadable> {
-        // A corrupt time counts as past: the claim then takes its row and skips it, so that the next one comes up.
-        let at = |name| get(row, name).unwrap_or(Some(Stamp(Time::UNIX_EPOCH)));
         Ok(Self {
-            code: get(row, "code")?,
-            times: ["urgent_at", "unanswered_at", "known_at"].map(at),
+            payer: Payer::from_row(get(row, "payer")?),
+            id: get(row, "id")?,
         })
     }
 }
 
-/// An id of a tracking.
-struct Id(i64);
-
-impl Readable for Id {
-    const TABLE: &'static str = "trackings";
-
-    fn read(row: &QueryResult) -> Result<Self, Unreadable> {
-        Ok(Self(get(row, "id")?))
-    }
-}
-
-/// The queues of a carrier's trackings: refreshed, without any answer so far, the others. As the claim index has it.
-const QUEUE: &str = "(CASE WHEN priority = 1 THEN 0 WHEN last_ok_at IS NULL THEN 1 ELSE 2 END)";
-
-/// Whether no worker holds a tracking.
-pub(super) const FREE: &str = "(lease_until IS NULL OR lease_until <= :now)";
-
 /// The claim. Each kind of candidates is a range of the claim index of its own. `{…}` is filled in by [`Store::claim`].
 const CLAIM: &str = "WITH
-codes AS MATERIALIZED (SELECT c.code FROM {carriers}),
+queues AS MATERIALIZED (SELECT q.code, q.payer, q.most, q.unanswered_max FROM {queues}),
 urgent AS MATERIALIZED ({urgent}),
 unanswered AS MATERIALIZED ({unanswered}),
 known AS MATERIALIZED ({known}),
 due AS MATERIALIZED (
   SELECT id, next_check_at, place FROM (
-    SELECT id, next_check_at, last_ok_at, 0 AS place FROM urgent
-    UNION ALL
-    SELECT id, next_check_at, last_ok_at,
-      CASE WHEN row_number() OVER (ORDER BY next_check_at, id) <= :unanswered_max THEN 1 ELSE 3 END FROM unanswered
-    UNION ALL
-    SELECT id, next_check_at, last_ok_at, 2 FROM known
-  ) AS d ORDER BY {first} place, next_check_at, id LIMIT :limit
+    SELECT d.*, row_number() OVER (PARTITION BY payer ORDER BY place, next_check_at, id) AS turn FROM (
+      SELECT id, next_check_at, last_ok_at, payer, most, 0 AS place FROM urgent
+      UNION ALL
+      SELECT id, next_check_at, last_ok_at, payer, most, CASE WHEN nth <= unanswered_max THEN 1 ELSE 3 END FROM unanswered
+      UNION ALL
+      SELECT id, next_check_at, last_ok_at, payer, most, 2 FROM known
+    ) AS d
+  ) AS t WHERE {due} LIMIT :limit
 ),
 early AS MATERIALIZED ({early}),
 chosen AS (
-  SELECT id AS row_id, row_number() OVER (ORDER BY place, next_check_at, id) AS nth
-  FROM (SELECT id, next_check_at, place FROM due UNION ALL SELECT id, next_check_at, 4 FROM early) AS c
+  SELECT id AS row_id, row_number() OVER (ORDER BY place, turn, next_check_at, id) AS nth
+  FROM (SELECT id, next_check_at, place, 0 AS turn FROM due UNION ALL SELECT id, next_check_at, 4, nth FROM early) AS c
 ),
 -- A new check id for each; those left over at the end match no row. MATERIALIZED, or SQLite reads all of them for each row.
 leases AS MATERIALIZED (SELECT u.nth, u.check_id FROM {check_ids})
@@ -145,22 +129,36 @@ FROM chosen JOIN leases ON leases.nth = chosen.nth
 WHERE trackings.id = chosen.row_id
 RETURNING {columns}";
 
-/// Of each carrier the first trackings of one queue that meet a condition, and of all these the first.
-fn heads(dialect: Dialect, queue: u8, condition: &str, limit: &str, locked: &str) -> String {
+/// What is due for each payer's share, or what an account is tried with.
+const IN_SHARES: &str = "turn <= most ORDER BY place, next_check_at, id";
+const FOR_TRIAL: &str = "TRUE ORDER BY last_ok_at IS NULL, place, next_check_at, id";
+
+/// Of each payer the first `{limit}` trackings of one kind that meet a condition, numbered. `{limit}` is its share, or a number.
+fn heads(dialect: Dialect, kind: u8, condition: &str, limit: Option<u32>, locked: &str) -> String {
+    let most = limit.map_or("h.most".to_owned(), |limit| limit.to_string());
+    let of_queue = match (limit, dialect) {
+        (Some(limit), _) => limit.to_string(),
+        // So that no more rows are locked than may be claimed.
+        (None, Dialect::Postgres) => "queues.most".to_owned(),
+        // It knows no LIMIT that differs from row to row.
+        (None, Dialect::Sqlite) => ":limit".to_owned(),
+    };
     let of_one = format!(
-        "FROM trackings WHERE carrier_code = codes.code AND payer = 0 AND active AND {QUEUE} = {queue} AND {FREE} \
-         AND {condition} ORDER BY next_check_at, id LIMIT {limit}"
+        "FROM trackings WHERE carrier_code = queues.code AND payer = queues.payer AND active AND {KIND} = {kind} \
+         AND {FREE} AND {condition} ORDER BY next_check_at, id LIMIT {of_queue}"
     );
     let of_all = match dialect {
         Dialect::Postgres => format!(
-            "codes CROSS JOIN LATERAL (SELECT id, next_check_at, last_ok_at {of_one} {locked}) AS t"
+            "queues CROSS JOIN LATERAL (SELECT id, next_check_at, last_ok_at {of_one} {locked}) AS t"
         ),
         Dialect::Sqlite => {
-            format!("codes CROSS JOIN trackings AS t ON t.id IN (SELECT id {of_one})")
+            format!("queues CROSS JOIN trackings AS t ON t.id IN (SELECT id {of_one})")
         }
     };
     format!(
-        "SELECT t.id, t.next_check_at, t.last_ok_at FROM {of_all} ORDER BY t.next_check_at, t.id LIMIT {limit}"
+        "SELECT h.* FROM (SELECT t.id, t.next_check_at, t.last_ok_at, queues.payer, queues.most, queues.unanswered_max, \
+         row_number() OVER (PARTITION BY queues.payer ORDER BY t.next_check_at, t.id) AS nth FROM {of_all}) AS h \
+         WHERE h.nth <= {most}"
     )
 }
 
@@ -169,15 +167,15 @@ const MAY_BE_EARLY: &str =
     "next_check_at > :now AND check_fail_count = 0 AND last_ok_at < :answered_before";
 
 /// The early trackings of a claim: of some, those that may be taken, as many as there is room for.
-const EARLY: &str = "SELECT id, next_check_at FROM trackings WHERE id IN ({some}) AND active
-  AND {queue} = 2 AND {free} AND {may_be_taken} ORDER BY next_check_at, id
+const EARLY: &str = "SELECT t.id, t.next_check_at, e.nth FROM {some} AS e CROSS JOIN trackings AS t
+  WHERE t.id = e.row_id AND active AND {kind} = 2 AND {free} AND {may_be_taken} ORDER BY e.nth, next_check_at, t.id
   LIMIT (SELECT {room} FROM due) {locked}";
 
 /// The room in all calls.
 const ROOM: &str = ":limit - COUNT(*)";
 
 /// The room in the last call.
-const ROOM_IN_LAST: &str = "(:per_call - COUNT(*) % :per_call) % :per_call";
+const ROOM_IN_LAST: &str = "(:per_call - (COUNT(*) + :begun) % :per_call) % :per_call";
 
 /// Whether a known tracking is at most a tenth of its wait early.
 const IS_NEARLY_DUE: &str = "next_check_at > :now \
@@ -186,84 +184,30 @@ const IS_NEARLY_DUE: &str = "next_check_at > :now \
 fn early_sql(dialect: Dialect, some: &str, may_be_taken: &str, room: &str) -> String {
     EARLY
         .replace("{some}", some)
-        .replace("{queue}", QUEUE)
+        .replace("{kind}", KIND)
         .replace("{free}", FREE)
         .replace("{may_be_taken}", may_be_taken)
         .replace("{room}", room)
-        .replace("{locked}", dialect.skip_locked())
+        .replace("{locked}", &dialect.skip_locked_of("t"))
 }
 
-/// Walks the claim index from one carrier's code to the next, instead of reading all that is due.
-const CARRIERS: &str = "WITH RECURSIVE codes(code, n) AS (
-  SELECT (SELECT MIN(carrier_code) FROM trackings WHERE active AND carrier_code > :after), 1
-  UNION ALL
-  SELECT (SELECT MIN(t.carrier_code) FROM trackings AS t WHERE t.active AND t.carrier_code > codes.code), codes.n + 1
-  FROM codes WHERE codes.code IS NOT NULL AND codes.n < :limit
-)
-SELECT code, ({urgent}) AS urgent_at, ({unanswered}) AS unanswered_at, ({known}) AS known_at
-FROM codes WHERE code IS NOT NULL ORDER BY code";
-
 impl Store {
-    /// The next `limit` carriers after the code `after` (from the first if it is empty), by code, without those that have
-    /// nothing to claim.
-    pub async fn due_carriers(
-        &self,
-        after: &str,
-        limit: u32,
-        now: Time,
-    ) -> Result<DueCarriers, StoreError> {
-        let earliest = |queue: u8| {
-            format!(
-                "SELECT next_check_at FROM trackings WHERE carrier_code = codes.code AND payer = 0 AND active \
-                 AND {QUEUE} = {queue} AND {FREE} ORDER BY next_check_at LIMIT 1"
-            )
-        };
-        let sql = CARRIERS
-            .replace("{urgent}", &earliest(0))
-            .replace("{unanswered}", &earliest(1))
-            .replace("{known}", &earliest(2));
-        let sql = self
-            .sql(sql)
-            .bind("after", after)
-            .bind("limit", i64::from(limit))
-            .bind("now", now);
-        let found = self.reader.query_all_raw(sql.statement()).await?;
-        let carriers: Vec<Carrier> = self.rows.readable(&found);
-        let mut due = DueCarriers::default();
-        if found.len() >= limit as usize {
-            due.cut_after = carriers.last().map(|carrier| carrier.code.clone());
-        }
-        for carrier in carriers {
-            let Some(earliest) = carrier.times.into_iter().flatten().map(|at| at.0).min() else {
-                continue;
-            };
-            // A corrupt code is left out: no route leads from it.
-            if let Ok(carrier_code) = CarrierCode::parse(carrier.code) {
-                due.carriers.push(DueCarrier {
-                    carrier_code,
-                    earliest,
-                });
-            }
-        }
-        Ok(due)
-    }
-
-    /// The next trackings to be due that may be checked early, by time: those that are not due, whose last good answer is
-    /// older than `answered_before`, and whose checks did not fail since.
+    /// The next trackings to be due that may be checked early, by time, of each payer at most its share: those that are not
+    /// due, whose last good answer is older than `answered_before`, and whose checks did not fail since.
     pub async fn early(
         &self,
-        carriers: &[CarrierCode],
+        shares: &[Share],
         answered_before: Time,
         now: Time,
-        limit: u32,
-    ) -> Result<Vec<i64>, StoreError> {
-        let set = self.set(carriers).named("c");
-        let set = set.column("code", |code| code.as_str().to_owned());
-        let heads = heads(self.dialect, 2, MAY_BE_EARLY, ":limit", "");
+    ) -> Result<Vec<(Payer, i64)>, StoreError> {
+        let set = self.shares(shares);
+        let heads = heads(self.dialect, 2, MAY_BE_EARLY, None, "");
         let sql = format!(
-            "WITH codes AS MATERIALIZED (SELECT c.code FROM {}) {heads}",
+            "WITH queues AS MATERIALIZED (SELECT q.code, q.payer, q.most, q.unanswered_max FROM {}) \
+             SELECT f.id, f.payer FROM ({heads}) AS f ORDER BY f.next_check_at, f.id",
             set.from()
         );
+        let limit = shares.iter().map(|share| share.most).max().unwrap_or(0);
         let sql = self
             .sql(sql)
             .bind_set(set)
@@ -271,8 +215,17 @@ impl Store {
             .bind("now", now)
             .bind("limit", i64::from(limit));
         let found = self.reader.query_all_raw(sql.statement()).await?;
-        let ids: Vec<Id> = self.rows.readable(&found);
-        Ok(ids.into_iter().map(|id| id.0).collect())
+        let found: Vec<MayBeEarly> = self.rows.readable(&found);
+        Ok(found.into_iter().map(|it| (it.payer, it.id)).collect())
+    }
+
+    fn shares<'a>(&self, shares: &'a [Share]) -> Set<'a, Share> {
+        self.set(shares)
+            .named("q")
+            .column("code", |share| share.carrier_code.as_str().to_owned())
+            .column("payer", |share| share.payer.slot())
+            .column("most", |share| i64::from(share.most))
+            .column("unanswered_max", |share| i64::from(share.unanswered_max))
     }
 
     /// Takes trackings in the order of [`Take`], and hides them from other workers for `lease`.
@@ -286,56 +239,43 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         let check_ids: Vec<Uuid> = (0..claim.limit).map(|_| Uuid::now_v7()).collect();
         let check_ids = self.set(&check_ids).column("check_id", |id| *id);
-        let carriers = self.set(claim.carriers).named("c");
-        let carriers = carriers.column("code", |code| code.as_str().to_owned());
+        let queues = self.shares(claim.shares);
         let locked = self.dialect.skip_locked();
-        let due = |queue| {
-            heads(
-                self.dialect,
-                queue,
-                "next_check_at <= :now",
-                ":limit",
-                locked,
-            )
-        };
-        let (unanswered_max, early) = match claim.take {
-            Take::Due {
-                unanswered_max,
-                early,
-            } => (unanswered_max, Some(early)),
-            Take::Trial => (claim.limit, None),
+        let due = |kind| heads(self.dialect, kind, "next_check_at <= :now", None, locked);
+        let (wanted, early) = match claim.take {
+            Take::Due { early } => (IN_SHARES, early),
+            Take::Trial => (FOR_TRIAL, Early::None),
         };
         let ids: &[i64] = match early {
-            Some(Early::Of { trackings, .. }) => trackings,
-            Some(Early::Fill { .. }) | None => &[],
+            Early::Of { trackings, .. } => trackings,
+            Early::Fill { .. } | Early::None => &[],
         };
         let ids = self.set(ids).named("e").column("row_id", |id| *id);
         let early_sql = match early {
-            Some(Early::Of { .. }) => {
-                let some = format!("SELECT e.row_id FROM {}", ids.from());
+            Early::Of { .. } => {
+                let some = format!("(SELECT e.row_id, e.nth FROM {})", ids.from());
                 early_sql(self.dialect, &some, MAY_BE_EARLY, ROOM)
             }
-            Some(Early::Fill { per_call }) if per_call > 1 => {
-                let scanned = FILL_SCAN_MAX.to_string();
-                let next = heads(self.dialect, 2, "next_check_at > :now", &scanned, "");
-                let some = format!("SELECT n.id FROM ({next}) AS n");
+            Early::Fill { per_call, .. } if per_call > 1 => {
+                let payers: BTreeSet<Payer> = claim.shares.iter().map(|it| it.payer).collect();
+                let scanned =
+                    FILL_SCAN_MAX / u32::try_from(payers.len()).unwrap_or(u32::MAX).max(1);
+                let scanned = Some(scanned.max(1));
+                let next = heads(self.dialect, 2, "next_check_at > :now", scanned, "");
+                let some = format!("(SELECT n.id AS row_id, 0 AS nth FROM ({next}) AS n)");
                 early_sql(self.dialect, &some, IS_NEARLY_DUE, ROOM_IN_LAST)
             }
             // A call of one number has no room.
-            Some(Early::Fill { .. }) | None => {
-                "SELECT id, next_check_at FROM due WHERE id IS NULL".to_owned()
+            Early::Fill { .. } | Early::None => {
+                "SELECT id, next_check_at, 0 AS nth FROM due WHERE id IS NULL".to_owned()
             }
         };
-        let first = match claim.take {
-            Take::Due { .. } => "",
-            Take::Trial => "last_ok_at IS NULL,",
-        };
         let sql = CLAIM
-            .replace("{carriers}", &carriers.from())
+            .replace("{queues}", &queues.from())
             .replace("{urgent}", &due(0))
             .replace("{unanswered}", &due(1))
             .replace("{known}", &due(2))
-            .replace("{first}", first)
+            .replace("{due}", wanted)
             .replace("{early}", &early_sql)
             .replace("{check_ids}", &check_ids.from())
             .replace("{columns}", &columns::<tracking::Entity>("trackings."));
@@ -343,28 +283,31 @@ impl Store {
             .sql(sql)
             .bind("now", now)
             .bind("limit", i64::from(claim.limit))
-            .bind("unanswered_max", i64::from(unanswered_max))
             .bind("lease_until", now + lease)
-            .bind_set(carriers)
+            .bind_set(queues)
             .bind_set(check_ids);
         match early {
-            Some(Early::Of {
+            Early::Of {
                 answered_before, ..
-            }) => {
-                sql = sql.bind("answered_before", answered_before).bind_set(ids);
-            }
-            Some(Early::Fill { per_call }) => {
+            } => sql = sql.bind("answered_before", answered_before).bind_set(ids),
+            Early::Fill { per_call, begun } => {
                 sql = sql.bind("per_call", i64::from(per_call));
+                sql = sql.bind("begun", i64::from(begun));
             }
-            None => {}
+            Early::None => {}
         }
         let found = self.writer.query_all_raw(sql.statement()).await?;
         let mut trackings: Vec<Tracking> = self.rows.readable(&found);
         // RETURNING has no order. The check ids were dealt out in the claim's order, and each is greater than the one before.
         trackings.sort_by_key(|tracking| tracking.lease_id);
+        let mut by_payer = BTreeMap::new();
+        for payer in found.iter().filter_map(|row| get(row, "payer").ok()) {
+            *by_payer.entry(Payer::from_row(payer)).or_default() += 1;
+        }
         Ok(Claimed {
             corrupt: found.len() - trackings.len(),
             trackings,
+            by_payer,
         })
     }
 

@@ -43,6 +43,14 @@ impl Dialect {
         }
     }
 
+    /// The same of one table of a join.
+    pub fn skip_locked_of(self, table: &str) -> String {
+        match self {
+            Self::Sqlite => String::new(),
+            Self::Postgres => format!("FOR UPDATE OF {table} SKIP LOCKED"),
+        }
+    }
+
     /// Locks the selected rows.
     pub fn for_update(self) -> &'static str {
         match self {

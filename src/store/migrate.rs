@@ -49,7 +49,8 @@ migrations![
     "0017_archive",
     "0018_replay",
     "0019_tickets",
-    "0020_extras"
+    "0020_extras",
+    "0021_turns"
 ];
 
 /// One migration, and whether the database has it.

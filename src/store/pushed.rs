@@ -9,11 +9,11 @@ use crate::clock::Time;
 use crate::model::Tracking;
 use crate::model::number::fold;
 use crate::plan::Sections;
-use crate::store::claims::FREE;
 use crate::store::creating::Placed;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::Entity;
 use crate::store::error::StoreError;
+use crate::store::queues::FREE;
 use crate::store::rows::{Readable, Unreadable, get};
 use crate::store::{Store, WholeStore};
 

@@ -1,6 +1,6 @@
 //! What every store promises of claims.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -8,9 +8,10 @@ use rand::{Rng as _, SeedableRng as _};
 use sea_orm::ConnectionTrait as _;
 use trackbox::clock::{Time, hours};
 use trackbox::model::Tracking;
-use trackbox::model::tenant::Tenant;
+use trackbox::model::tenant::{Payer, Tenant};
 use trackbox::simulate::queue::{Claim as SimulatedClaim, Group, Queue};
-use trackbox::store::claims::{Claim, DueCarriers, Early, Take};
+use trackbox::store::claims::{Claim, Early, Share, Take};
+use trackbox::store::queues::{After, DueQueues};
 use trackbox::store::trackings::Refresh;
 
 use crate::support::fixture::{Applier, LEASE, TestStore, claim, code, create, on_every_store};
@@ -97,79 +98,103 @@ async fn every_carrier_with_something_to_claim_is_listed_with_its_time() {
             create(&store, carrier, 2).await;
         }
         claim(&store, "B", 1, 9).await;
-        let all = store.due_carriers("", 10, at(1)).await.expect("lists");
-        let codes = |due: &DueCarriers| -> Vec<String> {
-            let codes = due.carriers.iter().map(|due| due.carrier_code.to_string());
+        let all = store
+            .due_queues(&After::default(), 10, at(1))
+            .await
+            .expect("lists");
+        let codes = |due: &DueQueues| -> Vec<String> {
+            let codes = due.queues.iter().map(|due| due.carrier_code.to_string());
             codes.collect()
         };
         assert_eq!(codes(&all), ["A", "C", "D"], "B is held");
-        assert!(all.carriers.iter().all(|due| due.earliest == at(0)));
+        assert!(all.queues.iter().all(|due| due.earliest == at(0)));
         assert_eq!(all.cut_after, None);
-        let after = store.due_carriers("A", 2, at(1)).await.expect("lists");
+        let first = store.due_queues(&After::default(), 1, at(1)).await;
+        let after = first.expect("lists").cut_after.expect("there are more");
+        let after = store.due_queues(&after, 2, at(1)).await.expect("lists");
         assert_eq!(
             codes(&after),
             ["C"],
             "two codes after A, of which B is held"
         );
-        assert_eq!(after.cut_after.as_deref(), Some("C"));
+        assert!(after.cut_after.is_some());
     })
     .await;
 }
 
+/// A tracking and who pays for it.
+struct Paid {
+    row: Tracking,
+    payer: Payer,
+}
+
 /// What a claim must take, in its order.
-fn expected(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Vec<i64> {
-    let wanted = |row: &&Tracking| {
-        row.active
-            && claim.carriers.contains(&row.carrier_code)
-            && row.lease_until.is_none_or(|until| until <= now)
+fn expected(rows: &[Paid], claim: &Claim<'_>, now: Time) -> Vec<i64> {
+    let share = |it: &&Paid| {
+        let of =
+            |share: &&Share| share.carrier_code == it.row.carrier_code && share.payer == it.payer;
+        claim.shares.iter().find(of)
+    };
+    let wanted = |it: &&Paid| {
+        it.row.active && share(it).is_some() && it.row.lease_until.is_none_or(|until| until <= now)
     };
     let limit = claim.limit as usize;
     let by_time = |row: &Tracking| (row.next_check_at, row.id);
-    let mut free: Vec<&Tracking> = rows.iter().filter(wanted).collect();
-    free.sort_by_key(|row| by_time(row));
-    let due = free.iter().filter(|row| row.next_check_at <= now);
-    let due: Vec<&Tracking> = due.copied().collect();
-    let Take::Due {
-        unanswered_max,
-        early,
-    } = claim.take
-    else {
-        let urgent = due.iter().find(|row| row.urgent);
-        let unanswered = due
-            .iter()
-            .find(|row| !row.urgent && row.last_ok_at.is_none());
-        let known = due
-            .iter()
-            .find(|row| !row.urgent && row.last_ok_at.is_some());
-        let first = [urgent, unanswered, known].into_iter().flatten();
-        let chosen = first.min_by_key(|row| row.last_ok_at.is_none());
-        return chosen.map(|row| row.id).into_iter().collect();
-    };
-    let mut unanswered = 0;
-    let mut places: Vec<(i32, &Tracking)> = Vec::new();
-    for row in due {
-        unanswered += u32::from(!row.urgent && row.last_ok_at.is_none());
-        let place = match (row.urgent, row.last_ok_at) {
+    let mut free: Vec<&Paid> = rows.iter().filter(wanted).collect();
+    free.sort_by_key(|it| by_time(&it.row));
+    let due = free.iter().filter(|it| it.row.next_check_at <= now);
+    let due: Vec<&Paid> = due.copied().collect();
+    let Take::Due { early } = claim.take else {
+        // The first of each kind of each payer.
+        let kind = |row: &Tracking| match (row.urgent, row.last_ok_at) {
             (true, _) => 0,
-            (false, None) if unanswered <= unanswered_max => 1,
-            (false, None) => 3,
+            (false, None) => 1,
             (false, Some(_)) => 2,
         };
-        places.push((place, row));
+        let mut first = BTreeMap::new();
+        for it in due {
+            first.entry((it.payer, kind(&it.row))).or_insert(&it.row);
+        }
+        let chosen = first
+            .values()
+            .min_by_key(|row| (row.last_ok_at.is_none(), kind(row), by_time(row)));
+        return chosen.map(|row| row.id).into_iter().collect();
+    };
+    let mut places: Vec<(i32, &Tracking)> = Vec::new();
+    let payers: BTreeSet<Payer> = claim.shares.iter().map(|share| share.payer).collect();
+    for payer in payers {
+        let mut unanswered = 0;
+        let mut own: Vec<(i32, &Tracking)> = Vec::new();
+        let of_payer = due.iter().filter(|it| it.payer == payer);
+        for (share, row) in of_payer.filter_map(|it| Some((share(it)?, &it.row))) {
+            unanswered += u32::from(!row.urgent && row.last_ok_at.is_none());
+            let place = match (row.urgent, row.last_ok_at) {
+                (true, _) => 0,
+                (false, None) if unanswered <= share.unanswered_max => 1,
+                (false, None) => 3,
+                (false, Some(_)) => 2,
+            };
+            own.push((place, row));
+        }
+        own.sort_by_key(|(place, row)| (*place, by_time(row)));
+        let mut shares = claim.shares.iter().filter(|share| share.payer == payer);
+        own.truncate(shares.next().map_or(0, |share| share.most as usize));
+        places.extend(own);
     }
     places.sort_by_key(|(place, row)| (*place, by_time(row)));
     places.truncate(limit);
-    let known = free
-        .into_iter()
-        .filter(|row| !row.urgent && row.next_check_at > now);
+    let known = free.into_iter().map(|it| &it.row);
+    let known = known.filter(|row| !row.urgent && row.next_check_at > now);
     let (room, early): (usize, Vec<&Tracking>) = match early {
-        Early::Fill { per_call } => {
+        Early::None => (0, Vec::new()),
+        Early::Fill { per_call, begun } => {
             let per_call = per_call as usize;
             let nearly = |row: &&Tracking| match (row.last_ok_at, row.last_checked_at) {
                 (Some(_), Some(at)) => (row.next_check_at - now) * 10 <= row.next_check_at - at,
                 _ => false,
             };
-            let room = (per_call - places.len() % per_call) % per_call;
+            let numbers = places.len() + begun as usize;
+            let room = (per_call - numbers % per_call) % per_call;
             (room, known.filter(nearly).collect())
         }
         Early::Of {
@@ -181,7 +206,9 @@ fn expected(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Vec<i64> {
                     && row.check_fail_count == 0
                     && row.last_ok_at.is_some_and(|at| at < answered_before)
             };
-            (limit - places.len(), known.filter(may_go).collect())
+            let mut early: Vec<&Tracking> = known.filter(may_go).collect();
+            early.sort_by_key(|row| trackings.iter().position(|id| *id == row.id));
+            (limit - places.len(), early)
         }
     };
     let due = places.into_iter().map(|(_, row)| row);
@@ -190,9 +217,8 @@ fn expected(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Vec<i64> {
 }
 
 /// What the simulation's queue lists as early ones, and then takes, if it holds the same trackings.
-fn simulated(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Option<(Vec<i64>, Vec<i64>)> {
+fn simulated(rows: &[Paid], claim: &Claim<'_>, now: Time) -> Option<(Vec<i64>, Vec<i64>)> {
     let Take::Due {
-        unanswered_max,
         early: Early::Of {
             trackings,
             answered_before,
@@ -201,13 +227,15 @@ fn simulated(rows: &[Tracking], claim: &Claim<'_>, now: Time) -> Option<(Vec<i64
     else {
         return None;
     };
+    let unanswered_max = claim.shares.first()?.unanswered_max;
     let index = |row: &Tracking| usize::try_from(row.id).expect("a small id");
     let id = |index: usize| i64::try_from(index).expect("a small id");
     let mut queue = Queue::default();
     let mut may_go = BTreeSet::new();
-    for row in rows {
+    for Paid { row, .. } in rows {
         let is_free = row.lease_until.is_none_or(|until| until <= now);
-        if !row.active || !is_free || !claim.carriers.contains(&row.carrier_code) {
+        let mut carriers = claim.shares.iter().map(|share| &share.carrier_code);
+        if !row.active || !is_free || !carriers.any(|code| *code == row.carrier_code) {
             continue;
         }
         let group = match (row.urgent, row.last_ok_at) {
@@ -256,34 +284,58 @@ async fn a_claim_takes_what_its_rules_say_in_their_order_and_so_does_the_simulat
                 database.execute_unprepared(&sql).await.expect("sets");
             }
             let (a, b) = (chance.random_range(2..9), chance.random_range(2..9));
+            let payers: i64 = [1, 3][chance.random_range(0..2)];
             let sql = format!(
-                "UPDATE trackings SET check_fail_count = CASE WHEN id % {a} = 0 THEN 2 ELSE 0 END, \
+                "UPDATE trackings SET check_fail_count = CASE WHEN id % {a} = 0 THEN 2 ELSE 0 END, payer = id % {payers}, \
                  priority = CASE WHEN id % {b} = 1 THEN 1 ELSE 0 END, active = {}",
                 if test.is_sqlite() { "CASE WHEN id % 11 = 0 THEN 0 ELSE 1 END" } else { "id % 11 <> 0" }
             );
             database.execute_unprepared(&sql).await.expect("sets");
-            let all = store.trackings_after(0, 1_000).await.expect("reads");
+            let payer = |slot: i64| Tenant::from_row(i32::try_from(slot).expect("is small") + 1).payer();
+            let all = store.trackings_after(0, 1_000).await.expect("reads").into_iter();
+            let all: Vec<Paid> = all.map(|row| Paid { payer: payer(row.id % payers), row }).collect();
             let limit: u32 = [1, 7, 30, 150, 300][chance.random_range(0..5)];
             let now = at(chance.random_range(0..97));
             let answered_before = at(chance.random_range(0..100));
             let carriers = [code("CDEK"), code("OTHER"), code("NONE")];
             let carriers = &carriers[..chance.random_range(1..=3)];
-            let listed = store.early(carriers, answered_before, now, 1_000).await;
-            let listed = listed.expect("lists");
-            let trackings: Vec<i64> = listed.iter().copied().take(100).collect();
-            let early = match chance.random_range(0..2) {
-                0 => Early::Fill { per_call: [1, 5, 30][chance.random_range(0..3)] },
+            let mut shares = Vec::new();
+            for slot in 0..payers {
+                let most = if payers == 1 { limit } else { chance.random_range(0..=limit / 2) };
+                let unanswered_max = chance.random_range(0..=limit);
+                shares.extend(carriers.iter().map(|code| Share {
+                    carrier_code: code.clone(),
+                    payer: payer(slot),
+                    most,
+                    unanswered_max,
+                }));
+            }
+            let for_shelf = shares.iter().map(|share| Share { most: 1_000, ..share.clone() });
+            let listed = store.early(&for_shelf.collect::<Vec<_>>(), answered_before, now).await;
+            let listed = listed.expect("lists").into_iter().map(|(_, id)| id);
+            let listed: Vec<i64> = listed.collect();
+            let mut trackings: Vec<i64> = listed.iter().copied().take(100).collect();
+            if payers > 1 {
+                trackings.reverse();
+            }
+            let early = match chance.random_range(0..3) {
+                0 => Early::None,
+                1 => Early::Fill { per_call: [1, 5, 30][chance.random_range(0..3)], begun: chance.random_range(0..9) },
                 _ => Early::Of { trackings: &trackings, answered_before },
             };
             let (limit, take) = match chance.random_range(0..4) {
                 0 => (1, Take::Trial),
-                _ => (limit, Take::Due { unanswered_max: chance.random_range(0..=limit), early }),
+                _ => (limit, Take::Due { early }),
             };
-            let claim = Claim { carriers, limit, take };
+            if take == Take::Trial {
+                shares.iter_mut().for_each(|share| share.most = 1);
+            }
+            let claim = Claim { shares: &shares, limit, take };
             let claimed = store.claim(claim, now, LEASE).await.expect("claims");
             let ids: Vec<i64> = claimed.trackings.iter().map(|row| row.id).collect();
             assert_eq!(ids, expected(&all, &claim, now), "{claim:?} at {now}");
-            if let Some(simulated) = simulated(&all, &claim, now) {
+            assert_eq!(claimed.by_payer.values().sum::<u32>() as usize, ids.len());
+            if let Some(simulated) = simulated(&all, &claim, now).filter(|_| payers == 1) {
                 assert_eq!(simulated, (listed, ids), "{claim:?} at {now}");
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait as _, Database};
 use trackbox::model::tenant::Tenant;
 use trackbox::store::error::StoreError;
+use trackbox::store::queues::After;
 use uuid::Uuid;
 
 use crate::support::fixture::{Applier, TestStore, claim_due, code, create, on_every_store, read};
@@ -89,8 +90,11 @@ async fn a_corrupt_time_or_id_hides_no_other_parcel_of_its_carrier() {
     ] {
         database.execute_unprepared(sql).await.expect("spoils");
     }
-    let due = store.due_carriers("", 10, at(1)).await.expect("lists");
-    assert_eq!(due.carriers.len(), 1);
+    let due = store
+        .due_queues(&After::default(), 10, at(1))
+        .await
+        .expect("lists");
+    assert_eq!(due.queues.len(), 1);
     let claimed = claim_due(&store, &[code("CDEK")], 1, 1).await;
     assert_eq!((claimed.trackings.len(), claimed.corrupt), (0, 1));
     let claimed = claim_due(&store, &[code("CDEK")], 1, 1).await;

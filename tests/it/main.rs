@@ -65,5 +65,6 @@ mod ticket_calls;
 mod ticket_kills;
 mod tickets;
 mod trackings;
+mod turns;
 mod upgrade;
 mod upgrade_store;

@@ -11,44 +11,49 @@ use trackbox::model::status::Status;
 use trackbox::model::tenant::Tenant;
 use trackbox::store::acting::Fences;
 use trackbox::store::claims::{Claim, Early, Take};
+use trackbox::store::queues::After;
 use trackbox::store::search::Filter;
 use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
 
-use crate::support::fixture::{Applier, LEASE, code, number, postgres, postgres_server};
+use crate::support::fixture::{Applier, LEASE, code, number, postgres, postgres_server, shares};
 use crate::support::large::{fill, sequential_scans, sessions_gone};
 use crate::support::messages::seen;
 use crate::support::time::at;
 
 async fn work_with(store: &WholeStore) {
     for n in 0..8_usize {
-        let carriers = store.due_carriers("", 100, at(1_800)).await.expect("lists");
-        assert!(carriers.carriers.len() > 60);
+        let queues = store
+            .due_queues(&After::default(), 100, at(1_800))
+            .await
+            .expect("lists");
+        assert!(queues.queues.len() > 60);
         for carrier in ["CDEK", "C5", "NONE"] {
             let limit = if n % 2 == 0 { 100 } else { 3 };
             let answered_before = at(1_500);
             let carriers = [code(carrier), code("C7")];
             let now = at(1_800);
-            let shelf = store.early(&carriers, answered_before, now, 1_000).await;
-            let shelf = shelf.expect("lists");
-            let unanswered_max = limit / 2;
+            let shelf = shares(&carriers, 1_000, 0);
+            let shelf = store.early(&shelf, answered_before, now).await;
+            let shelf = shelf.expect("lists").into_iter();
+            let shelf: Vec<i64> = shelf.map(|(_, id)| id).collect();
             let early = match n % 3 {
                 0 => Early::Of {
                     trackings: &shelf,
                     answered_before,
                 },
-                _ => Early::Fill { per_call: 30 },
+                _ => Early::Fill {
+                    per_call: 30,
+                    begun: 0,
+                },
             };
             let take = match n % 4 {
                 3 => Take::Trial,
-                _ => Take::Due {
-                    unanswered_max,
-                    early,
-                },
+                _ => Take::Due { early },
             };
-            let carriers = &carriers[..1 + n % 2];
+            let shares = shares(&carriers[..1 + n % 2], limit, limit / 2);
             let claim = Claim {
-                carriers,
+                shares: &shares,
                 limit,
                 take,
             };

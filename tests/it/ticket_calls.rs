@@ -12,7 +12,7 @@ use trackbox_emulator::faults::Fault;
 use trackbox_emulator::tickets::Counts;
 
 use crate::support::carriers::TICKET_WAIT;
-use crate::support::fixture::{LEASE, code, read, read_all};
+use crate::support::fixture::{LEASE, code, read, read_all, shares};
 use crate::support::pipe::{Pipe, Setup};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -211,7 +211,7 @@ async fn a_ticket_of_another_adapter_than_the_configuration_has_is_given_up() {
     pipe.create_slow("CDEK", 3).await;
     let now = pipe.clock.now();
     let claim = Claim {
-        carriers: &[code("CDEK")],
+        shares: &shares(&[code("CDEK")], 1, 1),
         limit: 1,
         take: Take::Trial,
     };

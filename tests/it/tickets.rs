@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trackbox::model::Tracking;
+use trackbox::store::queues::After;
 use trackbox::store::tickets::NewTicket;
 use uuid::Uuid;
 
@@ -41,8 +42,11 @@ async fn the_parcels_of_a_ticket_are_claimed_again_only_when_it_ends() {
         assert_eq!(parked.expect("parks"), 3);
         let others = claim(&store, "CDEK", 900, 9).await;
         assert_eq!(others.len(), 2, "long after their leases would have ended");
-        let due = store.due_carriers("", 9, at(900)).await.expect("lists");
-        assert_eq!(due.carriers, [], "nothing is free");
+        let due = store
+            .due_queues(&After::default(), 9, at(900))
+            .await
+            .expect("lists");
+        assert_eq!(due.queues, [], "nothing is free");
         assert_eq!(claim(&store, "CDEK", 1_000, 9).await.len(), 3);
     })
     .await;

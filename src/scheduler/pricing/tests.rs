@@ -13,10 +13,10 @@ use crate::config::{Config, Policy};
 use crate::learned::Learned;
 use crate::metrics::Metrics;
 use crate::model::fixture::at;
-use crate::model::tenant::Tenant;
+use crate::model::tenant::{Payer, Tenant};
 use crate::model::{CarrierCode, TrackNumber};
 use crate::plan::cadence::Cadence;
-use crate::store::claims::{Claim, Early, Take};
+use crate::store::claims::{Claim, Early, Share, Take};
 use crate::store::{Connections, WholeStore};
 
 struct House {
@@ -222,12 +222,14 @@ async fn parcels_that_wait_too_long_are_logged_and_measured_by_every_worker() {
     assert_eq!(follows.watch.has_warned("CDEK"), (true, false));
     let lease = Duration::from_secs(3_600);
     let claim = Claim {
-        carriers: &[CarrierCode::parse("CDEK").expect("a code")],
-        limit: 60,
-        take: Take::Due {
+        shares: &[Share {
+            carrier_code: CarrierCode::parse("CDEK").expect("a code"),
+            payer: Payer::DEFAULT,
+            most: 60,
             unanswered_max: 60,
-            early: Early::Fill { per_call: 1 },
-        },
+        }],
+        limit: 60,
+        take: Take::Due { early: Early::None },
     };
     let claiming = house.database.claim(claim, house.clock.now(), lease);
     assert_eq!(claiming.await.expect("claims").trackings.len(), 60);

@@ -32,7 +32,7 @@ pub struct Model {
     pub last_error: String,
     /// 1: refreshed and not checked since.
     pub priority: i16,
-    /// Whose calls the parcel takes. The same for all so far.
+    /// Whose share of the calls its checks take. Indexed: applying an update leaves it alone.
     pub payer: i16,
     pub refreshed_at: Option<Stamp>,
     pub active: bool,

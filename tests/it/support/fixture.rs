@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait as _;
 use tempfile::TempDir;
-use trackbox::model::tenant::Tenant;
+use trackbox::model::tenant::{Payer, Tenant};
 use trackbox::model::{CarrierCode, TrackNumber, Tracking, TrackingEvent, Update};
-use trackbox::store::claims::{Claim, Claimed, Early, Take};
+use trackbox::store::claims::{Claim, Claimed, Early, Share, Take};
 use trackbox::store::error::StoreError;
 use trackbox::store::partitions::Ownership;
 use trackbox::store::updates::{Applied, Batch};
@@ -145,6 +145,17 @@ pub async fn events(store: &Store, id: i64) -> Vec<TrackingEvent> {
     events.expect("is there")
 }
 
+/// All of the default tenant's queues of these carriers, for one claim.
+pub fn shares(carriers: &[CarrierCode], most: u32, unanswered_max: u32) -> Vec<Share> {
+    let share = |carrier: &CarrierCode| Share {
+        carrier_code: carrier.clone(),
+        payer: Payer::DEFAULT,
+        most,
+        unanswered_max,
+    };
+    carriers.iter().map(share).collect()
+}
+
 /// Claims up to `limit` trackings of `carrier` that are due at `at(secs)`, for [`LEASE`].
 pub async fn claim(store: &Store, carrier: &str, secs: i64, limit: u32) -> Vec<Tracking> {
     claim_due(store, &[code(carrier)], secs, limit)
@@ -154,14 +165,10 @@ pub async fn claim(store: &Store, carrier: &str, secs: i64, limit: u32) -> Vec<T
 
 /// The same of several carriers, with the number of corrupt rows.
 pub async fn claim_due(store: &Store, carriers: &[CarrierCode], secs: i64, limit: u32) -> Claimed {
-    let take = Take::Due {
-        unanswered_max: limit,
-        early: Early::Fill { per_call: 1 },
-    };
     let claim = Claim {
-        carriers,
+        shares: &shares(carriers, limit, limit),
         limit,
-        take,
+        take: Take::Due { early: Early::None },
     };
     let claimed = store.claim(claim, at(secs), LEASE);
     claimed.await.expect("claims")

@@ -8,7 +8,8 @@ use super::{body, configured, status};
 use crate::http::tests::{Api, seen};
 use crate::metrics::PushOutcome;
 use crate::model::fixture::at;
-use crate::store::claims::{Claim, Early, Take};
+use crate::model::tenant::Payer;
+use crate::store::claims::{Claim, Early, Share, Take};
 
 #[tokio::test]
 async fn what_nothing_signs_makes_a_parcel_due_once_in_ten_minutes_and_not_urgent() {
@@ -76,12 +77,14 @@ async fn a_hint_about_what_is_known_costs_no_call_and_one_about_a_parcel_that_en
     let due = api.row(&id).await;
     assert!(due.active && due.looks_again && due.next_check_at == at(0));
     let claim = Claim {
-        carriers: std::slice::from_ref(&due.carrier_code),
-        limit: 1,
-        take: Take::Due {
+        shares: &[Share {
+            carrier_code: due.carrier_code.clone(),
+            payer: Payer::DEFAULT,
+            most: 1,
             unanswered_max: 1,
-            early: Early::Fill { per_call: 1 },
-        },
+        }],
+        limit: 1,
+        take: Take::Due { early: Early::None },
     };
     let lease = Duration::from_secs(60);
     let claimed = api

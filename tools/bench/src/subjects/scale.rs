@@ -7,10 +7,11 @@ use sea_orm::{Database, DatabaseConnection};
 use serde_json::json;
 use sqlx::Connection as _;
 use trackbox::kafka::message::decode;
-use trackbox::model::tenant::Tenant;
+use trackbox::model::tenant::{Payer, Tenant};
 use trackbox::model::{CarrierCode, TrackNumber, Update};
-use trackbox::store::claims::{Claim, Early, Take};
+use trackbox::store::claims::{Claim, Early, Share, Take};
 use trackbox::store::partitions::Ownership;
+use trackbox::store::queues::After;
 use trackbox::store::updates::Batch;
 use trackbox::store::{Connections, WholeStore};
 use uuid::Uuid;
@@ -204,20 +205,27 @@ impl Tables {
     async fn one_round(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
         let (store, round, now) = (&self.store, self.round, at(3_600));
         let began = Instant::now();
-        store.due_carriers("", 100, now).await?;
+        store.due_queues(&After::default(), 100, now).await?;
         watch.note("list the carriers with something due", began);
         let (one, three) = ([code("CDEK")], [code("CDEK"), code("POST_RU"), code("C5")]);
         for (name, carriers) in [
             ("claim 50 of a carrier", &one[..]),
             ("claim 50 of three carriers", &three),
         ] {
+            let share = |code: &CarrierCode| Share {
+                carrier_code: code.clone(),
+                payer: Payer::DEFAULT,
+                most: 50,
+                unanswered_max: 25,
+            };
+            let early = Early::Fill {
+                per_call: 30,
+                begun: 0,
+            };
             let claim = Claim {
-                carriers,
+                shares: &carriers.iter().map(share).collect::<Vec<_>>(),
                 limit: 50,
-                take: Take::Due {
-                    unanswered_max: 25,
-                    early: Early::Fill { per_call: 30 },
-                },
+                take: Take::Due { early },
             };
             let began = Instant::now();
             let claimed = store.claim(claim, now, LEASE).await?;
