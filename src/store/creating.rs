@@ -130,7 +130,7 @@ impl WholeStore {
         }
         let mut acts = Acts::new(tenant, now);
         let mut made: Vec<Option<Result<Made, TooMuch>>> = vec![None; wanted.len()];
-        for (id, key) in self.insert(&transaction, &wanted, now).await? {
+        for (id, key) in self.insert(&transaction, tenant, &wanted, now).await? {
             if let Ok(nth) = wanted.binary_search_by(|it| it.key.cmp(&key)) {
                 let (carrier_code, track_number) = wanted[nth].pair.clone();
                 let row = Tracking::new(id, carrier_code, track_number, now);
@@ -263,12 +263,13 @@ impl WholeStore {
         (wanted, places)
     }
 
-    /// Creates those that do not exist yet, in one statement. Returns the id and the key of each one.
+    /// Creates those that do not exist yet, in one statement; the tenant pays for them. Returns the id and the key of each one.
     ///
     /// In the order of the keys, so that two requests with the same pairs cannot deadlock.
     async fn insert(
         &self,
         transaction: &Transaction,
+        tenant: Tenant,
         wanted: &[Wanted<'_>],
         now: Time,
     ) -> Result<Vec<(i64, Key)>, StoreError> {
@@ -279,14 +280,16 @@ impl WholeStore {
             .column("carrier_key", |it| it.key.0.clone())
             .column("number_key", |it| it.key.1.clone());
         let insert = format!(
-            "INSERT INTO trackings ({}, owners, next_check_at, created_at, updated_at) \
-             SELECT {}, 1, :now, :now, :now FROM {} WHERE TRUE \
+            "INSERT INTO trackings ({}, owners, payer, next_check_at, created_at, updated_at) \
+             SELECT {}, 1, :payer, :now, :now, :now FROM {} WHERE TRUE \
              ORDER BY u.nth ON CONFLICT DO NOTHING RETURNING id, carrier_key, number_key",
             set.names(""),
             set.names("u."),
             set.from()
         );
-        let insert = self.sql(insert).bind("now", now).bind_set(set);
+        let payer = tenant.payer().slot();
+        let insert = self.sql(insert).bind("now", now).bind("payer", payer);
+        let insert = insert.bind_set(set);
         let created = transaction.query_all_raw(insert.statement()).await?;
         let created = created.iter().map(|row| {
             let key = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);

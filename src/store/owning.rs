@@ -17,6 +17,13 @@ use crate::store::native::Transaction;
 use crate::store::parcels::{COLUMNS, Moves, NewParcel};
 use crate::store::parcels_max::TooMany;
 
+/// Who pays for a tracking, as its owners are now: one that follows it, if one does. The payer stays while it follows; after it
+/// comes the one that has had it longest. Nobody's tracking is the default tenant's.
+const PAYER: &str = "CASE WHEN EXISTS (SELECT 1 FROM parcels AS p WHERE p.tracking_id = trackings.id AND p.state = 0 \
+     AND ((p.tenant_id - 1) & 32767) = trackings.payer) THEN trackings.payer \
+     ELSE COALESCE((SELECT (p.tenant_id - 1) & 32767 FROM parcels AS p WHERE p.tracking_id = trackings.id \
+     ORDER BY p.state <> 0, p.created_at, p.tenant_id LIMIT 1), 0) END";
+
 /// The owners of a tracking after an act.
 #[derive(FromQueryResult)]
 pub(super) struct OwnersRow {
@@ -251,7 +258,8 @@ impl Store {
         Ok(())
     }
 
-    /// Counts the owners of trackings anew, gathers what they told beside the number, and gives them their next version.
+    /// Counts the owners of trackings anew, gathers what they told beside the number, says who pays, and gives them their
+    /// next version.
     pub(super) async fn count_owners(
         &self,
         transaction: &Transaction,
@@ -264,7 +272,7 @@ impl Store {
         let set = self.set(&ids).column("row_id", |id| *id);
         let sql = format!(
             "UPDATE trackings SET owners = (SELECT COUNT(*) FROM parcels AS p WHERE p.tracking_id = trackings.id), \
-             owners_version = owners_version + 1, extras = {EXTRAS} FROM {} WHERE trackings.id = u.row_id \
+             payer = {PAYER}, owners_version = owners_version + 1, extras = {EXTRAS} FROM {} WHERE trackings.id = u.row_id \
              RETURNING id, owners, owners_version, extras, \
              (SELECT COUNT(*) FROM parcels AS p WHERE p.tracking_id = trackings.id AND p.state = 0) AS followers",
             set.from()

@@ -205,10 +205,11 @@ impl Store {
         self.insert_parcels(transaction, &parcels, moves).await?;
         let set = self.set(&parcels).column("row_id", |it| it.tracking_id);
         let sql = format!(
-            "UPDATE trackings SET owners = 1 FROM {} WHERE trackings.id = u.row_id AND trackings.owners < 0",
+            "UPDATE trackings SET owners = 1, payer = :payer FROM {} WHERE trackings.id = u.row_id AND trackings.owners < 0",
             set.from()
         );
-        let sql = self.sql(sql).bind_set(set);
+        let payer = Tenant::DEFAULT.payer().slot();
+        let sql = self.sql(sql).bind("payer", payer).bind_set(set);
         transaction.execute_raw(sql.statement()).await?;
         Ok(())
     }

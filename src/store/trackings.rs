@@ -13,14 +13,13 @@ use sea_orm::{
 use crate::clock::{Time, delta};
 use crate::model::extra::Extras;
 use crate::model::status::{Direction, Status, SubStatus};
-use crate::model::tenant::Tenant;
+use crate::model::tenant::{Payer, Tenant};
 use crate::model::{CarrierCode, Change, Heard, TrackNumber, Tracking, Unreadable};
 use crate::store::column::Stamp;
 use crate::store::entity::columns;
 use crate::store::entity::tracking::{ActiveModel, Column, Entity, Model};
 use crate::store::error::StoreError;
 use crate::store::facts;
-use crate::store::parcels::OWNED;
 use crate::store::rows::{self, Readable, get};
 use crate::store::sql::Sql;
 use crate::store::{Store, WholeStore};
@@ -82,6 +81,34 @@ pub struct CarrierCount {
     pub failing: i64,
 }
 
+/// One of a tracking's owners.
+#[derive(Clone, Copy)]
+struct Owner {
+    owners_version: i64,
+    /// Who pays from now on if it refreshes it.
+    payer: Payer,
+}
+
+/// A tracking, and one of its owners.
+struct OwnedBy {
+    row: Tracking,
+    owner: Owner,
+}
+
+impl Readable for OwnedBy {
+    const TABLE: &'static str = TABLE;
+
+    fn read(row: &QueryResult) -> Result<Self, rows::Unreadable> {
+        Ok(Self {
+            row: Tracking::read(row)?,
+            owner: Owner {
+                owners_version: get(row, "owners_version")?,
+                payer: Payer::from_row(get(row, "pays")?),
+            },
+        })
+    }
+}
+
 impl WholeStore {
     /// The trackings with these ids, by id; unknown ids are left out. The id of a tracking that was folded into another one
     /// gives that one.
@@ -97,18 +124,26 @@ impl WholeStore {
         tenant: Tenant,
         id: i64,
     ) -> Result<Option<Tracking>, StoreError> {
+        Ok(self.owned_by(tenant, id).await?.map(|it| it.row))
+    }
+
+    async fn owned_by(&self, tenant: Tenant, id: i64) -> Result<Option<OwnedBy>, StoreError> {
         let sql = format!(
-            "SELECT {} FROM trackings AS t WHERE t.id = \
-             COALESCE((SELECT a.tracking_id FROM tracking_aliases AS a WHERE a.old_id = :id), :id) AND {OWNED}",
+            "SELECT {}, t.owners_version, CASE WHEN p.state = 0 OR NOT t.wanted THEN :own ELSE t.payer END AS pays \
+             FROM trackings AS t LEFT JOIN parcels AS p ON p.tenant_id = :tenant AND p.tracking_id = t.id WHERE t.id = \
+             COALESCE((SELECT a.tracking_id FROM tracking_aliases AS a WHERE a.old_id = :id), :id) \
+             AND (p.tenant_id IS NOT NULL OR t.owners < 0 AND :tenant = 1)",
             columns::<Entity>("t.")
         );
         let sql = self.sql(sql).bind("id", id).bind("tenant", tenant.id());
+        let sql = sql.bind("own", tenant.payer().slot());
         let found = self.reader.query_all_raw(sql.statement()).await?;
         Ok(self.rows.answer(&found)?.into_iter().next())
     }
 
     /// Makes a tracking urgent: its carrier's next one to be checked, even if its status is terminal. `rests` says how long
-    /// it is not asked for again after a check.
+    /// it is not asked for again after a check. If the tenant follows it, or nobody does, it pays from now on: so no refresh
+    /// takes another's calls.
     ///
     /// A lease stays. `before_write` invalidates the cached value; the change is not visible to others yet. `None` if another
     /// change came in between: try again.
@@ -120,7 +155,7 @@ impl WholeStore {
         rests: impl FnOnce(&CarrierCode) -> Duration,
         before_write: impl AsyncFnOnce(&Change),
     ) -> Result<Option<Refresh>, StoreError> {
-        let Some(old) = self.tracking_of(tenant, id).await? else {
+        let Some(OwnedBy { row: old, owner }) = self.owned_by(tenant, id).await? else {
             return Ok(Some(Refresh::Unknown));
         };
         let last = old.refreshed_at.max(old.last_checked_at);
@@ -139,14 +174,20 @@ impl WholeStore {
         };
         let change = Change { old, new };
         before_write(&change).await;
-        let written = self.write_refreshed(&change).await?;
+        let written = self.write_refreshed(&change, owner).await?;
         Ok(written.then(|| Refresh::Done(Box::new(change))))
     }
 
     /// Writes a refreshed tracking, unless another change came first.
-    async fn write_refreshed(&self, Change { old, new }: &Change) -> Result<bool, StoreError> {
+    async fn write_refreshed(
+        &self,
+        Change { old, new }: &Change,
+        owner: Owner,
+    ) -> Result<bool, StoreError> {
+        use sea_orm::sea_query::ExprTrait as _;
         let urgent = ActiveModel {
             priority: Set(1),
+            payer: Set(owner.payer.slot()),
             active: Set(true),
             refreshed_at: Set(new.refreshed_at.map(Stamp)),
             next_check_at: Set(Stamp(new.next_check_at)),
@@ -158,6 +199,7 @@ impl WholeStore {
             .set(urgent)
             .filter(Column::Id.eq(old.id))
             .filter(Column::Version.eq(old.version))
+            .filter(Expr::col("owners_version").eq(owner.owners_version))
             .exec(&self.writer)
             .await?;
         Ok(written.rows_affected == 1)

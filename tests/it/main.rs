@@ -42,6 +42,7 @@ mod migrate;
 mod owners;
 mod partitions;
 mod permits;
+mod payers;
 mod plans;
 mod policy;
 mod postgres;
