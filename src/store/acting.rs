@@ -196,7 +196,7 @@ impl WholeStore {
         let (rows, held) = self
             .lock_parcels(&transaction, tenant, ids, &mut acts.moves)
             .await?;
-        let aliases = self.aliases(ids).await?;
+        let aliases = self.aliases_by(&transaction, ids).await?;
         let mut done: HashMap<i64, Result<Option<(Tracking, Parcel)>, TooMuch>> = HashMap::new();
         let mut acted = Acted::default();
         for id in ids {

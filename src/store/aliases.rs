@@ -14,7 +14,8 @@ impl Store {
         self.aliases_by(&self.reader, ids).await
     }
 
-    async fn aliases_by(
+    /// The same on this connection: a transaction that waits for a second one could wait for ever.
+    pub(super) async fn aliases_by(
         &self,
         connection: &impl ConnectionTrait,
         ids: &[i64],
