@@ -1,11 +1,11 @@
-//! `trackbox tenants`: makes, lists, disables and enables tenants, straight in the database.
+//! `trackbox tenants`: makes, lists, limits, weighs, disables and enables tenants, straight in the database.
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
 use crate::commands::keys::{migrated, tenants};
 use crate::config::Config;
-use crate::model::tenant::{TenantCode, name};
+use crate::model::tenant::{TenantCode, WEIGHT_MAX, name};
 use crate::store::Store;
 use crate::store::tenants::TenantEdit;
 
@@ -32,6 +32,13 @@ pub enum Tenants {
         #[arg(long)]
         parcels_max: Option<u32>,
     },
+    /// Sets a tenant's share of an account's calls beside the other tenants', while several want them.
+    Weight {
+        code: TenantCode,
+        /// 1, as for a new tenant, to 1000.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(WEIGHT_MAX)))]
+        weight: u32,
+    },
     /// Has all keys of a tenant refused, in every process within ten seconds. Its parcels stay and are checked on.
     Disable { code: TenantCode },
     /// Has the keys of a disabled tenant work again.
@@ -49,6 +56,7 @@ pub async fn run(config: &Config, command: Tenants) -> anyhow::Result<()> {
             parcels_max,
         } => create(&store, &code, name, parcels_max).await,
         Tenants::Limit { code, parcels_max } => limit(&store, &code, parcels_max).await,
+        Tenants::Weight { code, weight } => weigh(&store, &code, weight).await,
         Tenants::List => list(&store).await,
         Tenants::Disable { code } => match code.may_be_disabled() {
             Ok(()) => set_disabled(&store, &code, true).await,
@@ -89,7 +97,10 @@ async fn list(store: &Store) -> anyhow::Result<()> {
             || "no limit".to_owned(),
             |max| format!("at most {max} parcels"),
         );
-        println!("{:<40}  {state:<25}  {limit:<26}  {}", row.code, row.name);
+        println!(
+            "{:<40}  {state:<25}  {limit:<26}  weight {:<4}  {}",
+            row.code, row.weight, row.name
+        );
     }
     Ok(())
 }
@@ -118,6 +129,16 @@ async fn limit(store: &Store, code: &TenantCode, parcels_max: Option<u32>) -> an
         Some(max) => println!("tenant {code} may have at most {max} parcels"),
         None => println!("tenant {code} may have as many parcels as it likes"),
     }
+    Ok(())
+}
+
+async fn weigh(store: &Store, code: &TenantCode, weight: u32) -> anyhow::Result<()> {
+    let edit = TenantEdit {
+        weight: Some(weight),
+        ..TenantEdit::default()
+    };
+    change(store, code, edit).await?;
+    println!("tenant {code} has the weight {weight} from now on");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::clock::Time;
 use crate::http::keys::{self, CreateKey, Once};
 use crate::http::{ALWAYS, Serve};
-use crate::model::tenant::{TenantCode, name};
+use crate::model::tenant::{TenantCode, WEIGHT_MAX, name, weight};
 use crate::serving::caller::{Administers, Operates};
 use crate::serving::docs::{self, NAMING};
 use crate::serving::extract::{Json, Path, Query};
@@ -62,6 +62,8 @@ pub struct TenantAnswer {
     name: String,
     /// The most parcels that it may have, archived ones included; null for no limit.
     parcels_max: Option<u32>,
+    /// Its share of an account's calls beside the other tenants', while several want them.
+    weight: u32,
     /// Since when its keys are refused; null if they are not.
     disabled_at: Option<Time>,
     created_at: Time,
@@ -79,6 +81,7 @@ pub struct Tenants {
 
 /// What to change of a tenant. A field that is left out stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(transform = docs::some_required)]
 pub struct ChangeTenant {
     /// Whether its keys are refused.
     #[serde(default)]
@@ -92,6 +95,10 @@ pub struct ChangeTenant {
     )]
     #[schemars(with = "Option<u32>")]
     parcels_max: Option<Option<u32>>,
+    /// Its share of an account's calls beside the other tenants', while several want them: 1, as for a new one, to 1000.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = WEIGHT_MAX))]
+    weight: Option<u32>,
 }
 
 /// A value that is there; null too.
@@ -121,6 +128,7 @@ impl From<TenantRow> for TenantAnswer {
             code: row.code.to_string(),
             name: row.name,
             parcels_max: row.parcels_max,
+            weight: row.weight,
             disabled_at: row.disabled_at,
             created_at: row.created_at,
         }
@@ -173,7 +181,7 @@ async fn list_tenants(
     }))
 }
 
-/// Disable, enable or limit a tenant
+/// Disable, enable, limit or weigh a tenant
 ///
 /// The keys of a disabled tenant are refused, in every process within ten seconds. Its parcels stay and are checked on. The
 /// tenant `default` cannot be disabled. Parcels beyond `parcelsMax` are refused when they are created.
@@ -186,17 +194,21 @@ async fn change_tenant(
     Json(request): Json<ChangeTenant>,
 ) -> Result<Answer<TenantAnswer>, Problem> {
     let code = path.code()?;
-    if (request.disabled, request.parcels_max) == (None, None) {
-        let detail = "must say what to change: disabled or parcelsMax";
+    if (request.disabled, request.parcels_max, request.weight) == (None, None, None) {
+        let detail = "must say what to change: disabled, parcelsMax or weight";
         return Err(Problem::invalid_at(FieldError::at("", detail)));
     }
     if request.disabled == Some(true) {
         code.may_be_disabled()
             .map_err(|why| Problem::new(Kind::Conflict, why))?;
     }
+    let wanted = request.weight.map(weight).transpose();
     let edit = TenantEdit {
         disabled: request.disabled,
         parcels_max: request.parcels_max,
+        weight: wanted.map_err(|why| {
+            Problem::invalid_at(FieldError::at("/weight", format!("weight {why}")))
+        })?,
     };
     let now = serve.clock.now();
     let changed = serve.store.change_tenant(&code, edit, caller.key, now);
@@ -223,7 +235,7 @@ async fn create_key_of_tenant(
 
 pub fn router() -> ApiRouter<Serve> {
     let example = json!({
-        "code": "shop", "name": "Shop in Berlin", "parcelsMax": 100_000, "disabledAt": null, "createdAt": "2026-11-20T12:00:00Z",
+        "code": "shop", "name": "Shop in Berlin", "parcelsMax": 100_000, "weight": 1, "disabledAt": null, "createdAt": "2026-11-20T12:00:00Z",
     });
     let create = create_tenant::operation(TAG)
         .request(json!({"code": "books", "name": "Books in Berlin"}))
@@ -234,7 +246,7 @@ pub fn router() -> ApiRouter<Serve> {
         json!({"tenants": [example.clone()], "nextCursor": null}),
     );
     let change = change_tenant::operation(TAG)
-        .request(json!({"disabled": false, "parcelsMax": 100_000}))
+        .request(json!({"disabled": false, "parcelsMax": 100_000, "weight": 1}))
         .answer("The tenant is changed.", example)
         .problems(&[Kind::Conflict]);
     let key = create_key_of_tenant::operation(TAG)

@@ -14,6 +14,7 @@ pub enum Deed {
     TenantDisabled,
     TenantEnabled,
     TenantLimited,
+    TenantWeighted,
     PauseLifted,
     DeadLetterRetried,
     ParcelRemoved,

@@ -7,7 +7,7 @@ use sea_orm::{
 
 use crate::clock::Time;
 use crate::model::act::{Act, Deed};
-use crate::model::tenant::{Tenant, TenantCode};
+use crate::model::tenant::{Tenant, TenantCode, WEIGHT_MAX};
 use crate::store::Store;
 use crate::store::acts::note;
 use crate::store::column::Stamp;
@@ -23,6 +23,8 @@ pub struct TenantRow {
     pub name: String,
     /// The most parcels that it may have; `None` for no limit.
     pub parcels_max: Option<u32>,
+    /// Its share of an account's calls beside the other tenants': from 1 to [`WEIGHT_MAX`].
+    pub weight: u32,
     /// Since when its keys are refused; `None` if they are not.
     pub disabled_at: Option<Time>,
     pub created_at: Time,
@@ -35,6 +37,8 @@ pub struct TenantEdit {
     pub disabled: Option<bool>,
     /// The most parcels that it may have. It keeps those that it has beyond. `Some(None)`: no limit.
     pub parcels_max: Option<Option<u32>>,
+    /// Its share of an account's calls, checked by [`weight`](crate::model::tenant::weight).
+    pub weight: Option<u32>,
 }
 
 impl Store {
@@ -69,6 +73,7 @@ impl Store {
             code: code.clone(),
             name: name.to_owned(),
             parcels_max,
+            weight: 1,
             disabled_at: None,
             created_at: now,
         }))
@@ -94,6 +99,14 @@ impl Store {
                 None => Column::ParcelsMax.is_not_null(),
             };
             changes.push((new, other, Deed::TenantLimited));
+        }
+        if let Some(weight) = edit.weight {
+            let weight = i32::try_from(weight.clamp(1, WEIGHT_MAX)).unwrap_or(1);
+            let new = ActiveModel {
+                weight: Set(weight),
+                ..ActiveModel::default()
+            };
+            changes.push((new, Column::Weight.ne(weight), Deed::TenantWeighted));
         }
         if let Some(is_disabled) = edit.disabled {
             let new = |since| ActiveModel {
@@ -168,6 +181,7 @@ impl Readable for TenantRow {
             code: TenantCode::parse(row.code).map_err(|error| Unreadable::new("code", error))?,
             name: row.name,
             parcels_max: row.parcels_max.map(|max| u32::try_from(max).unwrap_or(0)),
+            weight: row.weight.unsigned_abs().clamp(1, WEIGHT_MAX),
             disabled_at: row.disabled_at.map(|at| at.0),
             created_at: row.created_at.0,
         })

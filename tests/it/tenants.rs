@@ -83,3 +83,35 @@ async fn disabling_twice_keeps_the_first_time_and_is_noted_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_weight_is_one_at_first_and_noted_when_it_changes() {
+    on_every_store(async |test: TestStore| {
+        let store = test.store.store();
+        let code = TenantCode::parse("shop").expect("a code");
+        let made = store.create_tenant(&code, "Shop", None, None, at(0)).await;
+        assert_eq!(made.expect("creates").expect("is new").weight, 1);
+        let weigh = |weight| TenantEdit {
+            weight: Some(weight),
+            ..TenantEdit::default()
+        };
+        for weight in [3, 3, 1_000] {
+            let row = store.change_tenant(&code, weigh(weight), Some(9), at(1));
+            assert_eq!(
+                row.await.expect("changes").expect("is there").weight,
+                weight
+            );
+        }
+        let acts = store.acts(Tenant::DEFAULT, None, None, 10).await;
+        let acts = acts.expect("reads");
+        let deeds: Vec<&str> = acts.iter().map(|act| act.deed.as_str()).collect();
+        assert_eq!(
+            deeds,
+            ["TENANT_WEIGHTED", "TENANT_WEIGHTED", "TENANT_CREATED"]
+        );
+        let nobody = TenantCode::parse("nobody").expect("a code");
+        let none = store.change_tenant(&nobody, weigh(2), None, at(5)).await;
+        assert_eq!(none.expect("answers"), None);
+    })
+    .await;
+}
