@@ -83,12 +83,15 @@ pub struct Http {
     /// Open connections, at most.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub connections_max: usize,
-    /// Flood guard: sustained requests a second of one client.
+    /// Flood guard: sustained requests a second of one client, by its key or else by its address.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub flood_per_second: u32,
     /// Flood guard: requests that one client may make at once after a pause.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub flood_burst: u32,
+    /// Refreshes of one tenant in a minute, at most, also all at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub refreshes_per_minute: u32,
     /// Proxies whose `X-Forwarded-For` header is trusted.
     #[schemars(with = "Vec<String>", extend("format" = "network", "examples" = [["10.0.0.0/8"]]))]
     pub trusted_proxies: Vec<IpNet>,

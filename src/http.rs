@@ -4,6 +4,7 @@
 
 mod accounts;
 mod acts;
+pub mod allowance;
 mod budget;
 mod by_ids;
 mod carriers;
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::current::Current;
 use crate::feed::Feed;
+use crate::http::allowance::Refreshes;
 use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::kafka::Bus;
@@ -88,6 +90,7 @@ pub struct Parts {
     /// Who may come in.
     pub gate: Gate,
     pub http: config::Http,
+    pub refreshes: Arc<Refreshes>,
     /// How what carriers push is judged.
     pub pushes: Rules,
     /// Run its [`FloodGuard::run`] beside the server.

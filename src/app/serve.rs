@@ -7,6 +7,7 @@ use axum::Router;
 use crate::app::parts::{Parts, cadence};
 use crate::app::role::{Guarded, Role};
 use crate::app::stages::Stages;
+use crate::http::allowance::Refreshes;
 use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::http::{self, Serve};
@@ -54,6 +55,7 @@ fn router(parts: &Parts, ready: ReadyChecks, flood: FloodGuard) -> Router {
             names: parts.config.facts.in_messages,
         },
         flood,
+        refreshes: Arc::new(Refreshes::new(&parts.config.http)),
         feed: parts.feed.clone(),
     }))
 }

@@ -26,7 +26,7 @@ pub struct Refreshed {}
 ///
 /// The carrier's next call checks this parcel, ahead of all that are due. A parcel that has arrived is checked once more.
 /// Nothing changes within 30 s of the last refresh or check. A carrier with a `min_interval` is asked when that is over.
-/// The body is ignored.
+/// The body is ignored. Each tenant may refresh so often (`http.refreshes_per_minute`); more answers 429 with a `Retry-After`.
 #[apply(documented)]
 async fn refresh_tracking(
     caller: Writes,
@@ -39,6 +39,7 @@ async fn refresh_tracking(
     };
     let now = serve.clock.now();
     let id = path.id()?;
+    serve.refreshes.take(caller.tenant)?;
     match serve.current.refresh(caller.tenant, id, now, rests).await? {
         Refresh::Done(_) | Refresh::TooSoon => Ok(axum::Json(Refreshed {})),
         Refresh::Unknown => Err(path.not_found()),

@@ -60,9 +60,8 @@ pub fn router(serve: Serve) -> Router {
     let resources = serve.gate.before(resources);
     let guarded = layers::with_fallbacks(resources.merge(docs::routes(&document)));
     // Health and metrics stay outside the guard, so that monitoring works during a flood.
-    let whole = serve
-        .flood
-        .before(guarded)
+    let guarded = serve.gate.noting_keys(serve.flood.before(guarded));
+    let whole = guarded
         .merge(layers::with_method_fallback(
             health.merge(serve.gate.before(figures)),
         ))

@@ -5,6 +5,7 @@ mod bad_input;
 mod contract;
 mod edges;
 mod feed;
+mod limits;
 mod openapi;
 mod parcels;
 mod plans;
@@ -33,6 +34,7 @@ use crate::clock::{Clock, Time};
 use crate::config::Config;
 use crate::current::Current;
 use crate::feed::Feed;
+use crate::http::allowance::Refreshes;
 use crate::http::push::meaning::Rules;
 use crate::http::tally::Tally;
 use crate::http::{Parts, Serve, router};
@@ -167,6 +169,7 @@ impl Api {
             bus: Some(Bus::Memory(Arc::new(bus))),
             ready,
             flood: FloodGuard::new(&config.http),
+            refreshes: Arc::new(Refreshes::new(&config.http)),
             feed: Feed::default(),
             http: config.http,
             pushes: Rules {

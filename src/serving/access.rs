@@ -29,7 +29,7 @@ use crate::serving::access::failures::Failures;
 use crate::serving::access::origin::Hosts;
 use crate::serving::access::ring::{Known, Ring, Verdict};
 use crate::serving::caller::Caller;
-use crate::serving::flood::Client;
+use crate::serving::flood::{Client, KnownKey};
 use crate::serving::problem::{Kind, Problem};
 use crate::store::Store;
 
@@ -132,6 +132,12 @@ impl Gate {
         router.route_layer(from_fn_with_state(self.clone(), admit))
     }
 
+    /// Puts a layer around `router` that notes whose key a request has, for the flood guard inside: as far as the process knows
+    /// without asking, since what asks is inside too.
+    pub fn noting_keys(&self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self.clone(), note_key))
+    }
+
     /// For routes that need no key: keeps pages away that reach a loopback port by a name of their own.
     pub fn before_figures(&self, router: Router) -> Router {
         if self.is_loopback {
@@ -207,7 +213,7 @@ impl Gate {
             None => {
                 // A key that was known is asked about again whatever else its client sends: behind one address there may be
                 // many clients.
-                if !inner.ring.was_known(&hash) {
+                if inner.ring.remembered(&hash).is_none() {
                     self.check_failures(request)?;
                 }
                 inner.ring.look_up(hash).await?
@@ -349,6 +355,18 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
         }
     }
     response
+}
+
+async fn note_key(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let inner = &gate.access.0;
+    if let Given::Key(text) = bearer(request.headers())
+        && let Some(key) = ApiKey::parse(text)
+        && let Some(known) = inner.ring.remembered(&key.hash())
+        && not_in_force(&known, inner.clock.now()).is_none()
+    {
+        request.extensions_mut().insert(KnownKey(known.row.id));
+    }
+    next.run(request).await
 }
 
 async fn own_hosts(State(gate): State<Gate>, request: Request, next: Next) -> Response {

@@ -1,6 +1,7 @@
 //! The flood guard: limits the requests of one client, counted in this process alone.
 //!
-//! A client is the address of the peer. If the peer is a trusted proxy, it is the rightmost hop of `X-Forwarded-For` that
+//! A client is the key that it sends, if the process knows it: so tenants behind one proxy do not use up each other's requests.
+//! Else it is the address of the peer. If the peer is a trusted proxy, it is the rightmost hop of `X-Forwarded-For` that
 //! is not a trusted proxy, because a client can forge everything to the left of it. An IPv6 client is its /64, because it
 //! can use every address in it.
 
@@ -32,6 +33,17 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The limits and the counters of all clients.
 type Guard = GovernorConfig<Client, NoOpMiddleware<QuantaInstant>>;
+
+/// The id of a request's key, which was in force when the process looked it up last.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownKey(pub i64);
+
+/// What a client's requests are counted by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Counted {
+    Key(i64),
+    Address(IpAddr),
+}
 
 /// Counts the requests of each client. Clones share the counters.
 #[derive(Clone)]
@@ -78,11 +90,12 @@ impl FloodGuard {
 
 fn refusal(error: GovernorError) -> Response<Body> {
     match error {
-        GovernorError::TooManyRequests { wait_time, .. } => {
-            Problem::new(Kind::TooManyRequests, "this client makes too many requests")
-                .retry_after(Duration::from_secs(wait_time))
-                .into_response()
-        }
+        GovernorError::TooManyRequests { wait_time, .. } => Problem::new(
+            Kind::TooManyRequests,
+            "this client, by its key or else by its address, makes too many requests",
+        )
+        .retry_after(Duration::from_secs(wait_time))
+        .into_response(),
         other => {
             Problem::internal(anyhow::anyhow!("the flood guard failed: {other}")).into_response()
         }
@@ -168,10 +181,12 @@ fn bucket(address: IpAddr) -> IpAddr {
 }
 
 impl KeyExtractor for Client {
-    type Key = IpAddr;
+    type Key = Counted;
 
-    fn extract<T>(&self, request: &Request<T>) -> Result<IpAddr, GovernorError> {
-        Ok(self.of(request.extensions(), request.headers()))
+    fn extract<T>(&self, request: &Request<T>) -> Result<Counted, GovernorError> {
+        let address = || Counted::Address(self.of(request.extensions(), request.headers()));
+        let key = request.extensions().get::<KnownKey>();
+        Ok(key.map_or_else(address, |key| Counted::Key(key.0)))
     }
 }
 

@@ -101,10 +101,12 @@ impl Ring {
         (is_of_now && self.is_believed(entry.asked_at)).then_some(entry.verdict)
     }
 
-    /// Whether the key was a known one when it was looked up last.
-    pub fn was_known(&self, hash: &KeyHash) -> bool {
-        let entry = self.entries.get(hash);
-        entry.is_some_and(|entry| matches!(entry.verdict, Verdict::Known(_)))
+    /// The key as it was when it was looked up last, if it was known then.
+    pub fn remembered(&self, hash: &KeyHash) -> Option<Arc<Known>> {
+        match self.entries.get(hash)?.verdict {
+            Verdict::Known(known) => Some(known),
+            Verdict::Unknown => None,
+        }
     }
 
     /// Asks the database. Every key costs the same one question, whatever becomes of it.
