@@ -79,7 +79,7 @@ impl Shops {
             let made = pipe
                 .parts
                 .store
-                .create_tenant(&text, "Shop", None, pipe.clock.now());
+                .create_tenant(&text, "Shop", None, None, pipe.clock.now());
             made.await.expect("creates").expect("is new").tenant
         };
         let (large, small) = (tenant("large").await, tenant("small").await);
@@ -110,6 +110,7 @@ impl Shops {
             track_number: name,
             step_seconds: 10 * 86_400,
             progress_prob: 0.0,
+            postal_code: None,
         });
         self.pipe.emulator.seed(parcels.collect()).expect("seeds");
     }
