@@ -1,7 +1,5 @@
 //! Who is let in, and what counts as the carrier's own.
 
-use std::sync::Arc;
-
 use crate::carriers::door::Door;
 use crate::carriers::fixture;
 use crate::carriers::push::{SignatureMethod, unhex};
@@ -79,6 +77,7 @@ fn signatures_made_by_another_program_are_read() {
             format!("hmac-sha256-hex={HMAC_HEX}"),
         ),
         ("ups", "credential", "the key".to_owned()),
+        ("17track", "sign", SHA256_HEX.to_owned()),
     ];
     for (adapter, header, value) in carriers {
         let door = door(adapter, &section(|_| ()));
@@ -126,20 +125,18 @@ fn a_signature_is_of_these_bytes_and_this_key() {
 
 #[test]
 fn the_api_key_signs_where_the_file_says_so() {
-    let text = include_str!("../../../carriers/emulator.toml").replace(
-        "method = \"hmac-sha256-hex\"",
-        "method = \"sha256-slash-key-hex\"\nby_api_key = true",
-    );
-    let file = crate::carriers::declared::file::File::parse("x.toml", &text).expect("is right");
-    let adapter = crate::carriers::adapters::Adapter::new(file, true);
-    let carrier = adapter.make(fixture::access("https://api.example/"));
-    let section = section(|it| {
-        it.push_key = Secret::default();
-        it.api_key = Secret::new("the key");
-    });
-    let door = Arc::new(Door::of(&section, carrier.as_ref()).expect("takes pushes"));
-    assert!(proves(&door, "x-emulator-signature", SHA256_HEX));
-    assert!(!proves(&door, "x-emulator-signature", HMAC_HEX));
+    let section = |key: &str| {
+        section(|it| {
+            it.push_key = Secret::default();
+            it.api_key = Secret::new(key);
+        })
+    };
+    let own = door("17track", &section("the key"));
+    assert!(proves(&own, "sign", SHA256_HEX));
+    assert!(!proves(&own, "sign", HMAC_HEX));
+    assert!(own.is_trusted());
+    let other = door("17track", &section("another key"));
+    assert!(!proves(&other, "sign", SHA256_HEX));
 }
 
 proptest::proptest! {
