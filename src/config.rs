@@ -97,6 +97,9 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether requests from other machines need no key either, as long as there has never been one.
     pub open: bool,
+    /// The address under which carriers reach this installation; empty for none.
+    #[schemars(extend("format" = "public address"))]
+    pub public_url: String,
     /// Names by which a port that needs no key may be called, besides addresses, `localhost` and names without a point.
     #[schemars(extend("format" = "host", "examples" = [["track.example.org"]]))]
     pub hosts: Vec<String>,

@@ -42,6 +42,9 @@ pub fn expected(format: &str) -> &'static str {
             "redis://HOST:6379, redis://:PASSWORD@HOST:6379/0 or, with TLS, rediss://…; empty for none"
         }
         "host" => "a name such as track.example.org, without a scheme and a port",
+        "public address" => {
+            "https:// and a host, such as https://track.example.org, or an address of this machine; without a path; empty for none"
+        }
         "host:port" => "a broker such as localhost:9092, without a scheme",
         "topic" => {
             "1 to 249 of the characters a-z, A-Z, 0-9, point, _ and -, such as tracking.updated"
@@ -96,6 +99,7 @@ pub fn read(format: &str, text: &str) -> Result<String, String> {
         "host" if !is_host_and_port(&format!("{text}:1")) || text.contains(':') => {
             refused("which is no name of a host")
         }
+        "public address" => public_address(text).or_else(refused),
         "host:port" if !is_host_and_port(text) => refused("which is not host:port"),
         "topic" if text == IN_PROCESS_TOPIC => {
             refused("the name that the log inside the process goes by")
@@ -151,6 +155,32 @@ fn database(text: &str) -> Result<String, String> {
         },
         _ => Err("which is neither SQLite nor PostgreSQL".to_owned()),
     }
+}
+
+fn public_address(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let url = Url::parse(text).map_err(|_| "which is no address")?;
+    if !is_safe(&url) {
+        return Err("which is neither https nor an address of this machine");
+    }
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !is_bare || !url.username().is_empty() || url.password().is_some() {
+        return Err("which has more than a scheme, a host and a port");
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether secrets may be sent to an address: encrypted, or on this machine.
+pub fn is_safe(url: &Url) -> bool {
+    let is_here = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    (url.scheme() == "https" && url.has_host()) || (url.scheme() == "http" && is_here)
 }
 
 fn is_redis(text: &str) -> bool {

@@ -202,6 +202,26 @@ const WRONG: &[(&str, &str, &str)] = &[
         "redis://HOST:6379",
     ),
     (
+        "http.public_url = \"http://track.example.org\"",
+        "neither https nor an address of this machine",
+        "https://track.example.org",
+    ),
+    (
+        "http.public_url = \"https://track.example.org/trackbox\"",
+        "more than a scheme, a host and a port",
+        "https://track.example.org",
+    ),
+    (
+        "http.public_url = \"https://me:pass@track.example.org\"",
+        "more than a scheme, a host and a port",
+        "https://track.example.org",
+    ),
+    (
+        "http.public_url = \"track.example.org\"",
+        "which is no address",
+        "https://track.example.org",
+    ),
+    (
         "kafka.brokers = [\"kafka://a:1\"]",
         "is not host:port",
         "localhost:9092",
