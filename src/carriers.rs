@@ -18,6 +18,7 @@ pub mod reading;
 pub mod recorded;
 pub mod routes;
 mod sections;
+pub mod subscription;
 #[cfg(test)]
 mod tests;
 pub mod texts;
@@ -32,6 +33,7 @@ use reqwest::Url;
 
 pub use crate::carriers::error::{ANSWER_BYTES_MAX, CarrierError, FailureOf, STEPS_MAX};
 use crate::carriers::push::Signature;
+use crate::carriers::subscription::{Callback, Subscription};
 use crate::clock::Time;
 use crate::model::extra::{Extra, Wants};
 use crate::model::facts::Facts;
@@ -135,6 +137,30 @@ pub trait Carrier: Send + Sync {
     /// [`CarrierError`] if it cannot be read, or names no number.
     fn read_push(&self, _: Vec<u8>, _now: Time) -> Result<Vec<Pushed>, CarrierError> {
         Ok(Vec::new())
+    }
+
+    /// How its carrier is subscribed to; `None` if it is told on its own pages where to push, or pushes nothing.
+    fn subscription(&self) -> Option<Subscription> {
+        None
+    }
+
+    /// The request for a subscription; `asked` are its numbers, none of an account as a whole. The same for the same numbers,
+    /// address and credentials.
+    fn subscribe(&self, _: &Callback, _asked: &[Asked]) -> Option<Request> {
+        None
+    }
+
+    /// Reads the answer to a subscription: those of `asked` that the carrier does not take. No error shows what is secret.
+    ///
+    /// # Errors
+    /// [`CarrierError`] if nothing is subscribed.
+    fn read_subscription(
+        &self,
+        _: &Callback,
+        asked: &[Asked],
+        _: &Answer,
+    ) -> Result<Vec<Asked>, CarrierError> {
+        Ok(asked.to_vec())
     }
 
     /// The body of an answer as it may be kept for each of `asked`: [`Carrier::resume`] reads the same of that number from it.

@@ -143,6 +143,8 @@ metrics! {
     tickets: Counter by (account: &str, outcome: TicketOutcome);
     /// Log-ins to a carrier, by account and outcome.
     logins: Counter by (account: &str, outcome: LoginOutcome);
+    /// Subscriptions to what carriers push, by the section's name and outcome: of accounts as a whole, or of numbers.
+    subscriptions: Counter by (section: &str, outcome: SubscriptionOutcome);
     /// Trackings claimed to be checked.
     claimed: Counter;
     /// Calls not made because their permit was too old or no longer fitted in the lease.
@@ -247,6 +249,18 @@ pub enum LoginOutcome {
     Good,
     /// The carrier refused the credentials.
     Refused,
+    Failed,
+}
+
+/// What became of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum SubscriptionOutcome {
+    /// The carrier pushes.
+    Made,
+    /// The carrier does not take the number.
+    NotTaken,
+    /// The call failed, for all its numbers.
     Failed,
 }
 

@@ -28,8 +28,10 @@ pub mod pricing;
 pub mod publisher;
 mod redeeming;
 pub mod sender;
+mod subscribing;
 mod tickets;
 mod told;
+mod wanting;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use crate::scheduler::lane::{Call, Lane};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
 use crate::store::queues::After;
+use crate::scheduler::subscribing::{LOOK_EVERY, Subscriber};
 
 /// The shortest time from the beginning of a cycle to that of the next one, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);
@@ -91,6 +94,8 @@ pub struct Scheduler {
     is_known: bool,
     /// Whether there may be tickets to ask for.
     has_tickets: bool,
+    /// Subscribes to what carriers push, if any section does; and when it looks again, on the clock's monotonic time.
+    subscriber: Option<(Arc<Subscriber>, Duration)>,
 }
 
 impl Scheduler {
@@ -101,7 +106,9 @@ impl Scheduler {
             Arc::clone(&permits),
             settings.lease,
         ));
+        let subscriber = Subscriber::new(&parts, &caller, &permits, settings.lease);
         Self {
+            subscriber: subscriber.map(|subscriber| (subscriber, Duration::ZERO)),
             parts,
             settings,
             permits,
@@ -195,6 +202,11 @@ impl Scheduler {
             .await
             .context("cannot read the state of the accounts")?;
         self.caller.pauses.merge(&states, mark).await;
+        if let Some((subscriber, at)) = self.subscriber.as_mut().filter(|it| it.1 <= monotonic) {
+            *at = monotonic + LOOK_EVERY;
+            let subscriber = Arc::clone(subscriber);
+            self.running.spawn(async move { subscriber.look().await });
+        }
         let claimed = if self.unpublished() < UNPUBLISHED_MAX {
             self.claim_all(now).await
         } else {

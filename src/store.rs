@@ -58,6 +58,7 @@ pub mod rows;
 pub mod search;
 pub mod set;
 pub mod sql;
+pub mod subscriptions;
 pub mod tenants;
 pub mod tickets;
 pub mod trackings;

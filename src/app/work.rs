@@ -54,6 +54,7 @@ fn router(parts: &Parts, ready: ReadyChecks, _: FloodGuard) -> Router {
 }
 
 fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
+    tell_of_public_url(parts);
     let (store, routes) = (parts.store.clone(), Arc::clone(&parts.routes));
     let clock = parts.clock.clone();
     stages.workers.spawn("readings", |stop| {
@@ -72,6 +73,23 @@ fn start(parts: &Parts, stages: &mut Stages) -> anyhow::Result<()> {
     let scheduler = scheduler(parts)?;
     stages.workers.spawn("work", |stop| scheduler.run(stop));
     Ok(())
+}
+
+/// Says which sections could have their carriers told where to push, if there were an address to tell.
+fn tell_of_public_url(parts: &Parts) {
+    if !parts.config.http.public_url.is_empty() {
+        return;
+    }
+    let routes = parts.routes.all().filter(|route| route.door.is_some());
+    let could = routes.filter(|route| route.adapter.subscription().is_some());
+    let sections: Vec<&str> = could.map(|route| route.section.as_str()).collect();
+    if !sections.is_empty() {
+        let sections = sections.join(", ");
+        tracing::info!(
+            sections,
+            "no carrier is told where to push: with http.public_url set, {sections} would subscribe"
+        );
+    }
 }
 
 /// The writer of the answers that workers made of these parts leave.

@@ -19,6 +19,8 @@ mod push;
 mod refusal;
 mod request;
 mod status;
+mod subscribe;
+mod subscribed;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -36,14 +38,16 @@ use crate::carriers::declared::condition::Subject;
 use crate::carriers::declared::context::Context;
 use crate::carriers::declared::file::{File, Format, LoginRule};
 use crate::carriers::declared::items::{Items, items};
+use crate::carriers::declared::subscribe::SubscribeRule;
 use crate::carriers::declared::told::{hide, needs};
 use crate::carriers::login::oauth_token;
 use crate::carriers::push::Signature;
 use crate::carriers::reading::complaint::not_in_form;
 use crate::carriers::reading::number::another;
+use crate::carriers::subscription::{Callback, Subscription};
 use crate::carriers::{
-    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Pushed, Sighting, State, Step,
-    Verdict, reading,
+    Access, Answer, Asked, Auth, Carrier, CarrierError, Login, Pushed, Request, Sighting, State,
+    Step, Verdict, reading,
 };
 use crate::clock::Time;
 use crate::model::Event;
@@ -234,6 +238,10 @@ impl Declared {
         }
     }
 
+    fn subscribe_rule(&self) -> Option<&SubscribeRule> {
+        self.file.push.as_ref()?.subscribe.as_ref()
+    }
+
     fn auth(&self) -> Auth {
         match self.login_rule() {
             Some(_) => Auth::Token,
@@ -290,6 +298,27 @@ impl Carrier for Declared {
         let context = self.context(200, now);
         let verdict = |value: &Value| self.file.verdict(value, context);
         rule.pushed(&self.file.item, verdict, &body, context)
+    }
+
+    fn subscription(&self) -> Option<Subscription> {
+        self.subscribe_rule().map(SubscribeRule::subscription)
+    }
+
+    fn subscribe(&self, callback: &Callback, asked: &[Asked]) -> Option<Request> {
+        let request = &self.subscribe_rule()?.request;
+        request.request_of_subscription(&self.access, callback, asked, self.auth())
+    }
+
+    fn read_subscription(
+        &self,
+        callback: &Callback,
+        asked: &[Asked],
+        answer: &Answer,
+    ) -> Result<Vec<Asked>, CarrierError> {
+        match self.subscribe_rule() {
+            Some(rule) => self.subscribed(rule, callback, asked, answer),
+            None => Ok(asked.to_vec()),
+        }
     }
 
     fn gives_tickets(&self) -> bool {

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 
 use crate::carriers::Carrier;
 use crate::carriers::door::Door;
 use crate::carriers::sections::{Adapted, adapters, without_credentials};
+use crate::carriers::subscription::Callback;
 use crate::config::check::Mistakes;
 use crate::config::mistakes::ConfigError;
 use crate::config::{CarrierSection, Config, Policy};
@@ -78,6 +80,8 @@ pub struct Route {
     pub door: Option<Arc<Door>>,
     /// The tenants that may name its section; `None` for all.
     pub tenants: Option<Vec<TenantCode>>,
+    /// Where its carrier is told to push; `None` without `http.public_url`, or if a call cannot tell it.
+    pub callback: Option<Arc<Callback>>,
 }
 
 impl Route {
@@ -145,7 +149,15 @@ impl Routes {
             .into_iter()
             .map(|(name, account)| (name, Arc::new(account)))
             .collect();
+        let mut told: Vec<Arc<dyn Carrier>> = Vec::new();
         let route = |(code, section, adapter): Adapted<'_>| {
+            let mut callback = callback(config, code, &section, adapter.as_ref());
+            // An account as a whole has one address: sections that call alike share the first one's.
+            let is_whole = adapter.subscription().is_some_and(|it| it.numbers == 0);
+            if callback.is_some() && is_whole {
+                callback = callback.filter(|_| !told.iter().any(|it| Arc::ptr_eq(it, &adapter)));
+                told.push(Arc::clone(&adapter));
+            }
             let timeout = section.timeout.unwrap_or(config.work.carrier_timeout);
             let route = Route {
                 section: code.to_owned(),
@@ -155,6 +167,7 @@ impl Routes {
                 adapter,
                 timeout: timeout.get(),
                 tenants: section.tenants,
+                callback: callback.map(Arc::new),
             };
             (fold(code), route)
         };
@@ -235,6 +248,30 @@ fn new_account(config: &Config, name: &str, section: &CarrierSection) -> Account
         adapter: section.adapter.clone(),
         base_url: without_credentials(section.base_url.expose()),
     }
+}
+
+/// Where the carrier of a section is told to push.
+fn callback(
+    config: &Config,
+    code: &str,
+    section: &CarrierSection,
+    adapter: &dyn Carrier,
+) -> Option<Callback> {
+    let public_url = &config.http.public_url;
+    if public_url.is_empty() || section.push_secret.is_empty() {
+        return None;
+    }
+    adapter.subscription()?;
+    let mut url = Url::parse(public_url).ok()?;
+    let secret = section.push_secret.expose();
+    let mut segments = url.path_segments_mut().ok()?;
+    segments.clear().extend(["push", code, secret]);
+    drop(segments);
+    Some(Callback {
+        url: url.into(),
+        secret: secret.to_owned(),
+        key: section.push_key.expose().to_owned(),
+    })
 }
 
 /// The most numbers in one call.

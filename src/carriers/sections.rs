@@ -6,10 +6,10 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use crate::carriers::adapters::{Adapter, all};
-use crate::carriers::declared::file::{File, is_safe};
+use crate::carriers::declared::file::File;
 use crate::carriers::{Access, Carrier};
 use crate::config::check::Mistakes;
-use crate::config::format::shown;
+use crate::config::format::{is_safe, shown};
 use crate::config::keys::{Entry, KeyPath, nearest, toml_key};
 use crate::config::{CarrierSection, Config, SecretUrl};
 use crate::model::number::fold;

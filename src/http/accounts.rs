@@ -14,6 +14,7 @@ use crate::model::quota::Period;
 use crate::store::account_states::AccountState;
 use crate::store::error::StoreError;
 use crate::store::failures::Failures;
+use crate::store::subscriptions::SubscriptionState;
 
 /// How old the metrics may be: to measure them, the database counts all trackings.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub struct AccountOverview {
     /// Empty if the account is not paused now.
     pub pause_reason: String,
     pub failures: Failures,
+    /// Of each of its sections whose carrier is told by a call to push, with what is known of it.
+    pub subscriptions: Vec<(String, Option<SubscriptionState>)>,
 }
 
 /// All accounts, and by carrier code the trackings for which the configuration has no account.
@@ -82,6 +85,7 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
         sum.due += count.due;
         sum.failing += count.failing;
     }
+    let mut subscriptions = subscriptions(serve).await?;
     let mut accounts = Vec::new();
     for account in serve.routes.accounts() {
         let (name, quotas) = (account.name.as_str(), &account.limits.quotas);
@@ -89,19 +93,38 @@ pub async fn overview(serve: &Serve) -> Result<Overview, StoreError> {
         let counts = counts.get(name).copied().unwrap_or_default();
         let used = serve.store.calls_used(name, quotas, now).await?;
         let last_minute = calls.remove(name).unwrap_or_default();
-        accounts.push(account_overview(
-            account,
-            counts,
-            state,
-            (used, last_minute),
-            now,
-        ));
+        let mut overview = account_overview(account, counts, state, (used, last_minute), now);
+        overview.subscriptions = subscriptions.remove(name).unwrap_or_default();
+        accounts.push(overview);
     }
     Ok(Overview {
         accounts,
         unrouted,
         counted_at: counted.at,
     })
+}
+
+/// The sections that subscribe to what their carriers push, by account.
+async fn subscriptions(
+    serve: &Serve,
+) -> Result<HashMap<String, Vec<(String, Option<SubscriptionState>)>>, StoreError> {
+    let mut sections = Vec::new();
+    for route in serve.routes.all() {
+        if route.callback.is_some() {
+            sections.push((route.account.name.clone(), route.section.clone()));
+        }
+    }
+    let mut found: HashMap<String, Vec<_>> = HashMap::new();
+    if sections.is_empty() {
+        return Ok(found);
+    }
+    let states = serve.store.subscription_states().await?;
+    for (account, section) in sections {
+        let state = states.iter().find(|state| state.section == section);
+        let state = state.cloned();
+        found.entry(account).or_default().push((section, state));
+    }
+    Ok(found)
 }
 
 fn account_overview(
@@ -130,6 +153,7 @@ fn account_overview(
             String::new()
         },
         failures,
+        subscriptions: Vec::new(),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::serving::operation::{Tag, documented, get};
 use crate::serving::page::{First, ListQuery};
 use crate::serving::problem::Problem;
 use crate::store::events;
+use crate::store::subscriptions::SubscriptionState;
 
 /// The operations on carriers.
 pub const TAG: Tag = Tag {
@@ -66,6 +67,41 @@ struct AccountAnswer {
     due: i64,
     /// Of these, those whose last check failed.
     failing: i64,
+    /// Its sections whose carrier is told by a call to push its news.
+    subscriptions: Vec<SubscriptionAnswer>,
+}
+
+/// How a section subscribes to what its carrier pushes: the account as a whole, or number by number.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Subscription", transform = docs::all_required)]
+struct SubscriptionAnswer {
+    /// The section of the configuration.
+    section: String,
+    /// When a call last subscribed; null if none did yet.
+    made_at: Option<Time>,
+    /// When the account's subscription ends; null if it does not end, or if each number has its own.
+    ends_at: Option<Time>,
+    /// When the next call may be made: to renew it, to try again, or for further numbers; null if none is needed.
+    next_at: Option<Time>,
+    /// Calls in a row that failed.
+    failed_in_a_row: u32,
+    /// Why the last one failed; empty if it did not.
+    error: String,
+}
+
+impl SubscriptionAnswer {
+    fn of((section, state): (String, Option<SubscriptionState>)) -> Self {
+        let state = state.as_ref();
+        Self {
+            section,
+            made_at: state.and_then(|it| it.made_at),
+            ends_at: state.and_then(|it| it.ends_at),
+            next_at: state.and_then(|it| it.ask_at),
+            failed_in_a_row: state.map_or(0, |it| it.fails),
+            error: state.map_or_else(String::new, |it| it.error.clone()),
+        }
+    }
 }
 
 /// The most calls; null if there is no limit.
@@ -147,6 +183,8 @@ impl From<AccountOverview> for AccountAnswer {
             due,
             failing,
         } = overview.counts;
+        let subscriptions = overview.subscriptions.clone().into_iter();
+        let subscriptions = subscriptions.map(SubscriptionAnswer::of);
         Self {
             account: account.name.clone(),
             codes: account.codes.clone(),
@@ -160,6 +198,7 @@ impl From<AccountOverview> for AccountAnswer {
             active,
             due,
             failing,
+            subscriptions: subscriptions.collect(),
         }
     }
 }
@@ -280,6 +319,8 @@ pub fn router() -> ApiRouter<Serve> {
         "usedToday": null, "pausedUntil": "2026-11-20T12:01:00Z",
         "pauseReason": "the carrier answered 429: too many calls", "failedInARow": 0, "suspicion": null,
         "active": 180, "due": 12, "failing": 1,
+        "subscriptions": [{"section": "CDEK", "madeAt": "2026-11-20T11:00:00Z", "endsAt": null, "nextAt": null,
+                           "failedInARow": 0, "error": ""}],
     }], "unrouted": [], "countedAt": "2026-11-20T12:00:00Z"});
     let carriers = list_carriers::operation(TAG).answer("The accounts.", carriers);
     let unmapped = json!({"unmapped": [{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CheckOutcome, LoginOutcome, Metrics, PushOutcome, TicketOutcome};
+use super::{CheckOutcome, LoginOutcome, Metrics, PushOutcome, SubscriptionOutcome, TicketOutcome};
 
 /// Every exported metric: name, kind and labels. Dashboards and alerts depend on them, so a change here breaks some.
 const EXPORTED: &[&str] = &[
@@ -21,6 +21,7 @@ const EXPORTED: &[&str] = &[
     "trackbox_carrier_call_duration_seconds histogram account",
     "trackbox_tickets counter account outcome",
     "trackbox_logins counter account outcome",
+    "trackbox_subscriptions counter section outcome",
     "trackbox_claimed counter",
     "trackbox_permits_expired counter account",
     "trackbox_late_answers counter account",
@@ -107,6 +108,8 @@ fn the_exported_metrics_are_those_that_dashboards_know() {
     metrics.carrier_call("CDEK", Duration::ZERO);
     metrics.tickets("CDEK", TicketOutcome::Given).inc();
     metrics.logins("CDEK", LoginOutcome::Good).inc();
+    let made = SubscriptionOutcome::Made;
+    metrics.subscriptions("CDEK", made).inc();
     metrics.permits_expired("CDEK").inc();
     metrics.late_answers("CDEK").inc();
     metrics.due_trackings("CDEK").set(1);

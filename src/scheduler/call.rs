@@ -25,6 +25,7 @@ use crate::scheduler::permits::Permits;
 use crate::scheduler::publisher::Publisher;
 use crate::scheduler::tickets;
 use crate::scheduler::told::{told_by, told_by_error};
+use crate::scheduler::wanting::want;
 
 /// How many tokens a request may try: one may end while the request waits for its permit.
 const TOKENS_MAX: u32 = 3;
@@ -49,7 +50,7 @@ pub struct Caller {
     parts: SchedulerParts,
     lease: Duration,
     pub pauses: Pauses,
-    exchange: Arc<Exchange>,
+    pub exchange: Arc<Exchange>,
     pub logins: Logins,
     publisher: Publisher,
     ahead: Ahead,
@@ -220,6 +221,7 @@ impl Caller {
         let is_known = self.publish(&account.name, &checks).await;
         if is_known {
             self.parts.archiving.note(heard, &checks);
+            want(&self.parts, &call.route, &checks).await;
         }
         is_known
     }
@@ -267,7 +269,7 @@ impl Caller {
     }
 
     /// The answer to a request, with the account's token if it asks for that, and this token.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         call: &Call,
         request: &Request,
@@ -302,7 +304,7 @@ impl Caller {
     }
 
     /// Records what a call tells of its account.
-    async fn note_account(&self, account: &str, told: Told, asked_at: Time) {
+    pub(super) async fn note_account(&self, account: &str, told: Told, asked_at: Time) {
         let noting = async {
             self.pauses.note(account, told, asked_at).await;
             Ok(())
@@ -381,6 +383,6 @@ impl Caller {
 }
 
 /// Whether the carrier says that it does not take the token.
-fn voids(answer: &Answer, error: &CarrierError) -> bool {
+pub(super) fn voids(answer: &Answer, error: &CarrierError) -> bool {
     answer.status == 401 || matches!(error, CarrierError::KeyRefused { .. })
 }

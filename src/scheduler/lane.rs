@@ -16,7 +16,7 @@ use crate::store::failures::Gate;
 use crate::store::tickets::HeldTicket;
 
 /// How much of the lease must be left after a call's time-out, to publish the answer.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+pub const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// A call waiting for its slot.
 #[derive(Clone)]

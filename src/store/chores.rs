@@ -39,7 +39,7 @@ struct HeadRow {
 }
 
 impl Store {
-    fn skip_locked(&self) -> &'static str {
+    pub(super) fn skip_locked(&self) -> &'static str {
         match self.dialect {
             Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
             Dialect::Sqlite => "",
@@ -94,6 +94,7 @@ impl Store {
         for table in [
             "call_splits WHERE tracking_id",
             "archived_answers WHERE tracking_id",
+            "push_subscriptions WHERE tracking_id",
             "trackings WHERE id",
         ] {
             let set = self.set(&rows).column("row_id", |row| row.id);

@@ -122,6 +122,11 @@ impl Model {
     }
 }
 
+/// The wait after so many refusals in a row.
+pub(super) fn rest(refusals: u32) -> Duration {
+    RESTS[(refusals as usize).clamp(1, RESTS.len()) - 1]
+}
+
 impl Begun {
     /// What becomes of the row now that the log-in has ended.
     fn ended(&self, ending: Ending, now: Time) -> Model {
@@ -130,9 +135,8 @@ impl Begun {
         match ending {
             Ending::Well => row.refusals = 0,
             Ending::Refused { reason } => {
-                let nth = usize::try_from(row.refusals).unwrap_or(0);
                 row.reason = reason;
-                row.not_before = Some(Stamp(now + RESTS[nth.clamp(1, RESTS.len()) - 1]));
+                row.not_before = Some(Stamp(now + rest(row.refusals.unsigned_abs())));
             }
             Ending::Failed { reason } => {
                 row.refusals = self.before.refusals;

@@ -50,7 +50,8 @@ migrations![
     "0018_replay",
     "0019_tickets",
     "0020_extras",
-    "0021_turns"
+    "0021_turns",
+    "0022_subscriptions"
 ];
 
 /// One migration, and whether the database has it.

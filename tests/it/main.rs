@@ -62,6 +62,8 @@ mod set;
 mod shares;
 mod spellings;
 mod starting;
+mod subscribing;
+mod subscriptions;
 mod tenants;
 mod ticket_calls;
 mod ticket_kills;

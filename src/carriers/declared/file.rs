@@ -16,6 +16,7 @@ use crate::carriers::declared::ticket::{TicketRule, ticket};
 use crate::carriers::declared::toml::{Section, read};
 use crate::carriers::declared::when::TimeRule;
 use crate::carriers::{CarrierError, Verdict};
+use crate::config::format::is_safe;
 use crate::config::mistakes::Mistake;
 use crate::config::{Limit, Per, Span};
 use crate::model::extra::Wants;
@@ -300,17 +301,6 @@ fn defaults(section: &Section<'_>) -> Defaults {
         limits,
         min_interval: min_interval.unwrap_or(Span::from_millis(0)),
     }
-}
-
-/// Whether secrets may be sent to an address: encrypted, or on this machine.
-pub fn is_safe(url: &Url) -> bool {
-    let is_here = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    (url.scheme() == "https" && url.has_host()) || (url.scheme() == "http" && is_here)
 }
 
 fn login(section: &Section<'_>) -> Option<LoginRule> {

@@ -7,6 +7,7 @@ use crate::carriers::declared::condition::{Condition, Subject, any};
 use crate::carriers::declared::context::Context;
 use crate::carriers::declared::item::ItemRule;
 use crate::carriers::declared::path::{Path, first_text};
+use crate::carriers::declared::subscribe::{SubscribeRule, subscribe};
 use crate::carriers::declared::toml::Section;
 use crate::carriers::push::{PARCELS_MAX, Signature, SignatureMethod};
 use crate::carriers::reading::misshapen;
@@ -22,6 +23,8 @@ pub struct PushRule {
     /// How that is read, if it is of another form than the item of an answer.
     item: Option<ItemRule>,
     pub signature: Option<Signature>,
+    /// How the carrier is asked to push; `None` if it is told on its own pages.
+    pub subscribe: Option<SubscribeRule>,
 }
 
 impl PushRule {
@@ -53,6 +56,7 @@ impl PushRule {
             parcels: section.read("parcels", str::parse),
             item,
             signature: signature(&section.section("signature")),
+            subscribe: subscribe(&section.section("subscribe")),
         };
         section.done();
         Some(rule)

@@ -11,6 +11,7 @@ use reqwest::Url;
 use crate::carriers::declared::body::{BodyRule, body, fields};
 use crate::carriers::declared::template::{Escape, Name, Template, Values};
 use crate::carriers::declared::toml::Section;
+use crate::carriers::subscription::Callback;
 use crate::carriers::{Access, Asked, Auth, Body, Method, Request};
 use crate::model::extra::Wants;
 
@@ -47,6 +48,7 @@ pub enum Of {
     Numbers,
     Login,
     Ticket,
+    Subscription,
 }
 
 impl RequestRule {
@@ -106,6 +108,7 @@ impl RequestRule {
             Of::Numbers => rule.check(section),
             Of::Login => rule.check_login(section),
             Of::Ticket => rule.check_ticket(section),
+            Of::Subscription => rule.check_subscription(section),
         }
         section.done();
         Some(rule)
@@ -118,6 +121,10 @@ impl RequestRule {
             .map(|(name, _)| name)
             .collect();
         let (one, all) = (Name::Number, Name::Numbers);
+        if names.contains(&Name::PushUrl) || names.contains(&Name::PushKey) {
+            let advice = "write {push_url} and {push_key} under [push.subscribe]";
+            section.wrong("path", "or another part names where to push", advice);
+        }
         if names.contains(&Name::Ticket) {
             let advice = "write {ticket} under [ticket], where the answer is asked for";
             section.wrong("path", "or another part names a ticket", advice);
@@ -129,6 +136,31 @@ impl RequestRule {
                 "put {number} where it goes",
             );
         }
+        self.check_numbers(section);
+        if self.method == Method::Get && self.body != BodyRule::None {
+            section.wrong(
+                "method",
+                "is GET, but there is a body",
+                "write method = \"POST\"",
+            );
+        }
+    }
+
+    /// Whether it names numbers.
+    pub fn names_numbers(&self) -> bool {
+        let of_numbers = [Name::Number, Name::Numbers, Name::Items];
+        self.templates()
+            .any(|it| of_numbers.iter().any(|name| it.has(*name)))
+    }
+
+    /// A call of several numbers has a place for them.
+    fn check_numbers(&self, section: &Section<'_>) {
+        let names: Vec<Name> = self
+            .templates()
+            .flat_map(|it| it.names())
+            .map(|(name, _)| name)
+            .collect();
+        let (one, all) = (Name::Number, Name::Numbers);
         let in_json = matches!(&self.body, BodyRule::Json(json) if json.has(one));
         let in_list = in_json || names.contains(&Name::Items);
         if self.numbers > 1 && !names.contains(&all) && !in_list {
@@ -147,13 +179,18 @@ impl RequestRule {
                 "put {extra.…} beside {number} into a list of a JSON body or into xml_each";
             section.wrong("query", what, advice);
         }
-        if self.method == Method::Get && self.body != BodyRule::None {
-            section.wrong(
-                "method",
-                "is GET, but there is a body",
-                "write method = \"POST\"",
-            );
+    }
+
+    fn check_subscription(&self, section: &Section<'_>) {
+        if !self.templates().any(|template| template.has(Name::PushUrl)) {
+            let what = "names no address to push to, nor does anything else of the request";
+            section.wrong("path", what, "put {push_url} where it goes");
         }
+        if self.templates().any(|template| template.has(Name::Ticket)) {
+            let advice = "leave {ticket} out";
+            section.wrong("path", "or another part names a ticket", advice);
+        }
+        self.check_numbers(section);
     }
 
     fn check_ticket(&self, section: &Section<'_>) {
@@ -245,6 +282,21 @@ impl RequestRule {
         let values = Values {
             ticket,
             ..Values::of(access, &[], &self.join)
+        };
+        self.filled(values, auth)
+    }
+
+    /// The request that the carrier pushes to `callback`; `None` if a URL cannot hold it.
+    pub fn request_of_subscription(
+        &self,
+        access: &Access,
+        callback: &Callback,
+        asked: &[Asked],
+        auth: Auth,
+    ) -> Option<Request> {
+        let values = Values {
+            callback: Some(callback),
+            ..Values::of(access, asked, &self.join)
         };
         self.filled(values, auth)
     }

@@ -2,6 +2,7 @@
 //!
 //! A placeholder with `?` may be empty: the query field, form field or header that it stands in is then left out.
 
+use crate::carriers::subscription::Callback;
 use crate::carriers::{Access, Asked};
 use crate::config::keys::nearest;
 use crate::model::extra::EXTRA_NAME_CHARS_MAX;
@@ -20,6 +21,9 @@ pub enum Name {
     Carrier,
     /// The carrier's own name for the ticket whose answer is asked for.
     Ticket,
+    /// The address that the carrier is to push to, and what it is to prove its bodies with.
+    PushUrl,
+    PushKey,
     Key,
     User,
     Secret,
@@ -27,10 +31,11 @@ pub enum Name {
 }
 
 impl Name {
-    /// The key of the section that holds it; `None` if it is about the number or its ticket.
+    /// The key of the section that holds it; `None` if it is about the number, its ticket or a subscription.
     pub fn key(self) -> Option<&'static str> {
         match self {
             Self::Number | Self::Numbers | Self::Items | Self::Carrier | Self::Ticket => None,
+            Self::PushUrl | Self::PushKey => None,
             Self::Key => Some("api_key"),
             Self::User => Some("user"),
             Self::Secret => Some("secret"),
@@ -87,6 +92,8 @@ pub struct Values<'a> {
     pub items: &'a str,
     /// What `{ticket}` means.
     pub ticket: &'a str,
+    /// Where the carrier is to push, in a subscription.
+    pub callback: Option<&'a Callback>,
 }
 
 impl Template {
@@ -195,6 +202,7 @@ impl<'a> Values<'a> {
             join,
             items: "",
             ticket: "",
+            callback: None,
         }
     }
 
@@ -216,6 +224,8 @@ impl<'a> Values<'a> {
             }
             Name::Items => self.items.to_owned(),
             Name::Ticket => one(self.ticket),
+            Name::PushUrl => self.callback.map_or_else(String::new, |it| one(&it.url)),
+            Name::PushKey => self.callback.map_or_else(String::new, |it| one(&it.key)),
             Name::Key => one(&self.access.api_key),
             Name::User => one(&self.access.user),
             Name::Secret => one(&self.access.secret),

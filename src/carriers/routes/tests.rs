@@ -118,3 +118,37 @@ fn an_account_that_gets_tickets_takes_two_calls_to_ask_once() {
     };
     assert!((checks("emulator-ticket") * 2.0 - checks("emulator-batch")).abs() < 1e-6);
 }
+
+/// Where the carrier of the first of two sections of this adapter is told to push: its address and its key.
+fn callback(public_url: &str, adapter: &str) -> Option<(String, String)> {
+    let routes = routes(|config| {
+        config.http.public_url = public_url.to_owned();
+        for name in ["CDEK", "POST_RU"] {
+            let section = config.carriers.get_mut(name).expect("is shipped");
+            section.adapter = adapter.to_owned();
+            section.base_url = crate::config::SecretUrl::new("https://api.example");
+            section.user = "user".to_owned();
+            section.secret = crate::config::Secret::new("secret");
+            section.push_secret = crate::config::Secret::new("kN3dP0r8mZ1bT6cYw9aQxV2s");
+            section.push_key = crate::config::Secret::new("key");
+        }
+    });
+    let told = |name| routes.section(name).expect("a route").callback.clone();
+    let both = [told("CDEK"), told("POST_RU")];
+    // An account as a whole has one address, and numbers have their section's.
+    let is_whole = adapter == "cdek";
+    assert_eq!(both[1].is_none(), is_whole || both[0].is_none());
+    let callback = both[0].as_ref()?;
+    Some((callback.url.clone(), callback.key.clone()))
+}
+
+#[test]
+fn a_carrier_that_a_call_subscribes_is_told_its_sections_address() {
+    let url = "https://track.example.org/push/CDEK/kN3dP0r8mZ1bT6cYw9aQxV2s";
+    let expected = Some((url.to_owned(), "key".to_owned()));
+    for adapter in ["cdek", "ups"] {
+        assert_eq!(callback("https://track.example.org", adapter), expected);
+        assert_eq!(callback("", adapter), None, "{adapter}");
+    }
+    assert_eq!(callback("https://track.example.org", "emulator"), None);
+}
