@@ -48,6 +48,8 @@ pub const EVENTS_MAX: usize = 20_000;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Access {
     pub base_url: Url,
+    /// Where it logs in, if that is not where the adapter's file says.
+    pub login_url: Option<Url>,
     pub api_key: String,
     /// The name and the secret that the account logs in with.
     pub user: String,
@@ -294,7 +296,13 @@ pub enum Auth {
     None,
     /// `Authorization: Bearer` and the account's token, which the scheduler gets, keeps, shares and renews.
     Token,
+    /// The account's token in the place of [`TOKEN_MARK`], in headers and in a body of text, which is XML.
+    TokenInside,
 }
+
+/// Stands in a request where the account's token is to stand. No text from outside can hold it there: it has characters that
+/// neither headers nor XML have.
+pub const TOKEN_MARK: &str = "\u{1}token\u{1}";
 
 /// How an account gets its token.
 #[derive(Clone, PartialEq, Eq)]

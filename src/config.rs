@@ -300,6 +300,9 @@ pub struct CarrierSection {
     /// Address of the carrier's API, `http` or `https`.
     #[schemars(extend("examples" = ["http://localhost:9000"]))]
     pub base_url: SecretUrl,
+    /// Address of its log-in, for an adapter whose carrier has that on a host of its own; defaults to what the adapter's file names.
+    #[schemars(extend("examples" = [""]))]
+    pub login_url: SecretUrl,
     /// The key or token that the carrier issued.
     #[schemars(extend("examples" = ["the key the carrier issued"]))]
     pub api_key: Secret,

@@ -32,6 +32,7 @@ pub const FILES: &[(&str, &str)] = &[
         "dhl-express",
         include_str!("../../carriers/dhl-express.toml"),
     ),
+    ("dpd", include_str!("../../carriers/dpd.toml")),
     ("easypost", include_str!("../../carriers/easypost.toml")),
     ("emulator", include_str!("../../carriers/emulator.toml")),
     (
@@ -42,10 +43,12 @@ pub const FILES: &[(&str, &str)] = &[
         "emulator-ticket",
         include_str!("../../carriers/emulator-ticket.toml"),
     ),
+    ("fedex", include_str!("../../carriers/fedex.toml")),
     ("gdeposylka", include_str!("../../carriers/gdeposylka.toml")),
     ("gls", include_str!("../../carriers/gls.toml")),
     ("inpost", include_str!("../../carriers/inpost.toml")),
     ("la-poste", include_str!("../../carriers/la-poste.toml")),
+    ("postnl", include_str!("../../carriers/postnl.toml")),
     ("royal-mail", include_str!("../../carriers/royal-mail.toml")),
     (
         "russian-post",

@@ -26,6 +26,7 @@ mod template;
 mod tests;
 mod ticket;
 mod told;
+mod token;
 mod toml;
 mod when;
 pub mod xml;
@@ -380,7 +381,11 @@ impl Carrier for Declared {
     }
 
     fn read_token(&self, _: &Login, answer: &Answer, now: Time) -> Result<Token, CarrierError> {
-        oauth_token(answer, now, &self.secrets)
+        let rule = self.file.login.as_ref();
+        match rule.filter(|rule| !rule.token.is_empty()) {
+            Some(rule) => self.token(rule, answer, now),
+            None => oauth_token(answer, now, &self.secrets),
+        }
     }
 
     fn identity(&self) -> String {

@@ -20,6 +20,7 @@ use crate::model::{CarrierCode, Event, TrackNumber};
 pub fn access(base_url: &str) -> Access {
     Access {
         base_url: Url::parse(base_url).expect("an address"),
+        login_url: None,
         api_key: "k3y".to_owned(),
         user: "us3r".to_owned(),
         secret: "s3cret".to_owned(),

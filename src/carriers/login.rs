@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::model::token::Token;
 
 /// How long a token lives whose answer does not say so. If it lives shorter, the carrier's 401 ends it.
-const LIFE_UNSAID: Duration = Duration::from_secs(3_600);
+pub const LIFE_UNSAID: Duration = Duration::from_secs(3_600);
 
 /// The fields that may hold the words of a refusal.
 const ERROR_FIELDS: &[&str] = &["error", "error_description", "message", "errors"];

@@ -48,6 +48,7 @@ pub fn adapters<'a>(config: &'a Config, mistakes: &mut Mistakes<'_>) -> Vec<Adap
             let complete = has_needs(adapter, code, section, mistakes);
             let access = Access {
                 base_url: base_url.filter(|_| complete)?,
+                login_url: login_url(adapter, code, section, mistakes),
                 api_key: section.api_key.expose().to_owned(),
                 user: section.user.clone(),
                 secret: section.secret.expose().to_owned(),
@@ -164,6 +165,34 @@ fn base_url(
     };
     let advice = "give the address of the carrier's API, such as http://localhost:9000 or https://api.track24.ru";
     mistakes.add(&path, what, advice);
+    None
+}
+
+/// Where the account logs in, if the section says so.
+fn login_url(
+    adapter: &Adapter,
+    code: &str,
+    section: &CarrierSection,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Url> {
+    let text = section.login_url.expose();
+    if text.is_empty() {
+        return None;
+    }
+    let login = adapter.file.login.as_ref();
+    let is_apart = login.is_some_and(|login| login.request.base_url.is_some());
+    let (what, advice) = match Url::parse(text) {
+        _ if !is_apart => (
+            format!("is set, but the adapter {} does not log in on a host of its own", adapter.name),
+            "leave it out".to_owned(),
+        ),
+        Ok(url) if is_safe(&url) && url.query().is_none() => return Some(url),
+        _ => (
+            "is no address with https, or of this machine".to_owned(),
+            "give the address that the path of the log-in comes behind, such as https://login.example".to_owned(),
+        ),
+    };
+    mistakes.add(&["carriers", code, "login_url"], what, advice);
     None
 }
 

@@ -179,7 +179,7 @@ impl Line {
     }
 
     async fn send(&self, request: &Request) -> anyhow::Result<Answer> {
-        let token = self.token.as_ref().filter(|_| request.auth == Auth::Token);
+        let token = self.token.as_ref().filter(|_| request.auth != Auth::None);
         ask(&self.sender, request, token, self.route.timeout).await
     }
 

@@ -230,6 +230,7 @@ fn differences(expected: &str, read: &str) {
 fn access() -> anyhow::Result<Access> {
     Ok(Access {
         base_url: Url::parse("https://carrier.invalid/")?,
+        login_url: None,
         api_key: "k3y".to_owned(),
         user: "us3r".to_owned(),
         secret: "s3cret".to_owned(),

@@ -69,6 +69,7 @@ impl Default for CarrierSection {
         Self {
             adapter: String::new(),
             base_url: SecretUrl::default(),
+            login_url: SecretUrl::default(),
             api_key: Secret::default(),
             user: String::new(),
             secret: Secret::default(),

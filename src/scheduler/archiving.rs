@@ -258,6 +258,7 @@ mod tests {
     fn adapter() -> Arc<dyn Carrier> {
         built_in("emulator").expect("is built in").make(Access {
             base_url: Url::parse("http://a.example").expect("an address"),
+            login_url: None,
             api_key: String::new(),
             user: String::new(),
             secret: String::new(),

@@ -278,7 +278,7 @@ impl Caller {
         for _ in 0..TOKENS_MAX {
             let token = match request.auth {
                 Auth::None => None,
-                Auth::Token => Some(self.logins.token(call, progress).await?),
+                Auth::Token | Auth::TokenInside => Some(self.logins.token(call, progress).await?),
             };
             let asking = self.exchange.ask(call, request, token.as_deref(), progress);
             if let Some(answer) = asking.await? {

@@ -17,8 +17,11 @@ use reqwest::Url;
 use tokio::time::timeout;
 use url::{Position, form_urlencoded};
 
+use crate::carriers::declared::xml;
 use crate::carriers::routes::Account;
-use crate::carriers::{ANSWER_BYTES_MAX, Answer, Body, CarrierError, Method, Request};
+use crate::carriers::{
+    ANSWER_BYTES_MAX, Answer, Auth, Body, CarrierError, Method, Request, TOKEN_MARK,
+};
 use crate::clock::{Clock, Time};
 use crate::model::token::Token;
 use crate::scheduler::coding::decoded;
@@ -122,12 +125,18 @@ fn http_request(
         .header(ACCEPT, "*/*")
         .header(ACCEPT_ENCODING, "gzip")
         .header(USER_AGENT, concat!("trackbox/", env!("CARGO_PKG_VERSION")));
-    let bearer = token.map(|token| format!("Bearer {}", token.expose()));
+    let inside = token.filter(|_| request.auth == Auth::TokenInside);
+    let bearer = token.filter(|_| inside.is_none());
+    let bearer = bearer.map(|token| format!("Bearer {}", token.expose()));
+    let with_token = |text: &str, as_it_stands: fn(&str) -> String| match inside {
+        Some(token) => text.replace(TOKEN_MARK, &as_it_stands(token.expose())),
+        None => text.to_owned(),
+    };
     if let Some(credentials) = bearer.or_else(|| credentials(url)) {
         builder = builder.header(AUTHORIZATION, credentials);
     }
     for (name, value) in &request.headers {
-        builder = builder.header(name.as_ref(), value);
+        builder = builder.header(name.as_ref(), with_token(value, str::to_owned));
     }
     let (content_type, body) = match &request.body {
         Body::None => return builder.body(Full::default()),
@@ -139,7 +148,9 @@ fn http_request(
                 form.extend_pairs(fields).finish(),
             )
         }
-        Body::Text { content_type, text } => (content_type.as_ref(), text.clone()),
+        Body::Text { content_type, text } => {
+            (content_type.as_ref(), with_token(text, xml::escaped))
+        }
     };
     builder
         .header(CONTENT_TYPE, content_type)
@@ -194,8 +205,8 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    use super::Sender;
-    use crate::carriers::{Answer, CarrierError, Request};
+    use super::{Sender, http_request};
+    use crate::carriers::{Answer, Auth, Body, CarrierError, Request, TOKEN_MARK};
     use crate::clock::Clock;
     use crate::model::fixture::at;
     use crate::model::token::Token;
@@ -257,5 +268,25 @@ mod tests {
         let (answer, _) = sent("br", b"?").await;
         let error = answer.expect_err("is not known").to_string();
         assert!(error.contains("it is compressed as \"br\""), "{error}");
+    }
+
+    #[test]
+    fn a_token_stands_where_the_request_has_it_and_nowhere_else() {
+        let url = Url::parse("http://127.0.0.1/").expect("is a URL");
+        let request = Request {
+            headers: vec![("x-token".into(), format!("a {TOKEN_MARK}"))],
+            auth: Auth::TokenInside,
+            body: Body::Text {
+                content_type: "text/xml".into(),
+                text: format!("<t>{TOKEN_MARK}</t>"),
+            },
+            ..Request::get(url)
+        };
+        let token = Token::new("t0&ken", at(0), Duration::from_secs(60)).expect("a token");
+        let made = http_request(&request, Some(&token)).expect("is a request");
+        assert_eq!(made.headers()["x-token"], "a t0&ken");
+        assert!(!made.headers().contains_key("authorization"));
+        let body = format!("{:?}", made.body());
+        assert!(body.contains("<t>t0&amp;ken</t>"), "{body}");
     }
 }

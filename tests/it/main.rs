@@ -60,6 +60,7 @@ mod reread;
 mod roles;
 mod set;
 mod shares;
+mod soap_login;
 mod spellings;
 mod starting;
 mod subscribing;

@@ -251,9 +251,7 @@ impl EventRule {
             return clean_payload(kept);
         }
         let mut kept = kept.clone();
-        if let Value::Object(fields) = &mut kept {
-            fields.retain(|name, _| !self.drop.contains(name));
-        }
+        leave_out(&mut kept, &self.drop);
         clean_payload(&kept)
     }
 
@@ -279,6 +277,18 @@ impl EventRule {
 }
 
 /// A status with the detail that words of ours have for it.
+/// Leaves out the fields of these names, at any depth.
+fn leave_out(value: &mut Value, names: &[String]) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !names.contains(name));
+            fields.values_mut().for_each(|it| leave_out(it, names));
+        }
+        Value::Array(members) => members.iter_mut().for_each(|it| leave_out(it, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 fn refined(means: Means, raw: &str, message: &str) -> Means {
     let Means::Status(status, None) = means else {
         return means;

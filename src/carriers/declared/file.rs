@@ -12,6 +12,7 @@ use crate::carriers::declared::item::ItemRule;
 use crate::carriers::declared::path::Path;
 use crate::carriers::declared::push::PushRule;
 use crate::carriers::declared::request::{Of, RequestRule};
+use crate::carriers::declared::template::Name;
 use crate::carriers::declared::ticket::{TicketRule, ticket};
 use crate::carriers::declared::toml::{Section, read};
 use crate::carriers::declared::when::TimeRule;
@@ -74,6 +75,10 @@ pub struct LoginRule {
     pub request: RequestRule,
     /// Whether the carrier counts it among the account's calls.
     pub counts: bool,
+    /// Where the token stands in the answer; if nowhere, it is in the form of OAuth 2.0.
+    pub token: Vec<Path>,
+    /// When it ends, beside `token`.
+    pub ends: Option<TimeRule>,
 }
 
 /// How numbers are made known to a carrier that has to be told them once.
@@ -100,7 +105,9 @@ pub struct AnswerRule {
     pub refused: Vec<Path>,
     /// Where such a part names its carrier code.
     pub carrier: Option<Path>,
-    /// Of several parts about one number, the one that is newest by this.
+    /// The list in a part of which one member counts: several parcels had the number.
+    pub choices: Option<Path>,
+    /// Of several parts about one number, or choices in one, the one that is newest by this.
     pub newest: Option<TimeRule>,
 }
 
@@ -153,6 +160,11 @@ impl File {
                 push,
                 map_of: root.text("map_of"),
             };
+            let has_token = file.request.templates().any(|it| it.has(Name::Token));
+            if file.login.is_none() && has_token {
+                let advice = "write [login], which gets the token";
+                root.wrong("login", "is missing, but the request names a token", advice);
+            }
             if file.request.numbers > 1 && file.answer.items.is_empty() {
                 let what = "needs items, since one call takes several numbers";
                 root.wrong(
@@ -257,8 +269,9 @@ fn about(root: &Section<'_>) -> Option<About> {
     })
 }
 
-fn defaults(section: &Section<'_>) -> Defaults {
-    let base_url = section.read("base_url", |text| match Url::parse(text) {
+/// The address that a section's requests go to.
+fn base_url(section: &Section<'_>) -> Option<Url> {
+    section.read("base_url", |text| match Url::parse(text) {
         // It is printed, and a key belongs into a section.
         Ok(url)
             if url.has_authority() && (url.password().is_some() || !url.username().is_empty()) =>
@@ -271,7 +284,11 @@ fn defaults(section: &Section<'_>) -> Defaults {
         Ok(url) if is_safe(&url) => Ok(url),
         Ok(_) => Err("neither https nor an address of this machine".to_owned()),
         Err(error) => Err(format!("no address: {error}")),
-    });
+    })
+}
+
+fn defaults(section: &Section<'_>) -> Defaults {
+    let base_url = base_url(section);
     let mut limits = Vec::new();
     for table in section.sections("limits") {
         let calls = table.number("calls", 1..1_000_000_001);
@@ -308,8 +325,21 @@ fn login(section: &Section<'_>) -> Option<LoginRule> {
         return None;
     }
     let counts = section.flag("counts").unwrap_or(false);
-    let request = RequestRule::read(section, Of::Login)?;
-    Some(LoginRule { request, counts })
+    let base_url = base_url(section);
+    let token: Vec<Path> = section.read_all("token", str::parse);
+    let ends = section.has("ends").then(|| TimeRule::read(section, "ends"));
+    if ends.is_some() && token.is_empty() {
+        let advice = "write token = \"the path to it\", or leave ends out";
+        section.wrong("ends", "is given without token", advice);
+    }
+    let mut request = RequestRule::read(section, Of::Login)?;
+    request.base_url = base_url;
+    Some(LoginRule {
+        request,
+        counts,
+        token,
+        ends: ends.flatten(),
+    })
 }
 
 fn register(section: &Section<'_>) -> Option<RegisterRule> {
@@ -343,8 +373,13 @@ fn answer(section: &Section<'_>) -> AnswerRule {
         items: section.read_all("items", str::parse),
         refused: section.read_all("refused", str::parse),
         carrier: section.read("carrier", str::parse),
+        choices: section.read("choices", str::parse),
         newest: newest.flatten(),
     };
+    if rule.choices.is_some() && (rule.newest.is_none() || rule.items.is_empty()) {
+        let advice = "write items and newest too: the newest choice in a part of items counts";
+        section.wrong("choices", "needs items and newest", advice);
+    }
     section.done();
     rule
 }

@@ -38,6 +38,8 @@ pub struct ItemRule {
     pub number: Vec<Path>,
     /// The list of events; the first that is there.
     events: Vec<Path>,
+    /// Further lists of events, if they are there.
+    more_events: Vec<Path>,
     /// Whether a list that is missing is an empty one.
     events_may_be_missing: bool,
     /// What shows that the parcel goes back to its sender.
@@ -85,6 +87,7 @@ impl ItemRule {
             unknown_in_our_words: section.flag("unknown_in_our_words").unwrap_or(false),
             number: paths("number"),
             events: paths("events"),
+            more_events: paths("more_events"),
             events_may_be_missing: section.flag("events_may_be_missing").unwrap_or(false),
             back: conditions("back"),
             flags: flags.iter().filter_map(flag).collect(),
@@ -219,6 +222,8 @@ impl ItemRule {
                 None => Err(misshapen(&what)),
             };
         };
+        let more = self.more_events.iter();
+        records.extend(more.filter_map(|path| path.members(value)?.ok()).flatten());
         records.retain(|record| {
             let subject = Subject {
                 value: record,

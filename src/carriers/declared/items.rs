@@ -12,6 +12,9 @@ use crate::model::number::fold;
 
 /// A part with the numbers that it names.
 struct Item<'v> {
+    /// As the answer's list has it.
+    part: &'v Value,
+    /// What is read: the part itself, or one of its choices.
     value: &'v Value,
     exact: Vec<&'v str>,
     told: Vec<Told>,
@@ -92,8 +95,12 @@ pub fn parts_about<'v>(
 ) -> Option<Vec<Vec<&'v Value>>> {
     let items = parts(file, asked, body)?;
     let about = asked.iter().map(|asked| about(&items, asked));
-    let values = about.map(|items| items.into_iter().map(|item| item.value).collect());
-    Some(values.collect())
+    let parts = about.map(|items| {
+        let mut parts: Vec<&Value> = items.into_iter().map(|item| item.part).collect();
+        parts.dedup_by(|a, b| std::ptr::eq(*a, *b));
+        parts
+    });
+    Some(parts.collect())
 }
 
 /// The parts of an answer about numbers of the carrier that was asked, those that it refuses too.
@@ -119,19 +126,26 @@ fn parts<'v>(file: &File, asked: &[Asked], body: &'v Value) -> Option<Vec<Item<'
     };
     let folded = |asked: &Asked| fold(asked.number.as_str());
     let numbers: Vec<String> = asked.iter().map(folded).collect();
-    let item = |value| {
-        let named = file.item.number.iter().flat_map(|path| path.all(value));
+    let item = |part| {
+        let named = file.item.number.iter().flat_map(|path| path.all(part));
         let named: Vec<&Value> = named.collect();
         let told = named.iter().filter_map(|it| Told::of(it));
         let is_only = |told: &Told| numbers.iter().filter(|it| told.is(it)).count() == 1;
-        Item {
+        let exact: Vec<&str> = named.iter().filter_map(|it| it.as_str()).collect();
+        let told: Vec<Told> = told.filter(is_only).collect();
+        let choices = file.answer.choices.as_ref();
+        let choices = choices.and_then(|path| path.members(part)?.ok());
+        let choices = choices.filter(|choices| !choices.is_empty());
+        let item = move |value| Item {
+            part,
             value,
-            exact: named.iter().filter_map(|it| it.as_str()).collect(),
-            told: told.filter(is_only).collect(),
-        }
+            exact: exact.clone(),
+            told: told.clone(),
+        };
+        choices.unwrap_or_else(|| vec![part]).into_iter().map(item)
     };
     let values = values.into_iter().chain(refused);
-    Some(values.filter(of_carrier).map(item).collect())
+    Some(values.filter(of_carrier).flat_map(item).collect())
 }
 
 /// The parts that name a number, or else those that name it in another spelling.
@@ -164,7 +178,7 @@ fn newest<'a, 'v>(
 fn others(file: &File, items: &[Item<'_>], asked: &Asked, key: &str) -> Option<Verdict> {
     let named = items.iter().flat_map(|item| {
         let paths = file.item.number.iter();
-        paths.flat_map(|path| path.all(item.value))
+        paths.flat_map(|path| path.all(item.part))
     });
     let named: Vec<&Value> = named.collect();
     another(&asked.number, &named, key)

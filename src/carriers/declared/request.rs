@@ -1,6 +1,6 @@
 //! The request that a file describes.
 //!
-//! It goes to the section's `base_url` and nowhere else: a file names only what comes behind that.
+//! It goes to the section's `base_url` and nowhere else, but for a log-in whose host the file names.
 
 use std::borrow::Cow;
 
@@ -30,6 +30,8 @@ pub struct RequestRule {
     pub mixes_carriers: bool,
     /// A longer number is none of the carrier's, and is not sent.
     pub number_chars_max: Option<usize>,
+    /// Where a log-in on a host of its own goes, instead of to the section's `base_url`.
+    pub base_url: Option<Url>,
     method: Method,
     /// Segments behind the base address.
     path: Vec<Template>,
@@ -82,6 +84,7 @@ impl RequestRule {
             number_chars_max: section
                 .number("number_chars_max", 1..NUMBER_CHARS_MAX + 1)
                 .map(|it| it as usize),
+            base_url: None,
             method: method.unwrap_or(Method::Get),
             path: templates,
             query: fields(section, "query"),
@@ -104,6 +107,7 @@ impl RequestRule {
             let what = "or xml has a placeholder that may be empty, which leaves a hole there";
             section.wrong("path", what, advice);
         }
+        rule.check_token(section);
         match of {
             Of::Numbers => rule.check(section),
             Of::Login => rule.check_login(section),
@@ -191,6 +195,20 @@ impl RequestRule {
             section.wrong("path", "or another part names a ticket", advice);
         }
         self.check_numbers(section);
+    }
+
+    /// The token is filled in where a header or XML has it.
+    fn check_token(&self, section: &Section<'_>) {
+        let in_headers = self.headers.iter().map(|(_, template)| template);
+        let in_xml = match &self.body {
+            BodyRule::Xml { text, .. } => Some(text),
+            BodyRule::None | BodyRule::Json(_) | BodyRule::Form(_) => None,
+        };
+        let may = in_headers.chain(in_xml).filter(|it| it.has(Name::Token));
+        if self.templates().filter(|it| it.has(Name::Token)).count() > may.count() {
+            let advice = "put {token} into headers or xml, or leave it out: then it is sent as Authorization: Bearer";
+            section.wrong("path", "or another part names the token", advice);
+        }
     }
 
     fn check_ticket(&self, section: &Section<'_>) {
@@ -303,7 +321,15 @@ impl RequestRule {
 
     fn filled(&self, values: Values<'_>, auth: Auth) -> Option<Request> {
         let access = values.access;
-        let mut segments = access.base_url.path().trim_end_matches('/').to_owned();
+        let base_url = match &self.base_url {
+            Some(own) => access.login_url.as_ref().unwrap_or(own),
+            None => &access.base_url,
+        };
+        let auth = match auth {
+            Auth::Token if self.templates().any(|it| it.has(Name::Token)) => Auth::TokenInside,
+            auth => auth,
+        };
+        let mut segments = base_url.path().trim_end_matches('/').to_owned();
         for template in &self.path {
             let segment = template.filled(&values, Escape::Segment)?;
             // The URL would lead to the parent folder, even with the dots escaped.
@@ -313,7 +339,7 @@ impl RequestRule {
             segments.push('/');
             segments.push_str(&segment);
         }
-        let mut url: Url = access.base_url.clone();
+        let mut url: Url = base_url.clone();
         url.set_path(&segments);
         let filled = |(name, template): &(String, Template), escape| {
             Some((name.clone(), template.filled(&values, escape)?))

@@ -2,8 +2,9 @@
 //!
 //! A placeholder with `?` may be empty: the query field, form field or header that it stands in is then left out.
 
+use crate::carriers::declared::xml;
 use crate::carriers::subscription::Callback;
-use crate::carriers::{Access, Asked};
+use crate::carriers::{Access, Asked, TOKEN_MARK};
 use crate::config::keys::nearest;
 use crate::model::extra::EXTRA_NAME_CHARS_MAX;
 
@@ -24,6 +25,8 @@ pub enum Name {
     /// The address that the carrier is to push to, and what it is to prove its bodies with.
     PushUrl,
     PushKey,
+    /// The account's token, filled in when the request is sent.
+    Token,
     Key,
     User,
     Secret,
@@ -35,7 +38,7 @@ impl Name {
     pub fn key(self) -> Option<&'static str> {
         match self {
             Self::Number | Self::Numbers | Self::Items | Self::Carrier | Self::Ticket => None,
-            Self::PushUrl | Self::PushKey => None,
+            Self::PushUrl | Self::PushKey | Self::Token => None,
             Self::Key => Some("api_key"),
             Self::User => Some("user"),
             Self::Secret => Some("secret"),
@@ -226,6 +229,7 @@ impl<'a> Values<'a> {
             Name::Ticket => one(self.ticket),
             Name::PushUrl => self.callback.map_or_else(String::new, |it| one(&it.url)),
             Name::PushKey => self.callback.map_or_else(String::new, |it| one(&it.key)),
+            Name::Token => TOKEN_MARK.to_owned(),
             Name::Key => one(&self.access.api_key),
             Name::User => one(&self.access.user),
             Name::Secret => one(&self.access.secret),
@@ -246,24 +250,7 @@ fn written(value: &str, escape: Escape) -> String {
         Escape::None => value.to_owned(),
         Escape::Segment => escaped(value),
         Escape::Header => value.chars().filter(|c| !c.is_control()).collect(),
-        Escape::Xml => {
-            // XML 1.0 has no other control characters, not even escaped.
-            let is_xml = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-            value
-                .chars()
-                .filter(is_xml)
-                .fold(String::new(), |mut text, c| {
-                    match c {
-                        '<' => text.push_str("&lt;"),
-                        '>' => text.push_str("&gt;"),
-                        '&' => text.push_str("&amp;"),
-                        '"' => text.push_str("&quot;"),
-                        '\'' => text.push_str("&apos;"),
-                        other => text.push(other),
-                    }
-                    text
-                })
-        }
+        Escape::Xml => xml::escaped(value),
     }
 }
 

@@ -5,6 +5,7 @@ mod extras;
 mod facts;
 mod gdeposylka;
 mod later;
+mod logins;
 mod track24;
 
 use proptest::prelude::{any, prop_assert, proptest};

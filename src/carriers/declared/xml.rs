@@ -15,6 +15,25 @@ const NODES_MAX: u32 = 200_000;
 /// How deep elements may lie in each other.
 const DEPTH_MAX: usize = 100;
 
+/// A text as it may stand in XML.
+pub fn escaped(text: &str) -> String {
+    // XML 1.0 has no other control characters, not even escaped.
+    let is_xml = |c: &char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    text.chars()
+        .filter(is_xml)
+        .fold(String::new(), |mut text, c| {
+            match c {
+                '<' => text.push_str("&lt;"),
+                '>' => text.push_str("&gt;"),
+                '&' => text.push_str("&amp;"),
+                '"' => text.push_str("&quot;"),
+                '\'' => text.push_str("&apos;"),
+                other => text.push(other),
+            }
+            text
+        })
+}
+
 /// A whole answer; its root element stands under its name. `key` is as in [`reading::json`](crate::carriers::reading::json).
 ///
 /// # Errors

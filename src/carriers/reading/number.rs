@@ -10,6 +10,7 @@ use crate::model::TrackNumber;
 use crate::model::number::fold;
 
 /// A number as a carrier's answer names it.
+#[derive(Clone)]
 pub enum Told {
     /// Without blanks and in capitals.
     Text(String),
