@@ -84,11 +84,15 @@ async fn a_token_in_the_body_is_shared_and_one_that_was_refused_is_replaced() {
     let url = format!("http://{}", listener.local_addr().expect("has an address"));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let mut pipe = Pipe::new(Setup {
-        limits: vec![("CDEK", 60)],
+        limits: vec![("CDEK", 0)],
         workers: 2,
         settings: vec![
             ("CARRIERS__CDEK__ADAPTER", "dpd".to_owned()),
             ("CARRIERS__CDEK__BASE_URL", url),
+            (
+                "CARRIERS__CDEK__LIMITS",
+                "{ calls = 1200, per = \"1m\" }".to_owned(),
+            ),
             ("CARRIERS__CDEK__USER", "KD1".to_owned()),
             ("CARRIERS__CDEK__SECRET", "hunter2".to_owned()),
         ],
@@ -104,16 +108,20 @@ async fn a_token_in_the_body_is_shared_and_one_that_was_refused_is_replaced() {
         .current
         .create_or_get(Tenant::DEFAULT, &pairs, now);
     let rows = creating.await.expect("creates");
-    pipe.run_for(Duration::from_secs(200)).await;
+    pipe.run_for(Duration::from_secs(20)).await;
     let all_out = read_all(&pipe.parts.store, &rows).await;
     for row in &all_out {
         assert_eq!(row.status, Status::OutForDelivery, "{}", row.last_error);
     }
-    assert_eq!((book.lock().log_ins, book.lock().refused), (1, 0));
+    let counts = || {
+        let book = book.lock();
+        (book.log_ins, book.refused)
+    };
+    assert_eq!(counts(), (1, 0));
     // The carrier forgets the token before its time.
     book.lock().token = "another".to_owned();
-    pipe.run_for(Duration::from_secs(60)).await;
-    let (log_ins, refused) = (book.lock().log_ins, book.lock().refused);
+    pipe.run_for(Duration::from_secs(20)).await;
+    let (log_ins, refused) = counts();
     assert_eq!(log_ins, 2);
     assert!((1..=4).contains(&refused), "{refused}");
     server.abort();
