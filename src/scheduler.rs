@@ -53,8 +53,8 @@ use crate::scheduler::call::{Caller, Ended};
 use crate::scheduler::lane::{Call, Lane};
 use crate::scheduler::parts::{SchedulerParts, Settings};
 use crate::scheduler::permits::{Grant, Permits};
-use crate::store::queues::After;
 use crate::scheduler::subscribing::{LOOK_EVERY, Subscriber};
+use crate::store::queues::After;
 
 /// The shortest time from the beginning of a cycle to that of the next one, however fast calls end.
 const CYCLE_MIN: Duration = Duration::from_millis(10);

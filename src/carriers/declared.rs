@@ -25,8 +25,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod ticket;
-mod told;
 mod token;
+mod told;
 mod toml;
 mod when;
 pub mod xml;

@@ -209,5 +209,9 @@ async fn a_parcel_too_many_is_refused_with_what_to_do() {
     assert_eq!(set(Value::Null).await.ok()["parcelsMax"], Value::Null);
     call(&api, "post", "/trackings", &ours, &all).await.ok();
     let nothing = call(&api, "patch", "/tenants/shop", &operator, &json!({})).await;
-    assert!(nothing.problem(422).contains("disabled or parcelsMax"));
+    assert!(
+        nothing
+            .problem(422)
+            .contains("disabled, parcelsMax or weight")
+    );
 }

@@ -124,6 +124,7 @@ impl Place {
             ("STORE__URL", self.url.clone()),
             ("HTTP__FLOOD_PER_SECOND", "1000000".to_owned()),
             ("HTTP__FLOOD_BURST", "1000000".to_owned()),
+            ("HTTP__REFRESHES_PER_MINUTE", "1000000".to_owned()),
         ];
         if self.is_shared {
             settings.push(("KAFKA__BROKERS", address(KAFKA)?));

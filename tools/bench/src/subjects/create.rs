@@ -46,7 +46,7 @@ pub async fn measure(options: &Options) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Ids of the limit's rows begin far from those of TrackBox.
+/// Ids of the limit's rows on PostgreSQL, which gives TrackBox smaller ones. SQLite gives the one after the greatest.
 static NEXT_ID: AtomicI64 = AtomicI64::new(1_000_000_000);
 
 /// The fastest that the database takes rows: the trackings, the parcels, what their owner is told, and the counts, in one
@@ -66,11 +66,11 @@ const COUNT: &str = "INSERT INTO parcel_counts (tenant_id, carrier_code, status,
 impl Limit {
     async fn write(&mut self, numbers: &[String]) -> anyhow::Result<()> {
         let (now, count) = (machine_now(), numbers.len() as i64);
-        let first = NEXT_ID.fetch_add(count, Ordering::Relaxed);
-        let rows = || (first..).zip(numbers);
         let cause = Uuid::now_v7();
         match self {
             Self::Copy(connection) => {
+                let first = NEXT_ID.fetch_add(count, Ordering::Relaxed);
+                let rows = || (first..).zip(numbers);
                 let at = now.to_rfc3339();
                 let mut transaction = connection.begin().await?;
                 let mut text = String::new();
@@ -102,7 +102,10 @@ impl Limit {
                 // As the store writes times and ids of requests there.
                 let (at, cause) = (now.timestamp_micros(), cause.to_string());
                 let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-                let pairs: Vec<(i64, &String)> = rows().collect();
+                let last = sqlx::query("SELECT MAX(id) FROM trackings");
+                let last = last.fetch_one(&mut *transaction).await?;
+                let first = last.get::<Option<i64>, _>(0).unwrap_or(0) + 1;
+                let pairs: Vec<(i64, &String)> = (first..).zip(numbers).collect();
                 for rows in pairs.chunks(INSERT_ROWS) {
                     let mut insert = sqlx::query(inserts("trackings", TRACKINGS, rows.len()));
                     for (id, number) in rows {
