@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Request as HttpRequest, http};
 use percent_encoding::percent_decode_str;
@@ -135,26 +136,30 @@ fn http_request(
     if let Some(credentials) = bearer.or_else(|| credentials(url)) {
         builder = builder.header(AUTHORIZATION, credentials);
     }
-    for (name, value) in &request.headers {
-        builder = builder.header(name.as_ref(), with_token(value, str::to_owned));
-    }
     let (content_type, body) = match &request.body {
-        Body::None => return builder.body(Full::default()),
-        Body::Json(json) => ("application/json", json.to_string()),
+        Body::None => (None, Vec::new()),
+        Body::Json(json) => (Some("application/json"), json.to_string().into_bytes()),
         Body::Form(fields) => {
             let mut form = form_urlencoded::Serializer::new(String::new());
-            (
-                "application/x-www-form-urlencoded",
-                form.extend_pairs(fields).finish(),
-            )
+            let form = form.extend_pairs(fields).finish();
+            (Some("application/x-www-form-urlencoded"), form.into())
         }
         Body::Text { content_type, text } => {
-            (content_type.as_ref(), with_token(text, xml::escaped))
+            let text = with_token(text, xml::escaped);
+            (Some(content_type.as_ref()), text.into())
         }
     };
-    builder
-        .header(CONTENT_TYPE, content_type)
-        .body(Full::new(body.into()))
+    if let Some(content_type) = content_type {
+        builder = builder.header(CONTENT_TYPE, content_type);
+    }
+    let mut made = builder.body(Full::new(body.into()))?;
+    // In the place of what stands there by default: a header that is there twice is refused by some, or read as the first.
+    for (name, value) in &request.headers {
+        let value = HeaderValue::try_from(with_token(value, str::to_owned))?;
+        made.headers_mut()
+            .insert(HeaderName::try_from(name.as_ref())?, value);
+    }
+    Ok(made)
 }
 
 /// The user and password of a URL, as a header for a gateway that asks for them.
@@ -274,7 +279,12 @@ mod tests {
     fn a_token_stands_where_the_request_has_it_and_nowhere_else() {
         let url = Url::parse("http://127.0.0.1/").expect("is a URL");
         let request = Request {
-            headers: vec![("x-token".into(), format!("a {TOKEN_MARK}"))],
+            headers: vec![
+                ("x-token".into(), format!("a {TOKEN_MARK}")),
+                ("Accept".into(), "text/xml".to_owned()),
+                ("User-Agent".into(), "shop".to_owned()),
+                ("Content-Type".into(), "text/xml; charset=utf-8".to_owned()),
+            ],
             auth: Auth::TokenInside,
             body: Body::Text {
                 content_type: "text/xml".into(),
@@ -286,6 +296,15 @@ mod tests {
         let made = http_request(&request, Some(&token)).expect("is a request");
         assert_eq!(made.headers()["x-token"], "a t0&ken");
         assert!(!made.headers().contains_key("authorization"));
+        // A header of the file's takes the place of a default one.
+        for (name, value) in [
+            ("accept", "text/xml"),
+            ("user-agent", "shop"),
+            ("content-type", "text/xml; charset=utf-8"),
+        ] {
+            let all: Vec<_> = made.headers().get_all(name).iter().collect();
+            assert_eq!(all, [value], "{name}");
+        }
         let body = format!("{:?}", made.body());
         assert!(body.contains("<t>t0&amp;ken</t>"), "{body}");
     }
