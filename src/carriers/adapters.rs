@@ -22,6 +22,7 @@ pub const FILES: &[(&str, &str)] = &[
         "australia-post",
         include_str!("../../carriers/australia-post.toml"),
     ),
+    ("bring", include_str!("../../carriers/bring.toml")),
     (
         "canada-post",
         include_str!("../../carriers/canada-post.toml"),
@@ -46,6 +47,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("fedex", include_str!("../../carriers/fedex.toml")),
     ("gdeposylka", include_str!("../../carriers/gdeposylka.toml")),
     ("gls", include_str!("../../carriers/gls.toml")),
+    ("hermes-de", include_str!("../../carriers/hermes-de.toml")),
     ("inpost", include_str!("../../carriers/inpost.toml")),
     ("la-poste", include_str!("../../carriers/la-poste.toml")),
     ("postnl", include_str!("../../carriers/postnl.toml")),
