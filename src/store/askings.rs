@@ -55,8 +55,8 @@ impl Store {
         let set = self.set(ids).column("row_id", |id| *id);
         let sql = format!(
             "SELECT t.id, t.carrier_code, t.extras, t.extra_turn, t.heard, p.extra FROM {} \
-             JOIN parcels AS p ON p.tenant_id = :tenant AND p.tracking_id = u.row_id \
-             JOIN trackings AS t ON t.id = p.tracking_id",
+             CROSS JOIN parcels AS p CROSS JOIN trackings AS t \
+             WHERE p.tenant_id = :tenant AND p.tracking_id = u.row_id AND t.id = p.tracking_id",
             set.from()
         );
         let sql = self.sql(sql).bind("tenant", tenant.id()).bind_set(set);

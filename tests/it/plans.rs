@@ -157,6 +157,7 @@ async fn own_with(store: &WholeStore) {
         }
         let ids: Vec<i64> = (1..=500).map(|id| id * 13 + n).collect();
         assert_eq!(store.owned(&ids).await.expect("reads").len(), 500);
+        assert_eq!(store.askings(tenant, &ids).await.expect("reads").len(), 500);
         let row = store.tracking_of(tenant, 42 + n).await.expect("reads");
         assert!(row.is_some());
         let page = store.changes(tenant, None, 100).await.expect("reads");
