@@ -19,3 +19,4 @@ pub mod problem;
 pub mod server;
 #[cfg(test)]
 pub mod snapshot;
+pub mod whole;

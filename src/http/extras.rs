@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::http::text::text;
 use crate::model::extra::{
     COUNTRY, EXTRA_CHARS_MAX, EXTRA_MAX, EXTRA_NAME_CHARS_MAX, POSTAL_CODE, SHIP_DATE,
 };
+use crate::serving::docs::PLAIN;
 use crate::serving::list;
 use crate::serving::problem::FieldError;
+
+/// The most names beside the three that have fields of their own.
+const OTHERS_MAX: usize = EXTRA_MAX - 3;
 
 /// The most characters of a postal code: more than the longest of the Universal Postal Union's members has, with a blank.
 const POSTAL_CODE_CHARS_MAX: usize = 16;
@@ -31,20 +36,38 @@ pub struct Sent<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Documented {
     /// The addressee's: 1 to 16 letters, digits, blanks and hyphens.
-    #[schemars(length(min = 1, max = 16))]
+    #[schemars(regex(pattern = "^[A-Za-z0-9 -]*$"), length(max = 16))]
     #[serde(skip_serializing_if = "Option::is_none")]
     postal_code: Option<String>,
     /// The day it was shipped, as 2026-11-30.
-    #[schemars(length(min = 10, max = 10))]
+    #[schemars(regex(pattern = "^(20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))?$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     ship_date: Option<String>,
     /// ISO 3166-1, two letters.
-    #[schemars(length(min = 2, max = 2))]
+    #[schemars(regex(pattern = "^([A-Za-z]{2})?$"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
     /// What else the carrier's file names, by its name there: at most 10 texts of at most 64 characters. Null removes one.
+    #[schemars(with = "Option<Others>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<BTreeMap<String, Option<String>>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(inline, transform = with_names)]
+#[expect(dead_code, reason = "documents what is read as text")]
+struct Others(BTreeMap<String, Option<Told>>);
+
+#[derive(JsonSchema)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "documents what is read as text")]
+struct Told(#[schemars(regex(pattern = PLAIN), length(max = 64))] String);
+
+fn with_names(schema: &mut Schema) {
+    let known = [POSTAL_CODE, SHIP_DATE, COUNTRY];
+    let names = json!({"pattern": "^[a-z0-9_]+$", "maxLength": EXTRA_NAME_CHARS_MAX, "not": {"enum": known}});
+    schema.insert("propertyNames".to_owned(), names);
+    schema.insert("maxProperties".to_owned(), OTHERS_MAX.into());
 }
 
 impl Documented {
@@ -135,9 +158,9 @@ fn others(
     let (Ok(fields), "an object") = (read, list::kind(json)) else {
         return;
     };
-    if fields.len() > EXTRA_MAX {
+    if fields.len() > OTHERS_MAX {
         let detail = format!(
-            "must have at most {EXTRA_MAX} names, this has {}",
+            "must have at most {OTHERS_MAX} names, this has {}",
             fields.len()
         );
         return wrong(pointer.to_owned(), detail);

@@ -9,8 +9,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use macro_rules_attribute::apply;
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock::{Time, cut};
@@ -24,6 +23,7 @@ use crate::serving::id::{HasId, IdPath};
 use crate::serving::operation::{Tag, delete, documented, get, patch, post};
 use crate::serving::page::{Cursor, ListQuery};
 use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::serving::whole::Whole;
 use crate::store::api_keys::{KeyRow, LIVE_KEYS_MAX, NewKey};
 
 /// The operations on keys.
@@ -51,22 +51,12 @@ pub struct CreateKey {
     #[serde(default)]
     operator: bool,
     /// The most requests a second, counted in each process; 0 means no limit of its own.
-    #[serde(default, alias = "per_second", deserialize_with = "whole")]
+    #[serde(default, alias = "per_second")]
     #[schemars(range(max = 10_000))]
-    per_second: u16,
+    per_second: Whole,
     /// When it stops working; null means never.
     #[serde(default, alias = "expires_at")]
     expires_at: Option<Time>,
-}
-
-/// A whole number, which may be written as `5.0`; the largest for one that is larger.
-fn whole<'de, D: Deserializer<'de>>(json: D) -> Result<u16, D::Error> {
-    let number = f64::deserialize(json)?;
-    if number >= 0.0 && number.fract() == 0.0 {
-        Ok(number as u16)
-    } else {
-        Err(D::Error::custom("must be a whole number from 0 to 10000"))
-    }
 }
 
 /// A key, without the key itself.
@@ -178,10 +168,12 @@ pub async fn create(
     let now = serve.clock.now();
     let name = name(&request.name)
         .map_err(|why| Problem::invalid_at(FieldError::at("/name", format!("name {why}"))))?;
-    if request.per_second > PER_SECOND_MAX {
+    let per_second = u16::try_from(request.per_second.0).ok();
+    let per_second = per_second.filter(|per_second| *per_second <= PER_SECOND_MAX);
+    let Some(per_second) = per_second else {
         let detail = format!("perSecond must be at most {PER_SECOND_MAX}");
         return Err(Problem::invalid_at(FieldError::at("/perSecond", detail)));
-    }
+    };
     if request.operator && !(caller.operator && tenant == Tenant::DEFAULT) {
         let detail = "only an operator makes an operator's key, and only for the tenant default";
         return Err(Problem::new(Kind::Forbidden, detail));
@@ -192,7 +184,7 @@ pub async fn create(
         name,
         scope: request.scope,
         is_operator: request.operator,
-        per_second: request.per_second,
+        per_second,
         expires_at: expiry(request.expires_at, now)?,
     };
     let row = serve.store.add_key(&new, caller.key, now).await?;

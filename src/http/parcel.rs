@@ -91,7 +91,7 @@ fn read_edit(json: &RawValue, pointer: &str) -> Result<Edit, Problem> {
         let detail = format!("{} fields are not valid; nothing was changed", errors.len());
         return Err(Problem::invalid(detail, errors));
     }
-    if edit == Edit::default() && !sent.names_labels() {
+    if edit == Edit::default() && !sent.names_a_list() {
         let detail = format!(
             "{place} names nothing that can be changed; there are orderId, title, note, labels, addLabels, removeLabels, metadata, \
              postalCode, shipDate, country, extra and state"

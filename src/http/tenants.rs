@@ -18,6 +18,7 @@ use crate::serving::extract::{Json, Path, Query};
 use crate::serving::operation::{Tag, documented, get, patch, post};
 use crate::serving::page::{Cursor, ListQuery};
 use crate::serving::problem::{FieldError, Kind, Problem};
+use crate::serving::whole::Whole;
 use crate::store::tenants::{TenantEdit, TenantRow};
 
 /// The operations on tenants.
@@ -50,7 +51,7 @@ pub struct CreateTenant {
     name: Option<String>,
     /// The most parcels that it may have, archived ones included; null or left out: no limit.
     #[serde(default, rename = "parcelsMax", alias = "parcels_max")]
-    parcels_max: Option<u32>,
+    parcels_max: Option<Whole>,
 }
 
 /// A tenant.
@@ -85,6 +86,7 @@ pub struct Tenants {
 pub struct ChangeTenant {
     /// Whether its keys are refused.
     #[serde(default)]
+    #[schemars(with = "bool")]
     disabled: Option<bool>,
     /// The most parcels that it may have, archived ones included; null for no limit. It keeps what it has beyond.
     #[serde(
@@ -93,16 +95,16 @@ pub struct ChangeTenant {
         alias = "parcels_max",
         deserialize_with = "given"
     )]
-    #[schemars(with = "Option<u32>")]
-    parcels_max: Option<Option<u32>>,
+    #[schemars(with = "Option<Whole>")]
+    parcels_max: Option<Option<Whole>>,
     /// Its share of an account's calls beside the other tenants', while several want them: 1, as for a new one, to 1000.
     #[serde(default)]
-    #[schemars(range(min = 1, max = WEIGHT_MAX))]
-    weight: Option<u32>,
+    #[schemars(with = "Whole", range(min = 1, max = WEIGHT_MAX))]
+    weight: Option<Whole>,
 }
 
 /// A value that is there; null too.
-fn given<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Option<u32>>, D::Error> {
+fn given<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Option<Whole>>, D::Error> {
     Option::deserialize(json).map(Some)
 }
 
@@ -149,7 +151,7 @@ async fn create_tenant(
         .map_err(|why| Problem::invalid_at(FieldError::at("/code", format!("code {why}"))))?;
     let name = name(request.name.as_deref().unwrap_or(code.as_str()))
         .map_err(|why| Problem::invalid_at(FieldError::at("/name", format!("name {why}"))))?;
-    let (max, now) = (request.parcels_max, serve.clock.now());
+    let (max, now) = (request.parcels_max.map(|it| it.0), serve.clock.now());
     let made = serve
         .store
         .create_tenant(&code, &name, max, caller.key, now);
@@ -202,10 +204,10 @@ async fn change_tenant(
         code.may_be_disabled()
             .map_err(|why| Problem::new(Kind::Conflict, why))?;
     }
-    let wanted = request.weight.map(weight).transpose();
+    let wanted = request.weight.map(|it| weight(it.0)).transpose();
     let edit = TenantEdit {
         disabled: request.disabled,
-        parcels_max: request.parcels_max,
+        parcels_max: request.parcels_max.map(|it| it.map(|it| it.0)),
         weight: wanted.map_err(|why| {
             Problem::invalid_at(FieldError::at("/weight", format!("weight {why}")))
         })?,

@@ -74,9 +74,9 @@ pub struct Sent<'a> {
 }
 
 impl Sent<'_> {
-    /// Whether labels are to be added or taken away, though it may be none.
-    pub fn names_labels(&self) -> bool {
-        self.add_labels.is_some() || self.remove_labels.is_some()
+    /// Whether something is to be added or taken away, though it may be nothing.
+    pub fn names_a_list(&self) -> bool {
+        self.add_labels.is_some() || self.remove_labels.is_some() || self.extra.is_some()
     }
 }
 
