@@ -118,8 +118,20 @@ pub fn all_required_but(optional: &'static [&'static str]) -> impl FnMut(&mut Sc
     move |schema| required_but(schema, optional)
 }
 
-/// An object must have at least one of its fields.
+/// An object must have at least one of its fields. One that is left out is not null.
 pub fn some_required(schema: &mut Schema) {
+    let fields = schema.get_mut("properties");
+    for field in fields
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        if let Some(field) = field.as_object_mut()
+            && field.get("default").is_some_and(Value::is_null)
+        {
+            field.remove("default");
+        }
+    }
     let one = |name: &String| json!({"required": [name]});
     let fields = schema.get("properties").and_then(Value::as_object);
     if let Some(fields) = fields {
