@@ -119,21 +119,15 @@ impl RequestRule {
     }
 
     fn check(&self, section: &Section<'_>) {
-        let names: Vec<Name> = self
-            .templates()
-            .flat_map(|it| it.names())
-            .map(|(name, _)| name)
-            .collect();
-        let (one, all) = (Name::Number, Name::Numbers);
-        if names.contains(&Name::PushUrl) || names.contains(&Name::PushKey) {
+        if self.has(Name::PushUrl) || self.has(Name::PushKey) {
             let advice = "write {push_url} and {push_key} under [push.subscribe]";
             section.wrong("path", "or another part names where to push", advice);
         }
-        if names.contains(&Name::Ticket) {
+        if self.has(Name::Ticket) {
             let advice = "write {ticket} under [ticket], where the answer is asked for";
             section.wrong("path", "or another part names a ticket", advice);
         }
-        if !names.contains(&one) && !names.contains(&all) {
+        if !self.has(Name::Number) && !self.has(Name::Numbers) {
             section.wrong(
                 "path",
                 "names no number, nor does anything else of the request",
@@ -153,21 +147,19 @@ impl RequestRule {
     /// Whether it names numbers.
     pub fn names_numbers(&self) -> bool {
         let of_numbers = [Name::Number, Name::Numbers, Name::Items];
-        self.templates()
-            .any(|it| of_numbers.iter().any(|name| it.has(*name)))
+        of_numbers.into_iter().any(|name| self.has(name))
+    }
+
+    /// Whether a part of it has this placeholder.
+    fn has(&self, name: Name) -> bool {
+        self.templates().any(|template| template.has(name))
     }
 
     /// A call of several numbers has a place for them.
     fn check_numbers(&self, section: &Section<'_>) {
-        let names: Vec<Name> = self
-            .templates()
-            .flat_map(|it| it.names())
-            .map(|(name, _)| name)
-            .collect();
-        let (one, all) = (Name::Number, Name::Numbers);
-        let in_json = matches!(&self.body, BodyRule::Json(json) if json.has(one));
-        let in_list = in_json || names.contains(&Name::Items);
-        if self.numbers > 1 && !names.contains(&all) && !in_list {
+        let in_json = matches!(&self.body, BodyRule::Json(json) if json.has(Name::Number));
+        let in_list = in_json || self.has(Name::Items);
+        if self.numbers > 1 && !self.has(Name::Numbers) && !in_list {
             let advice = "put {numbers} where they go, or {number} into a list of a JSON body or into xml_each";
             section.wrong(
                 "numbers",
@@ -186,11 +178,11 @@ impl RequestRule {
     }
 
     fn check_subscription(&self, section: &Section<'_>) {
-        if !self.templates().any(|template| template.has(Name::PushUrl)) {
+        if !self.has(Name::PushUrl) {
             let what = "names no address to push to, nor does anything else of the request";
             section.wrong("path", what, "put {push_url} where it goes");
         }
-        if self.templates().any(|template| template.has(Name::Ticket)) {
+        if self.has(Name::Ticket) {
             let advice = "leave {ticket} out";
             section.wrong("path", "or another part names a ticket", advice);
         }
@@ -212,7 +204,7 @@ impl RequestRule {
     }
 
     fn check_ticket(&self, section: &Section<'_>) {
-        if !self.templates().any(|template| template.has(Name::Ticket)) {
+        if !self.has(Name::Ticket) {
             let what = "names no ticket, nor does anything else of the request";
             section.wrong("path", what, "put {ticket} where it goes");
         }
