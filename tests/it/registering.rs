@@ -10,14 +10,14 @@ use axum::routing::post;
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use trackbox::model::Tracking;
 use trackbox::model::status::Status;
 use trackbox::model::tenant::Tenant;
 
 use crate::support::fixture::{code, number, read_all};
 use crate::support::pipe::{Pipe, Setup};
+use crate::support::scripted::serve;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -86,16 +86,8 @@ async fn start() -> (Aggregator, String, DropGuard) {
     let router = Router::new()
         .route("/track/v2.4/{what}", post(answer))
         .with_state(aggregator.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
-    let url = format!("http://{}", listener.local_addr().expect("has an address"));
-    let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    tokio::spawn(async move {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-    });
-    (aggregator, url, stop.drop_guard())
+    let (url, stop) = serve(router).await;
+    (aggregator, url, stop)
 }
 
 /// Two workers that ask the aggregator for 100 parcels.

@@ -11,8 +11,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 use trackbox::app;
 use trackbox::config::Preset;
 use trackbox::model::Tracking;
@@ -21,6 +20,7 @@ use trackbox::store::subscriptions::SubscriptionState;
 
 use crate::support::fixture::{code, number};
 use crate::support::pipe::{Pipe, Setup};
+use crate::support::scripted::serve;
 
 const SECRET: &str = "kN3dP0r8mZ1bT6cYw9aQxV2s";
 const KEY: &str = "the-credential";
@@ -94,16 +94,8 @@ impl Double {
             )
             .route("/api/track/v1/details/{number}", get(parcel))
             .with_state(double.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
-        let url = format!("http://{}", listener.local_addr().expect("has an address"));
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(stopped)
-                .await
-        });
-        (double, url, stop.drop_guard())
+        let (url, stop) = serve(router).await;
+        (double, url, stop)
     }
 
     fn calls(&self) -> usize {

@@ -63,10 +63,8 @@ impl Script {
     }
 }
 
-/// Starts one that reads the number from the parameter `code` or `track`. It ends with the guard.
-pub async fn start() -> (Script, String, DropGuard) {
-    let script = Script::default();
-    let router = Router::new().fallback(answer).with_state(script.clone());
+/// Serves a carrier of a test's own. Its address, and the guard with which it ends.
+pub async fn serve(router: Router) -> (String, DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("http://{}", listener.local_addr().expect("has an address"));
     let stop = CancellationToken::new();
@@ -76,7 +74,15 @@ pub async fn start() -> (Script, String, DropGuard) {
             .with_graceful_shutdown(stopped)
             .await
     });
-    (script, url, stop.drop_guard())
+    (url, stop.drop_guard())
+}
+
+/// Starts one that reads the number from the parameter `code` or `track`. It ends with the guard.
+pub async fn start() -> (Script, String, DropGuard) {
+    let script = Script::default();
+    let router = Router::new().fallback(answer).with_state(script.clone());
+    let (url, stop) = serve(router).await;
+    (script, url, stop)
 }
 
 async fn answer(State(script): State<Script>, RawQuery(query): RawQuery) -> Response {
